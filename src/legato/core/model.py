@@ -1,0 +1,164 @@
+"""What a conversation is made of. Frozen; times are aware UTC; money is in US dollars."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from legato.core.states import Phase, TurnStatus
+
+Role = Literal["user", "assistant"]
+Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
+TurnKind = Literal["send", "continue", "retry"]
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Words."""
+
+    text: str
+
+
+class ReasoningPart(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning"):
+    """What a model thought before it answered; shown, never sent back to a model."""
+
+    text: str
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call"):
+    """A call of a tool; ``arguments`` is JSON text as the model wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str = ""
+
+
+class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result"):
+    """What the tool named by ``call_id`` answered."""
+
+    call_id: str
+    output: str
+    is_error: bool = False
+
+
+Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens and cost. ``cached_tokens`` are part of ``prompt_tokens``; ``cost_usd`` is None where no price is known.
+
+    ``estimated`` says that the provider did not report it (all of it, or the last step's).
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    total_tokens: int = 0
+    cost_usd: float | None = None
+    estimated: bool = False
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """A stable code and a message of at most 4 KB."""
+
+    code: str
+    message: str
+
+
+class ContextInfo(msgspec.Struct, frozen=True):
+    """What was sent to the model: messages and tokens in, messages left out, the budget they had to fit."""
+
+    messages: int
+    tokens: int
+    dropped: int
+    budget: int
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue."""
+
+    id: str
+    session_id: str
+    turn_id: str
+    role: Role
+    status: TurnStatus
+    created_at: datetime
+    parts: tuple[Part, ...] = ()
+    message_type: str = "message"
+    parent_id: str | None = None
+    agent_id: str | None = None
+    model_id: str | None = None
+    client_message_id: str | None = None
+    usage: Usage | None = None
+    error: ErrorInfo | None = None
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One input and everything done to answer it. Waiting turns run in the order of ``rank``, the lowest first."""
+
+    id: str
+    session_id: str
+    message_id: str
+    agent_id: str
+    status: TurnStatus
+    created_at: datetime
+    kind: TurnKind = "send"
+    mode: Mode = "queue"
+    rank: int = 0
+    answer_id: str | None = None
+    source_turn_id: str | None = None
+    model_id: str | None = None
+    attempt: int = 0
+    phase: Phase | None = None
+    detail: str | None = None
+    context: ContextInfo | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str | None = None
+    text: str | None = None
+    usage: Usage | None = None
+    error: ErrorInfo | None = None
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation of one owner with one agent."""
+
+    id: str
+    owner: str
+    agent_id: str
+    agent_name: str
+    created_at: datetime
+    last_activity: datetime
+    parent_role: str | None = None
+    model_id: str | None = None
+    title: str | None = None
+    closed_at: datetime | None = None
+    archived_at: datetime | None = None
+    pinned: bool = False
+    context: str | None = None
+    metadata: dict[str, Any] = {}
+    read_only: bool = False
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over a session. ``age_s`` is in seconds since it was created."""
+
+    session_id: str
+    message_count: int
+    turn_count: int
+    usage: Usage
+    age_s: float
+    last_activity: datetime
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """A session at one instant: the newest messages of its active branch, oldest first, and its unfinished turns.
+
+    ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one.
+    ``has_more`` says that older messages exist.
+    """
+
+    session: Session
+    messages: tuple[Message, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    leaf_id: str | None = None
+    has_more: bool = False

@@ -1,0 +1,182 @@
+"""What is sent to a model: legal for the strictest provider, and never larger than the budget.
+
+Legal (promise C-05): after the system prompt user and assistant alternate, a user speaks first and last, every tool call
+is followed by its result, nothing is empty. A history damaged by any interruption comes out legal.
+
+Budget (promises C-01, C-02): the oldest whole turns fall out first, the system prompt and the newest message never.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Final, Literal
+
+import msgspec
+
+from legato.core.errors import ContextOverflow
+from legato.core.model import ContextInfo, Message, TextPart, ToolCallPart, ToolResultPart
+
+MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
+OPENING: Final = "(The assistant opened the conversation.)"
+INTERRUPTED: Final = "[This answer was interrupted before its end.]"
+OUTCOME_UNKNOWN: Final = "outcome_unknown: the turn ended before this call's result was recorded."
+
+CountTokens = Callable[[str], int]
+
+
+class PromptCall(msgspec.Struct, frozen=True):
+    """A tool call in a prompt."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class PromptMessage(msgspec.Struct, frozen=True):
+    """One message for a provider. Role ``tool`` carries ``call_id``; an assistant may carry ``calls``."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    calls: tuple[PromptCall, ...] = ()
+    call_id: str | None = None
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """The messages, and what they came to."""
+
+    messages: tuple[PromptMessage, ...]
+    info: ContextInfo
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """``window`` and ``reserve`` (kept for the answer) in tokens; ``tail`` in messages, 0 for all."""
+
+    window: int
+    reserve: int
+    tail: int = 60
+
+    @property
+    def prompt_tokens(self) -> int:
+        return max(0, self.window - self.reserve)
+
+
+def estimate_tokens(text: str) -> int:
+    """A conservative count where no tokenizer is at hand: letters and spaces at 3 a token, everything else at 1,
+    beyond ASCII every 2 bytes of UTF-8.
+
+    Byte-pair tokenizers average about 4 letters a token in English and 1 to 1.5 tokens a character in CJK.
+    """
+    if not text:
+        return 0
+    plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+    beyond = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - plain
+    words = sum(map(text.count, _WORD_CHARACTERS))
+    return -(-words // 3) + (plain - words) + -(-beyond // 2)
+
+
+_WORD_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ "
+
+
+def count_prompt(messages: Iterable[PromptMessage], count: CountTokens) -> int:
+    """Tokens of a whole prompt."""
+    return sum(_count(message, count) for message in messages)
+
+
+def _count(message: PromptMessage, count: CountTokens) -> int:
+    calls = sum(MESSAGE_OVERHEAD + count(call.name) + count(call.arguments) for call in message.calls)
+    return MESSAGE_OVERHEAD + count(message.content) + calls
+
+
+def build_prompt(system: str, history: Sequence[Message], budget: Budget, count: CountTokens) -> Prompt:
+    """The prompt for answering the newest message of ``history`` (oldest first; it ends with a user's message).
+
+    Raises:
+        ContextOverflow: system prompt and newest message alone exceed the budget; ``details`` has the numbers.
+    """
+    head = (PromptMessage("system", system),) if system.strip() else ()
+    groups = [list(group) for _, group in groupby(history, key=lambda message: message.turn_id)]
+    limit = budget.prompt_tokens
+    spent = count_prompt(head, count)
+    kept: list[list[PromptMessage]] = []
+    kept_messages = 0
+    for group in reversed(groups):
+        if kept and budget.tail and kept_messages + len(group) > budget.tail:
+            break
+        prompt = [expanded for message in group for expanded in _expand(message)]
+        # Whatever is joined or inserted when turns meet must fit too: one overhead and the opening line a turn.
+        cost = count_prompt(prompt, count) + MESSAGE_OVERHEAD + (0 if kept else count(OPENING) + MESSAGE_OVERHEAD)
+        if spent + cost > limit:
+            if not kept:
+                raise ContextOverflow(
+                    f"The message does not fit: it needs {spent + cost} tokens of context and the model has room for {limit}.",
+                    needed=spent + cost,
+                    available=limit,
+                    window=budget.window,
+                    reserved=budget.reserve,
+                )
+            break
+        kept.append(prompt)
+        kept_messages += len(group)
+        spent += cost
+    messages = head + tuple(_alternate([message for group in reversed(kept) for message in group]))
+    info = ContextInfo(
+        messages=kept_messages,
+        tokens=count_prompt(messages, count),
+        dropped=len(history) - kept_messages,
+        budget=limit,
+    )
+    return Prompt(messages, info)
+
+
+def _expand(message: Message) -> list[PromptMessage]:
+    """A stored message as a provider wants it: text, then calls, then their results, again and again."""
+    if message.role == "user":
+        said = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+        return [PromptMessage("user", said)] if said.strip() else []
+    results = {part.call_id: part for part in message.parts if isinstance(part, ToolResultPart)}
+    out: list[PromptMessage] = []
+    text: list[str] = []
+    calls: list[PromptCall] = []
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            if calls:
+                out += _with_results("".join(text), calls, results)
+                text, calls = [], []
+            text.append(part.text)
+        elif isinstance(part, ToolCallPart):
+            calls.append(PromptCall(part.call_id, part.name, part.arguments or "{}"))
+    if calls:
+        out += _with_results("".join(text), calls, results)
+        text = []
+    rest = "".join(text)
+    if message.status in ("incomplete", "cancelled", "failed") and (rest.strip() or out):
+        rest = f"{rest}\n\n{INTERRUPTED}" if rest.strip() else INTERRUPTED
+    if rest.strip():
+        out.append(PromptMessage("assistant", rest))
+    return out
+
+
+def _with_results(
+    text: str, calls: list[PromptCall], results: dict[str, ToolResultPart]
+) -> list[PromptMessage]:
+    answers = [
+        PromptMessage("tool", _result_text(results.get(call.call_id)), (), call.call_id) for call in calls
+    ]
+    return [PromptMessage("assistant", text, tuple(calls)), *answers]
+
+
+def _result_text(result: ToolResultPart | None) -> str:
+    return OUTCOME_UNKNOWN if result is None else result.output or "(empty)"
+
+
+def _alternate(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
+    out: list[PromptMessage] = []
+    for message in messages:
+        last = out[-1] if out else None
+        if last is None and message.role != "user":
+            out.append(PromptMessage("user", OPENING))
+        if last is not None and last.role == message.role != "tool" and not last.calls:
+            joined = f"{last.content}\n\n{message.content}" if message.content else last.content
+            out[-1] = PromptMessage(last.role, joined, message.calls)
+        else:
+            out.append(message)
+    return out

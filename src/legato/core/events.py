@@ -6,6 +6,7 @@ JSON never contains a raw line break, so lines need no escaping.
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import ClassVar, Final, Literal
 
 import msgspec
@@ -60,6 +61,7 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     turn_id: str
     status: TerminalStatus
     reason: str
+    finished_at: datetime
     error: ErrorInfo | None = None
     text: str | None = None
 

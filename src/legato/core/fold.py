@@ -7,6 +7,7 @@ nothing, so that a fold may start anywhere a snapshot or the beginning allows.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import assert_never
 
 import msgspec
@@ -118,6 +119,7 @@ class Fold:
                 self._message(event)
             case TurnEvent():
                 self.turns[event.turn.id] = event.turn
+                self._active(event.turn.created_at)
             case SessionEvent():
                 self.session = event.session
             case StatusUpdate():
@@ -165,6 +167,15 @@ class Fold:
             has_more=self.has_more,
         )
 
+    def overlay(self, other: "Fold") -> None:
+        """Take over the turns and the known messages that ``other`` tells more about."""
+        self.turns |= other.turns
+        self.messages |= {i: draft for i, draft in other.messages.items() if i in self.messages}
+
+    def show(self, message: Message) -> None:
+        """Hold a message without placing it in the history."""
+        self.messages[message.id] = Draft(message)
+
     def message(self, message_id: str) -> Message | None:
         """One message as it stands, on the active branch or not."""
         draft = self.messages.get(message_id)
@@ -207,13 +218,19 @@ class Fold:
         if draft is not None:
             draft.base = msgspec.structs.replace(draft.base, **changes)
 
+    def _active(self, at: datetime) -> None:
+        if self.session is not None and self.session.last_activity < at:
+            self.session = msgspec.structs.replace(self.session, last_activity=at)
+
     def _done(self, event: Done) -> None:
+        self._active(event.finished_at)
         for turn_id in [t.id for t in self.turns.values() if is_terminal(t.status)]:
             del self.turns[turn_id]
         self._change_turn(
             event.turn_id,
             status=event.status,
             reason=event.reason,
+            finished_at=event.finished_at,
             error=event.error,
             text=event.text,
             phase=None,

@@ -14,6 +14,7 @@ import msgspec
 
 from legato.core.errors import ContextOverflow
 from legato.core.model import ContextInfo, Message, TextPart, ToolCallPart, ToolResultPart
+from legato.core.tokens import estimate_tokens as estimate_tokens
 
 MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
 OPENING: Final = "(The assistant opened the conversation.)"
@@ -57,23 +58,6 @@ class Budget(msgspec.Struct, frozen=True):
     @property
     def prompt_tokens(self) -> int:
         return max(0, self.window - self.reserve)
-
-
-def estimate_tokens(text: str) -> int:
-    """A conservative count where no tokenizer is at hand: letters and spaces at 3 a token, everything else at 1,
-    beyond ASCII every 2 bytes of UTF-8.
-
-    Byte-pair tokenizers average about 4 letters a token in English and 1 to 1.5 tokens a character in CJK.
-    """
-    if not text:
-        return 0
-    plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
-    beyond = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - plain
-    words = sum(map(text.count, _WORD_CHARACTERS))
-    return -(-words // 3) + (plain - words) + -(-beyond // 2)
-
-
-_WORD_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ "
 
 
 def count_prompt(messages: Iterable[PromptMessage], count: CountTokens) -> int:
@@ -143,7 +127,7 @@ def _expand(message: Message) -> list[PromptMessage]:
                 text, calls = [], []
             text.append(part.text)
         elif isinstance(part, ToolCallPart):
-            calls.append(PromptCall(part.call_id, part.name, part.arguments or "{}"))
+            calls.append(PromptCall(part.call_id, part.name, _arguments(part.arguments)))
     if calls:
         out += _with_results("".join(text), calls, results)
         text = []
@@ -155,17 +139,23 @@ def _expand(message: Message) -> list[PromptMessage]:
     return out
 
 
-def _with_results(
-    text: str, calls: list[PromptCall], results: dict[str, ToolResultPart]
-) -> list[PromptMessage]:
-    answers = [
-        PromptMessage("tool", _result_text(results.get(call.call_id)), (), call.call_id) for call in calls
-    ]
+def _with_results(text: str, calls: list[PromptCall], results: dict[str, ToolResultPart]) -> list[PromptMessage]:
+    answers = [PromptMessage("tool", _result_text(results.get(call.call_id)), (), call.call_id) for call in calls]
     return [PromptMessage("assistant", text, tuple(calls)), *answers]
 
 
+def _arguments(written: str) -> str:
+    """Strict servers parse the arguments: what broke off in the middle would make them refuse the whole history."""
+    try:
+        return written if isinstance(msgspec.json.decode(written), dict) else "{}"
+    except (ValueError, RecursionError):
+        return "{}"
+
+
 def _result_text(result: ToolResultPart | None) -> str:
-    return OUTCOME_UNKNOWN if result is None else result.output or "(empty)"
+    if result is None:
+        return OUTCOME_UNKNOWN
+    return result.output if result.output.strip() else "(empty)"
 
 
 def _alternate(messages: Sequence[PromptMessage]) -> list[PromptMessage]:

@@ -105,3 +105,71 @@ class Parser:
         event, data, self._event, self._data = self._event or "message", self._data, "", []
         frame_id, self._id = self._id, None
         return Frame(event, "\n".join(data), frame_id) if data else None
+
+
+class DataParser:
+    """Bytes in any pieces → the ``data`` of each event, still bytes: for streams of JSON without names and ids.
+
+    Several times faster than ``Parser`` where every event is one ``data:`` line, as model servers write them; any other
+    legal stream is read too.
+    """
+
+    def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
+        self._max_bytes = max_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The data of the events that ``piece`` completes.
+
+        Raises:
+            ValueError: an event is larger than ``max_bytes``.
+        """
+        if self._after_cr or b"\r" in piece:
+            piece = self._unify(piece)
+        if not self._pending_bytes and _is_one_event(piece):
+            self._started = True
+            return [piece[6:-2]]
+        self._pending.append(piece)
+        self._pending_bytes += len(piece)
+        if self._pending_bytes > self._max_bytes:
+            raise ValueError(f"an event of more than {self._max_bytes} bytes")
+        if b"\n" not in piece:
+            return []
+        blocks = self._joined().split(b"\n\n")
+        rest = blocks.pop()
+        self._pending, self._pending_bytes = [rest], len(rest)
+        return [data for block in blocks if (data := _data(block)) is not None]
+
+    def _unify(self, piece: bytes) -> bytes:
+        """``piece`` with LF as its only line end, also where a CRLF was torn in two."""
+        if self._after_cr and piece:
+            self._after_cr = False
+            piece = piece.removeprefix(b"\n")
+        if piece.endswith(b"\r"):
+            self._after_cr = True
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _joined(self) -> bytes:
+        text = b"".join(self._pending)
+        if not self._started:
+            self._started = True
+            text = text.removeprefix(_BOM)
+        return text
+
+
+def _is_one_event(piece: bytes) -> bool:
+    return piece.startswith(b"data: ") and piece.endswith(b"\n\n") and piece.find(b"\n") == len(piece) - 2
+
+
+def _data(block: bytes) -> bytes | None:
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return block[6:]
+    lines = [
+        line[5:].removeprefix(b" ")
+        for line in block.split(b"\n")
+        if line.startswith(b"data:") or line == b"data"
+    ]
+    return b"\n".join(lines) if lines else None

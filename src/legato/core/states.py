@@ -1,7 +1,7 @@
 """The life of a turn: which status may follow which.
 
-    queued ──► in_progress ──► completed | cancelled | failed | incomplete
-       └─────► completed (a steering message taken over by the running turn) | cancelled
+queued ──► in_progress ──► completed | cancelled | failed | incomplete
+   └─────► completed (a steering message taken over by the running turn) | cancelled
 """
 
 from typing import Final, Literal

@@ -1,0 +1,37 @@
+"""The Python client: ``AsyncClient``, and ``Client`` for code without an event loop. It resumes by itself.
+
+    with Client("http://127.0.0.1:8321") as client:
+        session = client.create_session()
+        for piece in client.answer(session.id, "Hello"):
+            print(piece.text, end="", flush=True)
+
+Guide: ``docs/client.md``.
+"""
+
+from legato.client.answer import Piece
+from legato.client.async_client import AsyncClient
+from legato.client.blocking import Answer, Client
+from legato.client.errors import NotLegato, RemoteError, Unauthenticated, Unreachable
+from legato.client.http import Notice
+from legato.client.model import Agent, Hint, Model, Page, Sent, View
+from legato.client.watching import AsyncAnswer, Update
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "AsyncAnswer",
+    "AsyncClient",
+    "Client",
+    "Hint",
+    "Model",
+    "NotLegato",
+    "Notice",
+    "Page",
+    "Piece",
+    "RemoteError",
+    "Sent",
+    "Unauthenticated",
+    "Unreachable",
+    "Update",
+    "View",
+]

@@ -1,0 +1,116 @@
+"""The client for code without an event loop: ``AsyncClient``, method by method, over a bridge."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self
+
+from anyio.from_thread import start_blocking_portal
+
+from legato.client.answer import Piece
+from legato.client.async_client import AsyncClient
+from legato.client.bridge import Blocking, BlockingIterator, BlockingObject, Bridge
+from legato.client.model import Sent
+from legato.client.watching import AsyncAnswer
+from legato.core.cursor import Cursor
+from legato.core.model import Message, State, Turn
+
+P = ParamSpec("P")
+
+
+def _signed_as(
+    method: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Gives a method the signature of another one."""
+    return lambda _: _
+
+
+class Answer(Bridge[AsyncAnswer]):
+    """``AsyncAnswer`` without an event loop."""
+
+    pieces = BlockingIterator(AsyncAnswer.pieces)
+    updates = BlockingIterator(AsyncAnswer.updates)
+    result = Blocking(AsyncAnswer.result)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self.pieces()
+
+    @property
+    def turn(self) -> Turn:
+        return self._source.turn
+
+    @property
+    def message(self) -> Message | None:
+        return self._source.message
+
+    @property
+    def text(self) -> str:
+        return self._source.text
+
+    @property
+    def cursor(self) -> Cursor:
+        return self._source.cursor
+
+    @property
+    def finished(self) -> bool:
+        return self._source.finished
+
+
+class Client(Bridge[AsyncClient]):
+    """``AsyncClient`` without an event loop: the same parameters, methods and errors; may be shared by threads.
+
+    Its loop runs in a thread of its own until ``shutdown``, or the end of a ``with``.
+    """
+
+    agents = Blocking(AsyncClient.agents)
+    models = Blocking(AsyncClient.models)
+    create_session = Blocking(AsyncClient.create_session)
+    sessions = BlockingIterator(AsyncClient.sessions)
+    sessions_page = Blocking(AsyncClient.sessions_page)
+    session = Blocking(AsyncClient.session)
+    update_session = Blocking(AsyncClient.update_session)
+    close = Blocking(AsyncClient.close)
+    reopen = Blocking(AsyncClient.reopen)
+    clear = Blocking(AsyncClient.clear)
+    stats = Blocking(AsyncClient.stats)
+    messages = Blocking(AsyncClient.messages)
+    messages_page = Blocking(AsyncClient.messages_page)
+    send = Blocking(AsyncClient.send)
+    continue_ = Blocking(AsyncClient.continue_)
+    retry = Blocking(AsyncClient.retry)
+    turn = Blocking(AsyncClient.turn)
+    cancel = Blocking(AsyncClient.cancel)
+    withdraw = Blocking(AsyncClient.withdraw)
+    follow = BlockingIterator(AsyncClient.follow)
+    answer = BlockingObject(AsyncClient.answer, Answer)
+    live = BlockingIterator(AsyncClient.live)
+
+    @_signed_as(AsyncClient.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        source = AsyncClient(*args, **kwargs)  # raises before a thread is started
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal(name="legato-client"))
+            super().__init__(source, portal)
+            self._open = stack.pop_all()
+        self._shut = False
+
+    def watch(self, sent: Sent, state: State | None = None) -> Answer:
+        """The answer of a turn that was accepted before; see ``AsyncClient.watch``."""
+        return Answer(self._source.watch(sent, state), self._portal)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def shutdown(self) -> None:
+        """Ends what other threads wait for, closes the connections and stops the thread. No turn ends by that."""
+        with self._open:
+            if self._shut:
+                return
+            self._shut = True
+            self._run(self._source.aclose)
+            self._portal.call(self._portal.stop, True)

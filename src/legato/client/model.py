@@ -1,0 +1,65 @@
+"""What the routes answer with beyond the core's model."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from legato.core.cursor import Cursor
+from legato.core.model import State, Turn
+
+T = TypeVar("T")
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that answers. ``demo`` says that no model is behind it."""
+
+    id: str
+    name: str
+    role: str | None = None
+    parent_role: str | None = None
+    description: str | None = None
+    model_id: str | None = None
+    demo: bool = False
+    available: bool = True
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model. Windows in tokens, costs in US dollars per million tokens; None where they are not known."""
+
+    id: str
+    name: str
+    provider: str | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    cost_per_1m_input: float | None = None
+    cost_per_1m_output: float | None = None
+    capabilities: tuple[str, ...] = ()
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A piece of a list; hand ``next`` back for the one after it."""
+
+    data: list[T]
+    has_more: bool = False
+    next: str | None = None
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """Something to fetch again: one session (``what`` is created, changed, running or finished), or all (``refetch``)."""
+
+    what: str
+    session_id: str | None = None
+
+
+class View(NamedTuple):
+    """A session at one instant: following from ``cursor`` misses nothing and repeats nothing."""
+
+    state: State
+    cursor: Cursor
+
+
+class Sent(NamedTuple):
+    """An accepted turn, and the position right before its first event."""
+
+    turn: Turn
+    cursor: Cursor

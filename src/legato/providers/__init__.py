@@ -1,0 +1,1 @@
+"""The way to a model: the port, and what drives it."""

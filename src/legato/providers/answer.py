@@ -1,0 +1,78 @@
+"""One answer of an OpenAI-compatible server, read piece by piece."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+import aiohttp
+
+from legato.core.errors import ProviderCut, ProviderError, ProviderNonsense, ProviderTimeout
+from legato.core.sse import DataParser
+from legato.providers.chunks import Interpreter
+from legato.providers.port import Delta
+
+_USAGE_S: Final = 5.0  # how long to wait for the usage after the model has stopped
+_REUSE_S: Final = 0.05  # a connection whose body has ended serves the next turn; not worth a longer wait
+
+
+class Answer:
+    """A response that streams. ``close`` ends the connection at once, unless the body has been read to its end."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._parser = DataParser()
+        self._chunks = Interpreter()
+        self._ended = False
+
+    def close(self) -> None:
+        self._response.close()
+
+    async def read(self, timeout_s: float) -> list[Delta]:
+        """The next deltas, one or more; none when the answer is over.
+
+        Raises:
+            ProviderTimeout: no delta came in time.
+            ProviderCut: the stream ended before the answer did.
+            ProviderError: whatever else the provider did wrong.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while not self._ended:
+            if deltas := await self._step(deadline):
+                return deltas
+        return []
+
+    async def _step(self, deadline: float) -> list[Delta]:
+        chunks = self._chunks
+        if not chunks.finished:
+            try:
+                return chunks.read([] if chunks.failure else await self._events(deadline))
+            except ProviderError:
+                if chunks.stop_reason is None:
+                    raise
+        self._ended = True
+        await self._drain()
+        return chunks.ending()
+
+    async def _events(self, deadline: float) -> list[bytes]:
+        """The data of the events that arrive next; after the model has stopped nothing is waited for but its usage."""
+        if self._chunks.stop_reason is not None:
+            deadline = min(deadline, asyncio.get_running_loop().time() + _USAGE_S)
+        try:
+            async with asyncio.timeout_at(deadline):
+                piece = await self._response.content.readany()
+        except TimeoutError as error:
+            raise ProviderTimeout("The model's provider fell silent in mid-answer.") from error
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise ProviderCut from error
+        if not piece:
+            raise ProviderCut
+        try:
+            return self._parser.feed(piece)
+        except ValueError as error:
+            raise ProviderNonsense("The model's provider sent an event too large to read.") from error
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
+            async with asyncio.timeout(_REUSE_S):
+                while await self._response.content.readany():
+                    pass

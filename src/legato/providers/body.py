@@ -1,0 +1,48 @@
+"""A request in the words of ``POST /chat/completions``."""
+
+from typing import Any
+
+import msgspec
+
+from legato.core.prompt import PromptCall, PromptMessage
+from legato.providers.options import Settings
+from legato.providers.port import ModelRequest
+
+
+def encode_request(request: ModelRequest, settings: Settings) -> bytes:
+    """The body; ``request.options`` may override everything but the model, the messages and streaming itself."""
+    body: dict[str, Any] = {}
+    if settings.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    if settings.flavour == "llama.cpp":
+        body["cache_prompt"] = True
+    if request.max_tokens is not None:
+        body[_max_tokens_field(settings)] = request.max_tokens
+    messages = [_message(message) for message in request.messages]
+    return msgspec.json.encode(
+        body | request.options | {"model": request.model, "messages": messages, "stream": True}
+    )
+
+
+def _max_tokens_field(settings: Settings) -> str:
+    """OpenAI's reasoning models refuse the old name, most other servers know no other."""
+    if settings.max_tokens_field is not None:
+        return settings.max_tokens_field
+    return "max_completion_tokens" if settings.host == "api.openai.com" else "max_tokens"
+
+
+def _message(message: PromptMessage) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
+    if message.calls:
+        said = message.content if message.content.strip() else None
+        return {"role": message.role, "content": said, "tool_calls": [_call(call) for call in message.calls]}
+    return {"role": message.role, "content": message.content}
+
+
+def _call(call: PromptCall) -> dict[str, Any]:
+    return {
+        "id": call.call_id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }

@@ -1,0 +1,87 @@
+"""Compaction: when a turn is over and its replay window has passed, one snapshot takes the place of its tokens.
+
+Before anything is replaced, the checksums hold and the fold of the tokens equals the projected message; otherwise the turn
+is left as it is and reported. Seqs stay accounted for: tokens become tombstones, the last one of a message its snapshot.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from legato.core.errors import Corrupted
+from legato.core.events import Event, MessageEvent, Snapshot, Token, decode_lines, encode_lines
+from legato.core.fold import Fold
+from legato.core.model import Message
+from legato.store import journal, messages
+from legato.store.dialect import utc_us
+from legato.store.locked import lock
+from legato.store.port import Row
+from legato.store.rows import to_turn
+from legato.store.schema import turns
+
+
+def compactable(conn: Connection, older_than_us: int, limit: int) -> list[tuple[str, str]]:
+    """``(session_id, turn_id)`` of turns that ended more than ``older_than_us`` ago by the store's clock."""
+    found = select(turns.c.session_id, turns.c.id).where(
+        ~turns.c.compacted, turns.c.finished_at.is_not(None), turns.c.finished_at < utc_us() - older_than_us
+    )
+    return [(row.session_id, row.id) for row in conn.execute(found.order_by(turns.c.finished_at).limit(limit))]
+
+
+def compact(conn: Connection, session_id: str, turn_id: str) -> bool:
+    """Compact one turn; False when it was damaged and stays as it is.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    row = conn.execute(select(turns).where(turns.c.id == turn_id)).one()
+    conn.execute(update(turns).where(turns.c.id == turn_id).values(compacted=True))
+    if row.start_seq is None:
+        return True  # it never ran
+    try:
+        rows = journal.read_turn(conn, session.id, turn_id, row.start_seq)
+        replaced = _compacted(conn, to_turn(row).id, rows)
+    except Corrupted:
+        return False
+    for changed in replaced:
+        journal.replace_payload(conn, changed)
+    return True
+
+
+_Lines = list[tuple[int, Event]]
+
+
+def _compacted(conn: Connection, turn_id: str, rows: Sequence[Row]) -> list[Row]:
+    lines: _Lines = [line for row in rows for line in decode_lines(row.first_seq, row.payload)]
+    last_token = {event.message_id: seq for seq, event in lines if isinstance(event, Token)}
+    stored = {message.id: message for message in messages.of_turn(conn, turn_id)}
+    standing = _fold(stored, lines, last_token)
+    kept: dict[int, Event] = {seq: event for seq, event in lines if not isinstance(event, Token)}
+    kept |= {seq: Snapshot(message=standing[seq]) for seq in last_token.values()}
+    return [_rewritten(row, kept) for row in rows]
+
+
+def _fold(stored: dict[str, Message], lines: _Lines, last_token: dict[str, int]) -> dict[int, Message]:
+    """Each message as it stood at its last token; raises Corrupted where the whole does not come to what is stored."""
+    fold = Fold()
+    standing: dict[int, Message] = {}
+    for message in stored.values():
+        fold.apply(MessageEvent("added", message.id, msgspec.structs.replace(message, parts=())))
+    wanted = {seq: message_id for message_id, seq in last_token.items()}
+    for seq, event in lines:
+        fold.apply(event)
+        if seq in wanted and (stands := fold.message(wanted[seq])) is not None:
+            standing[seq] = stands
+    for message_id in last_token:
+        folded = fold.message(message_id)
+        if folded is None or folded.parts != stored[message_id].parts:
+            raise Corrupted("the journal and the message differ", message_id=message_id)
+    return standing
+
+
+def _rewritten(row: Row, kept: dict[int, Event]) -> Row:
+    seqs = range(row.first_seq, row.last_seq + 1)
+    lines = [encode_lines([kept[seq]]) if seq in kept else b"" for seq in seqs]
+    return row._replace(payload=b"\n".join(lines))

@@ -1,0 +1,34 @@
+"""Where SQLite and PostgreSQL differ. Everything else in this package is one body of SQL."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+
+class utc_us(GenericFunction[int]):  # noqa: N801 - an SQL function keeps its SQL name
+    """Microseconds since 1970 by the store's clock: the server's own on PostgreSQL, the process's on SQLite."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(utc_us, "postgresql")
+def _postgresql_now(element: utc_us, compiler: Any, **options: Any) -> str:
+    # clock_timestamp moves within a transaction, unlike now(): a wait for a row lock must not date things back.
+    return "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+
+
+@compiles(utc_us, "sqlite")
+def _sqlite_now(element: utc_us, compiler: Any, **options: Any) -> str:
+    return "legato_now()"
+
+
+def is_postgresql(conn: Connection) -> bool:
+    return conn.dialect.name == "postgresql"
+
+
+def locked(select: Select[Any], *, skip: bool = False) -> Select[Any]:
+    """``select … for update``; SQLite ignores it, as its writer already owns the database."""
+    return select.with_for_update(skip_locked=skip)

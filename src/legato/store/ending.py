@@ -1,0 +1,252 @@
+"""How a turn ends: message projected, usage, ``done``, status, in one transaction under a raised epoch.
+
+Whoever ends an open turn (its owner, a canceller, a rescuer) reads what was said from the journal: that, and nothing in
+anybody's memory, is what readers have seen. Raising the epoch makes the ending final: a late batch is refused.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from legato.core.errors import TurnNotFound, TurnNotQueued
+from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, UsageEvent
+from legato.core.fold import Fold
+from legato.core.model import ErrorInfo, Message, State, Turn, Usage
+from legato.core.states import TerminalStatus, is_terminal
+from legato.store import journal, messages
+from legato.store.locked import Locked, lock
+from legato.store.port import Row
+from legato.store.rows import to_json, to_time, to_turn
+from legato.store.schema import turns
+
+#: Usage where no provider has reported it, from the turn and what it has answered.
+Meter = Callable[[Turn, tuple[Message, ...]], Usage]
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers."""
+
+    status: TerminalStatus
+    reason: str
+    error: ErrorInfo | None = None
+    usage: Usage | None = None
+    text: str | None = None
+    remove: bool = False
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The turn as it stands, and what this call appended (nothing, when it had ended before)."""
+
+    turn: Turn
+    rows: tuple[Row, ...] = ()
+
+
+def finish(conn: Connection, session_id: str, turn_id: str, epoch: int, ending: Ending, meter: Meter) -> Ended | None:
+    """The owner ends its turn; None when it is no longer the owner.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    row = _row(session, turn_id)
+    if session.epoch != epoch or row.status != "in_progress":
+        return None
+    return Ended(end_open(session, row, ending, meter), tuple(session.rows))
+
+
+def rescue(
+    conn: Connection, session_id: str, turn_id: str, worker_id: str, ending: Ending, meter: Meter
+) -> Ended | None:
+    """End a turn whose owner is dead; None when somebody else has, or a new owner runs it."""
+    session = lock(conn, session_id, None)
+    row = _row(session, turn_id)
+    if row.status != "in_progress" or row.worker_id != worker_id:
+        return None
+    return Ended(end_open(session, row, ending, meter), tuple(session.rows))
+
+
+def cancel(conn: Connection, session_id: str, owner: str, turn_id: str, ending: Ending, meter: Meter) -> Ended:
+    """End a turn from outside, running or waiting; one that has ended stays as it is.
+
+    Raises:
+        SessionNotFound, TurnNotFound.
+    """
+    session = lock(conn, session_id, owner)
+    row = _row(session, turn_id)
+    if is_terminal(row.status):
+        return Ended(to_turn(row))
+    end = end_open if row.status == "in_progress" else end_queued
+    return Ended(end(session, row, ending, meter), tuple(session.rows))
+
+
+def withdraw(conn: Connection, session_id: str, owner: str, turn_id: str, meter: Meter) -> Ended:
+    """Take a waiting turn back.
+
+    Raises:
+        SessionNotFound, TurnNotFound, TurnNotQueued.
+    """
+    session = lock(conn, session_id, owner)
+    row = _row(session, turn_id)
+    if row.status != "queued":
+        raise TurnNotQueued(turn_id=turn_id)
+    turn = end_queued(session, row, Ending(status="cancelled", reason="withdrawn"), meter)
+    return Ended(turn, tuple(session.rows))
+
+
+def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> tuple[Row, ...]:
+    """Empty a session and keep it: its turns are cancelled, its journal keeps only tombstones of what was said.
+
+    Raises:
+        SessionNotFound.
+    """
+    session = lock(conn, session_id, owner)
+    before = session.head
+    ending = Ending(status="cancelled", reason="cleared", remove=True)
+    found = select(turns).where(turns.c.session_id == session.id, turns.c.status.in_(("in_progress", "queued")))
+    for row in conn.execute(found.order_by(turns.c.status, turns.c.rank)).all():
+        end = end_open if row.status == "in_progress" else end_queued
+        end(session, row, ending, meter)
+    messages.remove_all(conn, session.id)
+    journal.bury(conn, session.id, before)
+    session.move_leaf(None)
+    session.touch()
+    session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
+    return tuple(session.rows)
+
+
+def last_finished(conn: Connection, session_id: str) -> tuple[Turn, ...]:
+    """The turn that ended last, if any has."""
+    found = select(turns).where(turns.c.session_id == session_id, turns.c.done_seq.is_not(None))
+    row = conn.execute(found.order_by(turns.c.done_seq.desc()).limit(1)).first()
+    return () if row is None else (to_turn(row),)
+
+
+def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
+    """End the running turn under this lock."""
+    session.raise_epoch()
+    fold = open_fold(session.conn, row)
+    turn = fold.turns[row.id]
+    answers = tuple(m for m in (fold.message(i) for i in list(fold.messages)) if m and m.role == "assistant")
+    ending = _explained(ending, fold.message(turn.answer_id or ""))
+    usage = ending.usage or meter(turn, answers)
+    events: list[Event] = []
+    if ending.remove:
+        events += _remove(session, row)
+    else:
+        _project(session, fold.message(turn.answer_id or ""), ending, usage)
+    if ending.error is not None and ending.status == "failed":
+        events.append(ErrorEvent(row.id, ending.error.code, ending.error.message))
+    events.append(_usage_event(row.id, usage))
+    return _close(session, turn, ending, usage, events)
+
+
+def end_queued(session: Locked, row: Any, ending: Ending, _meter: Meter) -> Turn:
+    """End a waiting turn under this lock: its message never entered the history and leaves the queue."""
+    turn = to_turn(row)
+    events: list[Event] = []
+    if turn.kind != "retry":
+        messages.remove(session.conn, [turn.message_id])
+        events.append(MessageEvent("removed", turn.message_id))
+    return _close(session, turn, ending, None, events)
+
+
+def end_steered(session: Locked, row: Any, ending: Ending) -> Turn:
+    """End a waiting turn whose message the running one has taken over."""
+    return _close(session, to_turn(row), ending, None, [])
+
+
+def open_fold(conn: Connection, row: Any) -> Fold:
+    """The running turn and its messages as the journal tells them."""
+    fold = Fold()
+    fold.turns[row.id] = to_turn(row)
+    for message in messages.of_turn(conn, row.id):
+        fold.apply(MessageEvent("added", message.id, message))
+    rows = journal.read_turn(conn, row.session_id, row.id, row.start_seq)
+    return fold.apply_all(journal.turn_events(rows))
+
+
+_EXPLANATIONS: Final = {
+    "cancelled": "The turn was cancelled before the answer began.",
+    "incomplete": "The answer had not begun when the server stopped.",
+}
+
+
+def _explained(ending: Ending, answer: Message | None) -> Ending:
+    """No message is left empty without an error (promise R-06)."""
+    if ending.error is not None or ending.status == "completed" or (answer is not None and answer.parts):
+        return ending
+    return msgspec.structs.replace(ending, error=ErrorInfo(ending.reason, _EXPLANATIONS.get(ending.status, "")))
+
+
+def _project(session: Locked, answer: Message | None, ending: Ending, usage: Usage) -> None:
+    if answer is not None:
+        changed = msgspec.structs.replace(answer, status=ending.status, error=ending.error, usage=usage)
+        messages.replace(session.conn, changed)
+
+
+def _remove(session: Locked, row: Any) -> list[Event]:
+    """The turn's messages leave the history, newest first, and their content leaves the journal."""
+    mine = {message.id: message for message in messages.of_turn(session.conn, row.id)}
+    events: list[Event] = []
+    leaf = session.leaf_id
+    while leaf in mine:
+        events.append(MessageEvent("removed", leaf))
+        leaf = mine[leaf].parent_id
+    session.move_leaf(leaf)
+    messages.remove(session.conn, list(mine))
+    journal.bury_turn(session.conn, session.id, row.id)
+    return events
+
+
+def _usage_event(turn_id: str, usage: Usage) -> UsageEvent:
+    return UsageEvent(
+        turn_id=turn_id,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        total_tokens=usage.total_tokens,
+        cost_usd=usage.cost_usd,
+        estimated=usage.estimated,
+    )
+
+
+def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, events: list[Event]) -> Turn:
+    at = to_time(session.now)
+    done = Done(turn.id, ending.status, ending.reason, at, ending.error, ending.text)
+    row = session.append([*events, done], turn.id)
+    session.touch()
+    ended = Fold()
+    ended.turns[turn.id] = turn
+    for event in (*events, done):
+        ended.apply(event)
+    turn = ended.turns[turn.id]
+    session.conn.execute(
+        update(turns)
+        .where(turns.c.id == turn.id)
+        .values(
+            status=turn.status,
+            reason=turn.reason,
+            explanation=turn.text,
+            finished_at=session.now,
+            done_seq=row.last_seq,
+            context=None if turn.context is None else to_json(turn.context),
+            error_code=turn.error.code if turn.error else None,
+            error_message=turn.error.message if turn.error else None,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            cost_usd=usage.cost_usd if usage else None,
+            estimated=usage.estimated if usage else None,
+        )
+    )
+    return turn
+
+
+def _row(session: Locked, turn_id: str) -> Any:
+    found = select(turns).where(turns.c.id == turn_id, turns.c.session_id == session.id)
+    row = session.conn.execute(found).first()
+    if row is None:
+        raise TurnNotFound
+    return row

@@ -1,0 +1,197 @@
+"""The journal: the ordered, gap-free, append-only log of a session's events.
+
+Terms: a *row* is one commit of one session and covers the seqs first…last; rows of a session touch without gap or overlap.
+An append moves the session's head and inserts the row in one transaction; a *batch* of a running turn does so only while
+its epoch is the session's. What may go wrong: the commit's outcome is unknown (the batch's number finds the row that
+entered), the owner was replaced (no row, and no error for its neighbours), a row rotted on disk (its checksum says so).
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, text, update
+
+from legato.core.errors import Corrupted
+from legato.core.events import Event, decode_lines
+from legato.store.dialect import is_postgresql, utc_us
+from legato.store.port import Batch, Row
+from legato.store.schema import journal, sessions
+
+READ_BYTES: Final = 1 << 20
+_READ_ROWS: Final = 1000
+
+
+def payload_crc(session_id: str, payload: bytes) -> int:
+    """The checksum of a row, bound to its session."""
+    return zlib.crc32(payload, zlib.crc32(session_id.encode()))
+
+
+def insert_row(conn: Connection, row: Row, turn_id: str | None) -> None:
+    """Enter a row whose range the caller has taken from the session's head."""
+    conn.execute(
+        insert(journal).values(
+            session_id=row.session_id,
+            first_seq=row.first_seq,
+            last_seq=row.last_seq,
+            turn_id=turn_id,
+            at=utc_us(),
+            crc=payload_crc(row.session_id, row.payload),
+            payload=row.payload,
+        )
+    )
+
+
+def append_batches(conn: Connection, batches: Sequence[Batch]) -> list[Row | None]:
+    """Commit each batch whose epoch is still its session's; None for the others. At most one batch a session."""
+    if is_postgresql(conn):
+        return _append_in_one_statement(conn, batches)
+    return [_append_one(conn, batch) for batch in batches]
+
+
+def _append_one(conn: Connection, batch: Batch) -> Row | None:
+    found = conn.execute(_ENTERED, _key(batch)).first()
+    if found is not None:
+        return Row(batch.session_id, found.first_seq, found.last_seq, batch.payload)
+    head = conn.execute(_MOVE_HEAD, _key(batch) | {"session": batch.session_id, "n": batch.count}).scalar()
+    if head is None:
+        return None
+    row = Row(batch.session_id, head - batch.count + 1, head, batch.payload)
+    conn.execute(
+        _INSERT,
+        _key(batch)
+        | {"session": row.session_id, "first": row.first_seq, "last": head, "crc": batch.crc, "payload": row.payload},
+    )
+    return row
+
+
+def _key(batch: Batch) -> dict[str, Any]:
+    return {"turn": batch.turn_id, "epoch": batch.epoch, "number": batch.number}
+
+
+_ENTERED: Final = text(
+    "SELECT first_seq, last_seq FROM journal"
+    " WHERE turn_id = :turn AND epoch = :epoch AND batch = :number AND batch IS NOT NULL"
+)
+_MOVE_HEAD: Final = text("UPDATE sessions SET head = head + :n WHERE id = :session AND epoch = :epoch RETURNING head")
+_INSERT: Final = text(
+    "INSERT INTO journal (session_id, first_seq, last_seq, turn_id, epoch, batch, at, crc, payload)"
+    " VALUES (:session, :first, :last, :turn, :epoch, :number, legato_now(), :crc, :payload)"
+)
+
+# One autocommitted statement for all sessions: a process stopped in its middle holds no lock, a stale epoch is a missing
+# row, and locks are taken in the order of ids, so that two processes can't wait for each other.
+_APPEND_ALL: Final = """
+WITH input AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[])
+        WITH ORDINALITY AS i (session_id, turn_id, epoch, number, n, payload, crc, place)
+), entered AS (
+    SELECT i.place, j.first_seq, j.last_seq FROM input i
+    JOIN journal j ON j.turn_id = i.turn_id AND j.epoch = i.epoch AND j.batch = i.number AND j.batch IS NOT NULL
+), locked AS MATERIALIZED (
+    SELECT s.id FROM sessions s
+    WHERE s.id IN (SELECT session_id FROM input WHERE place NOT IN (SELECT place FROM entered))
+    ORDER BY s.id FOR UPDATE
+), moved AS (
+    UPDATE sessions s SET head = s.head + i.n FROM input i, locked l
+    WHERE s.id = l.id AND s.id = i.session_id AND s.epoch = i.epoch
+    RETURNING i.place, s.head - i.n + 1 AS first_seq, s.head AS last_seq
+), inserted AS (
+    INSERT INTO journal (session_id, first_seq, last_seq, turn_id, epoch, batch, at, crc, payload)
+    SELECT i.session_id, m.first_seq, m.last_seq, i.turn_id, i.epoch, i.number,
+        (extract(epoch from clock_timestamp()) * 1000000)::bigint, i.crc, i.payload
+    FROM input i JOIN moved m ON m.place = i.place
+)
+SELECT place, first_seq, last_seq FROM moved UNION ALL SELECT place, first_seq, last_seq FROM entered
+"""
+
+
+def _append_in_one_statement(conn: Connection, batches: Sequence[Batch]) -> list[Row | None]:
+    columns = (
+        [b.session_id for b in batches],
+        [b.turn_id for b in batches],
+        [b.epoch for b in batches],
+        [b.number for b in batches],
+        [b.count for b in batches],
+        [b.payload for b in batches],
+        [b.crc for b in batches],
+    )
+    rows: list[Row | None] = [None] * len(batches)
+    for place, first_seq, last_seq in conn.exec_driver_sql(_APPEND_ALL, columns):
+        batch = batches[place - 1]
+        rows[place - 1] = Row(batch.session_id, first_seq, last_seq, batch.payload)
+    return rows
+
+
+def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = READ_BYTES) -> list[Row]:
+    """The rows that hold something after ``after``, in order, up to about ``limit_bytes``; the caller has authorised it.
+
+    Raises:
+        Corrupted: a row is missing or does not match its checksum.
+    """
+    rows: list[Row] = []
+    expected, size = after, 0
+    for row in conn.execute(_select(session_id, journal.c.last_seq > after).limit(_READ_ROWS)):
+        checked = _checked(row)
+        if checked.first_seq > expected + 1:
+            raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=expected)
+        rows.append(checked)
+        expected, size = checked.last_seq, size + len(checked.payload)
+        if size >= limit_bytes:
+            break
+    return rows
+
+
+def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
+    """All rows of one turn after a seq: what an open turn has said so far."""
+    found = _select(session_id, (journal.c.last_seq > after) & (journal.c.turn_id == turn_id))
+    return [_checked(row) for row in conn.execute(found)]
+
+
+def turn_events(rows: Iterable[Row]) -> Iterable[Event]:
+    for row in rows:
+        for _seq, event in decode_lines(row.first_seq, row.payload):
+            yield event
+
+
+def _select(session_id: str, condition: ColumnElement[bool]) -> Select[Any]:
+    columns = (journal.c.session_id, journal.c.first_seq, journal.c.last_seq, journal.c.payload, journal.c.crc)
+    return select(*columns).where(journal.c.session_id == session_id, condition).order_by(journal.c.last_seq)
+
+
+def _checked(row: Any) -> Row:
+    if payload_crc(row.session_id, row.payload) != row.crc:
+        raise Corrupted("a journal row does not match its checksum", session_id=row.session_id, seq=row.first_seq)
+    return Row(row.session_id, row.first_seq, row.last_seq, bytes(row.payload))
+
+
+def bury(conn: Connection, session_id: str, last_seq: int) -> None:
+    """Replace everything up to ``last_seq`` by one row of tombstones."""
+    if last_seq == 0:
+        return
+    conn.execute(delete(journal).where(journal.c.session_id == session_id, journal.c.last_seq <= last_seq))
+    insert_row(conn, Row(session_id, 1, last_seq, b""), None)
+
+
+def bury_turn(conn: Connection, session_id: str, turn_id: str) -> None:
+    """Leave only tombstones of what the turn said; its seqs stay accounted for."""
+    conn.execute(
+        update(journal)
+        .where(journal.c.session_id == session_id, journal.c.turn_id == turn_id)
+        .values(payload=b"", crc=payload_crc(session_id, b""))
+    )
+
+
+def replace_payload(conn: Connection, row: Row) -> None:
+    """Give a row other content for the same seqs (compaction)."""
+    conn.execute(
+        update(journal)
+        .where(journal.c.session_id == row.session_id, journal.c.last_seq == row.last_seq)
+        .values(payload=row.payload, crc=payload_crc(row.session_id, row.payload))
+    )
+
+
+def heads(conn: Connection, session_ids: Sequence[str]) -> dict[str, int]:
+    """How far these sessions' journals go now; deleted ones are missing."""
+    rows = conn.execute(select(sessions.c.id, sessions.c.head).where(sessions.c.id.in_(session_ids)))
+    return {row.id: row.head for row in rows}

@@ -1,0 +1,86 @@
+"""A session's row, locked for one transaction: the only way to change a session and to append outside a running turn."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from legato.core.errors import SessionNotFound
+from legato.core.events import Event, encode_lines
+from legato.core.model import Session
+from legato.store.dialect import locked, utc_us
+from legato.store.journal import insert_row
+from legato.store.port import Row
+from legato.store.rows import to_session
+from legato.store.schema import sessions
+
+
+class Locked:
+    """What a transaction knows and does while it holds the row. ``rows`` are its appends, to be published once committed."""
+
+    def __init__(self, conn: Connection, row: Any) -> None:
+        self.conn = conn
+        self.id: str = row.id
+        self.owner: str = row.owner
+        self.agent_id: str = row.agent_id
+        self.model_id: str | None = row.model_id
+        self.closed = row.closed_at is not None
+        self.now: int = row.now
+        self.head: int = row.head
+        self.epoch: int = row.epoch
+        self.leaf_id: str | None = row.leaf_id
+        self.rows: list[Row] = []
+
+    def append(self, events: list[Event], turn_id: str | None = None) -> Row:
+        """Append to the journal and move the head. Needs no epoch: the row is ours."""
+        row = Row(self.id, self.head + 1, self.head + len(events), encode_lines(events))
+        self.head = row.last_seq
+        self.change(head=self.head)
+        insert_row(self.conn, row, turn_id)
+        self.rows.append(row)
+        return row
+
+    def raise_epoch(self) -> int:
+        """From here on whoever wrote in the old epoch is refused."""
+        self.epoch += 1
+        self.change(epoch=self.epoch)
+        return self.epoch
+
+    def move_leaf(self, leaf_id: str | None) -> None:
+        self.leaf_id = leaf_id
+        self.change(leaf_id=leaf_id)
+
+    def touch(self) -> None:
+        """The session was active just now."""
+        self.change(last_activity=self.now)
+
+    def change(self, **values: object) -> None:
+        self.conn.execute(update(sessions).where(sessions.c.id == self.id).values(**values))
+
+    def session(self) -> Session:
+        """The session as this transaction leaves it so far."""
+        return to_session(self.conn.execute(select(sessions).where(sessions.c.id == self.id)).one())
+
+
+def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
+    """Lock a session that ``owner`` may touch; None is the engine itself.
+
+    Raises:
+        SessionNotFound: there is none, or it is somebody else's.
+    """
+    found = locked(select(sessions, utc_us().label("now")).where(sessions.c.id == session_id))
+    row = conn.execute(found).first()
+    if row is None or (owner is not None and row.owner != owner):
+        raise SessionNotFound
+    return Locked(conn, row)
+
+
+def readable(conn: Connection, session_id: str, owner: str) -> Any:
+    """The row of a session that ``owner`` may read.
+
+    Raises:
+        SessionNotFound: there is none, or it is somebody else's.
+    """
+    row = conn.execute(select(sessions).where(sessions.c.id == session_id, sessions.c.owner == owner)).first()
+    if row is None:
+        raise SessionNotFound
+    return row

@@ -1,0 +1,235 @@
+"""The spine: sessions, messages, turns, journal, sends, workers."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "meta",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("agent_id", sa.String(length=128), nullable=False),
+        sa.Column("agent_name", sa.String(length=255), nullable=False),
+        sa.Column("parent_role", sa.String(length=128), nullable=True),
+        sa.Column("model_id", sa.String(length=255), nullable=True),
+        sa.Column("title", sa.String(length=512), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_activity", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column("archived_at", sa.BigInteger(), nullable=True),
+        sa.Column("pinned", sa.Boolean(), nullable=False),
+        sa.Column("context", sa.String(length=512), nullable=True),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("head", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("leaf_id", sa.String(length=40), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("counter", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+    op.create_table(
+        "journal",
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("first_seq", sa.BigInteger(), nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.Column("turn_id", sa.String(length=40), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
+        sa.Column("batch", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("first_seq >= 1 AND last_seq >= first_seq", name=op.f("ck_journal_range")),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_journal_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("session_id", "last_seq", name=op.f("pk_journal")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "uq_journal_batch",
+        "journal",
+        ["turn_id", "epoch", "batch"],
+        unique=True,
+        sqlite_where=sa.text("batch IS NOT NULL"),
+        postgresql_where=sa.text("batch IS NOT NULL"),
+    )
+    op.create_table(
+        "messages",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("parent_id", sa.String(length=40), nullable=True),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("message_type", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("agent_id", sa.String(length=128), nullable=True),
+        sa.Column("model_id", sa.String(length=255), nullable=True),
+        sa.Column("client_message_id", sa.String(length=128), nullable=True),
+        sa.Column("parts", sa.Text(), nullable=False),
+        sa.Column("usage", sa.Text(), nullable=True),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("role IN ('user', 'assistant')", name=op.f("ck_messages_role")),
+        sa.CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name=op.f("ck_messages_failed_says_why")),
+        sa.CheckConstraint(
+            "status IN ('queued', 'in_progress', 'completed', 'cancelled', 'failed', 'incomplete')",
+            name=op.f("ck_messages_status"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_messages_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
+    )
+    op.create_index("ix_messages_session", "messages", ["session_id"], unique=False)
+    op.create_index("ix_messages_turn", "messages", ["turn_id"], unique=False)
+    op.create_table(
+        "sends",
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("client_message_id", sa.String(length=128), nullable=False),
+        sa.Column("body_hash", sa.String(length=64), nullable=False),
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("cursor_seq", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_sends_session_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("session_id", "client_message_id", name=op.f("pk_sends")),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("message_id", sa.String(length=40), nullable=False),
+        sa.Column("answer_id", sa.String(length=40), nullable=True),
+        sa.Column("source_turn_id", sa.String(length=40), nullable=True),
+        sa.Column("agent_id", sa.String(length=128), nullable=False),
+        sa.Column("model_id", sa.String(length=255), nullable=True),
+        sa.Column("locale", sa.String(length=35), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
+        sa.Column("worker_id", sa.String(length=40), nullable=True),
+        sa.Column("start_seq", sa.BigInteger(), nullable=True),
+        sa.Column("done_seq", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("compacted", sa.Boolean(), nullable=False),
+        sa.Column("context", sa.Text(), nullable=True),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("cached_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("cost_usd", sa.Float(), nullable=True),
+        sa.Column("estimated", sa.Boolean(), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "status IN ('queued', 'in_progress', 'completed', 'cancelled', 'failed', 'incomplete')",
+            name=op.f("ck_turns_status"),
+        ),
+        sa.CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name=op.f("ck_turns_failed_says_why")),
+        sa.CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name=op.f("ck_turns_open_has_epoch")),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_turns_session_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_turns")),
+    )
+    op.create_index(
+        "ix_turns_compactable",
+        "turns",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("compacted = 0 AND finished_at IS NOT NULL"),
+        postgresql_where=sa.text("NOT compacted AND finished_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_turns_queued",
+        "turns",
+        ["session_id", "rank"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index("ix_turns_session_done", "turns", ["session_id", "done_seq"], unique=False)
+    op.create_index(
+        "ix_turns_worker",
+        "turns",
+        ["worker_id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'in_progress'"),
+        postgresql_where=sa.text("status = 'in_progress'"),
+    )
+    op.create_index(
+        "uq_turns_open",
+        "turns",
+        ["session_id"],
+        unique=True,
+        sqlite_where=sa.text("status = 'in_progress'"),
+        postgresql_where=sa.text("status = 'in_progress'"),
+    )
+    op.create_index(
+        "ix_sessions_list", "sessions", ["owner", sa.text("last_activity DESC"), sa.text("id DESC")], unique=False
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_sessions_list", table_name="sessions")
+    op.drop_index(
+        "uq_turns_open",
+        table_name="turns",
+        sqlite_where=sa.text("status = 'in_progress'"),
+        postgresql_where=sa.text("status = 'in_progress'"),
+    )
+    op.drop_index(
+        "ix_turns_worker",
+        table_name="turns",
+        sqlite_where=sa.text("status = 'in_progress'"),
+        postgresql_where=sa.text("status = 'in_progress'"),
+    )
+    op.drop_index("ix_turns_session_done", table_name="turns")
+    op.drop_index(
+        "ix_turns_queued",
+        table_name="turns",
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.drop_index(
+        "ix_turns_compactable",
+        table_name="turns",
+        sqlite_where=sa.text("compacted = 0 AND finished_at IS NOT NULL"),
+        postgresql_where=sa.text("NOT compacted AND finished_at IS NOT NULL"),
+    )
+    op.drop_table("turns")
+    op.drop_table("sends")
+    op.drop_index("ix_messages_turn", table_name="messages")
+    op.drop_index("ix_messages_session", table_name="messages")
+    op.drop_table("messages")
+    op.drop_index(
+        "uq_journal_batch",
+        table_name="journal",
+        sqlite_where=sa.text("batch IS NOT NULL"),
+        postgresql_where=sa.text("batch IS NOT NULL"),
+    )
+    op.drop_table("journal")
+    op.drop_table("workers")
+    op.drop_table("sessions")
+    op.drop_table("meta")

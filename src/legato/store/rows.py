@@ -1,0 +1,145 @@
+"""Rows of the database as values of the model, and back."""
+
+import zlib
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row
+
+from legato.core.errors import Corrupted
+from legato.core.model import ContextInfo, ErrorInfo, Message, Part, Session, Turn, Usage
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_parts: Final = msgspec.json.Decoder(tuple[Part, ...])
+_context: Final = msgspec.json.Decoder(ContextInfo)
+_usage: Final = msgspec.json.Decoder(Usage)
+
+
+def to_time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+
+
+def to_us(time: datetime) -> int:
+    delta = time - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _maybe_time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else to_time(microseconds)
+
+
+def to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _error(row: Row[Any]) -> ErrorInfo | None:
+    return None if row.error_code is None else ErrorInfo(row.error_code, row.error_message or "")
+
+
+def to_session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        owner=row.owner,
+        agent_id=row.agent_id,
+        agent_name=row.agent_name,
+        parent_role=row.parent_role,
+        model_id=row.model_id,
+        title=row.title,
+        created_at=to_time(row.created_at),
+        last_activity=to_time(row.last_activity),
+        closed_at=_maybe_time(row.closed_at),
+        archived_at=_maybe_time(row.archived_at),
+        pinned=row.pinned,
+        context=row.context,
+        metadata=msgspec.json.decode(row.metadata),
+        read_only=row.closed_at is not None,
+    )
+
+
+def parts_crc(message_id: str, parts: str) -> int:
+    """The checksum of a message's parts, bound to the message they belong to."""
+    return zlib.crc32(parts.encode(), zlib.crc32(message_id.encode()))
+
+
+def to_message(row: Row[Any]) -> Message:
+    """Raises Corrupted: the parts are not what was written."""
+    if parts_crc(row.id, row.parts) != row.crc:
+        raise Corrupted("a stored message does not match its checksum", message_id=row.id)
+    return Message(
+        id=row.id,
+        session_id=row.session_id,
+        turn_id=row.turn_id,
+        parent_id=row.parent_id,
+        role=row.role,
+        message_type=row.message_type,
+        status=row.status,
+        agent_id=row.agent_id,
+        model_id=row.model_id,
+        client_message_id=row.client_message_id,
+        parts=_parts.decode(row.parts),
+        usage=None if row.usage is None else _usage.decode(row.usage),
+        error=_error(row),
+        created_at=to_time(row.created_at),
+    )
+
+
+def from_message(message: Message) -> dict[str, object]:
+    parts = to_json(message.parts)
+    return {
+        "id": message.id,
+        "session_id": message.session_id,
+        "turn_id": message.turn_id,
+        "parent_id": message.parent_id,
+        "role": message.role,
+        "message_type": message.message_type,
+        "status": message.status,
+        "agent_id": message.agent_id,
+        "model_id": message.model_id,
+        "client_message_id": message.client_message_id,
+        "parts": parts,
+        "crc": parts_crc(message.id, parts),
+        "usage": None if message.usage is None else to_json(message.usage),
+        "error_code": message.error.code if message.error else None,
+        "error_message": message.error.message if message.error else None,
+        "created_at": to_us(message.created_at),
+    }
+
+
+def to_usage(row: Row[Any]) -> Usage | None:
+    if row.prompt_tokens is None:
+        return None
+    return Usage(
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        cached_tokens=row.cached_tokens,
+        total_tokens=row.prompt_tokens + row.completion_tokens,
+        cost_usd=row.cost_usd,
+        estimated=row.estimated,
+    )
+
+
+def to_turn(row: Row[Any]) -> Turn:
+    """The turn as projected; phase and detail of a running one are in its journal."""
+    return Turn(
+        id=row.id,
+        session_id=row.session_id,
+        message_id=row.message_id,
+        answer_id=row.answer_id,
+        source_turn_id=row.source_turn_id,
+        agent_id=row.agent_id,
+        model_id=row.model_id,
+        kind=row.kind,
+        mode=row.mode,
+        rank=row.rank,
+        status=row.status,
+        attempt=row.attempt,
+        context=None if row.context is None else _context.decode(row.context),
+        created_at=to_time(row.created_at),
+        started_at=_maybe_time(row.started_at),
+        finished_at=_maybe_time(row.finished_at),
+        reason=row.reason,
+        text=row.explanation,
+        usage=to_usage(row),
+        error=_error(row),
+    )

@@ -1,0 +1,212 @@
+"""The tables. The journal is the truth; sessions, messages and turns are projections written in the same transaction.
+
+Times are microseconds since 1970 in UTC by the store's clock; JSON is text written by msgspec; the payload of a journal
+row is described in ``core.events``. Invariants are constraints here first and code second.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_STATUSES: Final = "('queued', 'in_progress', 'completed', 'cancelled', 'failed', 'incomplete')"
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+workers: Final = Table(
+    "workers",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    # Raised by the worker's own event loop; others compare it with what they saw before, never with a clock.
+    Column("counter", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("agent_id", String(128), nullable=False),
+    Column("agent_name", String(255), nullable=False),
+    Column("parent_role", String(128)),
+    Column("model_id", String(255)),
+    Column("title", String(512)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_activity", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("archived_at", BigInteger),
+    Column("pinned", Boolean, nullable=False, default=False),
+    Column("context", String(512)),
+    Column("metadata", Text, nullable=False, default="{}"),
+    # The session's row is the lock: the last seq of its journal, and the fencing number of its open turn.
+    Column("head", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("leaf_id", String(40)),
+    Index("ix_sessions_list", "owner", text("last_activity DESC"), text("id DESC")),
+)
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("turn_id", String(40), nullable=False),
+    Column("parent_id", String(40)),
+    Column("role", String(16), nullable=False),
+    Column("message_type", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("agent_id", String(128)),
+    Column("model_id", String(255)),
+    Column("client_message_id", String(128)),
+    Column("parts", Text, nullable=False),
+    Column("usage", Text),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    CheckConstraint(f"status IN {_STATUSES}", name="status"),
+    CheckConstraint("role IN ('user', 'assistant')", name="role"),
+    CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
+    Index("ix_messages_session", "session_id"),
+    Index("ix_messages_turn", "turn_id"),
+)
+
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", String(40), nullable=False),
+    Column("answer_id", String(40)),
+    Column("source_turn_id", String(40)),
+    Column("agent_id", String(128), nullable=False),
+    Column("model_id", String(255)),
+    Column("locale", String(35)),
+    Column("kind", String(16), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", BigInteger),
+    Column("worker_id", String(40)),
+    # The seq of the claim's last event and of `done`: where the turn's own events begin and end.
+    Column("start_seq", BigInteger),
+    Column("done_seq", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("compacted", Boolean, nullable=False, default=False),
+    Column("context", Text),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("cost_usd", Float),
+    Column("estimated", Boolean),
+    Column("reason", String(64)),
+    Column("explanation", Text),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    CheckConstraint(f"status IN {_STATUSES}", name="status"),
+    CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name="open_has_epoch"),
+    CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name="failed_says_why"),
+    # Single flight (guarantee G6): a session has at most one open turn, whatever the code believes.
+    Index(
+        "uq_turns_open",
+        "session_id",
+        unique=True,
+        sqlite_where=text("status = 'in_progress'"),
+        postgresql_where=text("status = 'in_progress'"),
+    ),
+    # What the sweep claims.
+    Index(
+        "ix_turns_queued",
+        "session_id",
+        "rank",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_turns_worker",
+        "worker_id",
+        sqlite_where=text("status = 'in_progress'"),
+        postgresql_where=text("status = 'in_progress'"),
+    ),
+    # What compaction has yet to do.
+    Index(
+        "ix_turns_compactable",
+        "finished_at",
+        sqlite_where=text("compacted = 0 AND finished_at IS NOT NULL"),
+        postgresql_where=text("NOT compacted AND finished_at IS NOT NULL"),
+    ),
+    Index("ix_turns_session_done", "session_id", "done_seq"),
+)
+
+sends: Final = Table(
+    "sends",
+    metadata,
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("client_message_id", String(128), nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("turn_id", String(40), nullable=False),
+    Column("cursor_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session_id", "client_message_id"),
+)
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("turn_id", String(40)),
+    Column("epoch", BigInteger),
+    Column("batch", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    # Keyed by the last seq: "everything after my cursor" is then one range of the key, also when a row covers many seqs.
+    PrimaryKeyConstraint("session_id", "last_seq"),
+    CheckConstraint("first_seq >= 1 AND last_seq >= first_seq", name="range"),
+    # A commit of unknown outcome is tried again with the same number and can't enter twice (promise R-02 of the inside).
+    Index(
+        "uq_journal_batch",
+        "turn_id",
+        "epoch",
+        "batch",
+        unique=True,
+        sqlite_where=text("batch IS NOT NULL"),
+        postgresql_where=text("batch IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,162 @@
+"""Sessions: create, find, list, change, sum up."""
+
+import base64
+import binascii
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
+
+from legato.core.errors import BadCursor, SessionExists
+from legato.core.events import SessionEvent
+from legato.core.model import Session, Stats, Usage
+from legato.store.dialect import utc_us
+from legato.store.locked import lock, readable
+from legato.store.port import Row
+from legato.store.rows import to_json, to_session, to_time
+from legato.store.schema import messages, sessions, turns
+
+SessionStatus = Literal["active", "closed", "archived", "pinned"]
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session begins with."""
+
+    id: str
+    owner: str
+    agent_id: str
+    agent_name: str
+    parent_role: str | None = None
+    model_id: str | None = None
+    title: str | None = None
+    context: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A session as a change left it, and what the change appended."""
+
+    session: Session
+    rows: tuple[Row, ...]
+
+
+def create(conn: Connection, new: NewSession) -> Changed:
+    """A new, empty session.
+
+    Raises:
+        SessionExists: the id is taken.
+    """
+    values = msgspec.structs.asdict(new) | {"metadata": to_json(new.metadata)}
+    now = conn.execute(select(utc_us())).scalar_one()
+    stamps = {"created_at": now, "last_activity": now, "pinned": False, "head": 0, "epoch": 0}
+    try:
+        conn.execute(insert(sessions).values(**values, **stamps))
+    except IntegrityError as error:
+        raise SessionExists from error
+    found = lock(conn, new.id, new.owner)
+    session = found.session()
+    found.append([SessionEvent(session)])
+    return Changed(session, tuple(found.rows))
+
+
+def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]) -> Changed:
+    """Set any of title, pinned, metadata, and the booleans ``archived`` and ``closed``."""
+    found = lock(conn, session_id, owner)
+    columns: dict[str, Any] = {key: values[key] for key in ("title", "pinned") if key in values}
+    if "metadata" in values:
+        columns["metadata"] = to_json(values["metadata"])
+    for flag in ("archived", "closed"):
+        if flag in values:
+            columns[f"{flag}_at"] = found.now if values[flag] else None
+    if columns:
+        found.change(**columns)
+    session = found.session()
+    found.append([SessionEvent(session)])
+    return Changed(session, tuple(found.rows))
+
+
+def get(conn: Connection, session_id: str, owner: str) -> Session:
+    return to_session(readable(conn, session_id, owner))
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list and the way to the next."""
+
+    data: tuple[Session, ...]
+    next: str | None
+
+
+def page(
+    conn: Connection,
+    owner: str,
+    *,
+    status: SessionStatus | None = None,
+    agent_id: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page:
+    """An owner's sessions, newest activity first.
+
+    Raises:
+        BadCursor: the cursor is not from here.
+    """
+    query = select(sessions).where(sessions.c.owner == owner)
+    match status:
+        case "active":
+            query = query.where(sessions.c.closed_at.is_(None), sessions.c.archived_at.is_(None))
+        case "closed":
+            query = query.where(sessions.c.closed_at.is_not(None))
+        case "archived":
+            query = query.where(sessions.c.archived_at.is_not(None))
+        case "pinned":
+            query = query.where(sessions.c.pinned)
+        case None:
+            pass
+    if agent_id is not None:
+        query = query.where(sessions.c.agent_id == agent_id)
+    if cursor is not None:
+        query = query.where(tuple_(sessions.c.last_activity, sessions.c.id) < tuple_(*_parse(cursor)))
+    query = query.order_by(sessions.c.last_activity.desc(), sessions.c.id.desc()).limit(limit + 1)
+    rows = conn.execute(query).all()
+    more = len(rows) > limit
+    return Page(tuple(to_session(row) for row in rows[:limit]), _write(rows[limit - 1]) if more else None)
+
+
+def _write(row: Any) -> str:
+    return base64.urlsafe_b64encode(f"{row.last_activity}.{row.id}".encode()).decode()
+
+
+def _parse(cursor: str) -> tuple[int, str]:
+    try:
+        activity, _, session_id = base64.urlsafe_b64decode(cursor).decode().partition(".")
+        return int(activity), session_id
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor from error
+
+
+def stats(conn: Connection, session_id: str, owner: str) -> Stats:
+    """Sums over the session: every message that stands in it, every turn that was ever answered in it."""
+    row = readable(conn, session_id, owner)
+    count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id)
+    columns = (turns.c.prompt_tokens, turns.c.completion_tokens, turns.c.cached_tokens, turns.c.cost_usd)
+    sums = [func.coalesce(func.sum(column), 0) for column in columns[:3]]
+    total = conn.execute(
+        select(
+            func.count(),
+            *sums,
+            func.sum(columns[3]),
+            func.count().filter(turns.c.estimated),
+        ).where(turns.c.session_id == session_id)
+    ).one()
+    now = conn.execute(select(utc_us())).scalar_one()
+    prompt, completion, cached = (int(value) for value in total[1:4])
+    usage = Usage(prompt, completion, cached, prompt + completion, total[4], bool(total[5]))
+    return Stats(
+        session_id=session_id,
+        message_count=conn.execute(count).scalar_one(),
+        turn_count=total[0],
+        usage=usage,
+        age_s=(now - row.created_at) / 1_000_000,
+        last_activity=to_time(row.last_activity),
+    )

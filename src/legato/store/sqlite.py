@@ -1,0 +1,229 @@
+"""The store on SQLite: one writer thread that groups transactions into commits, a few reader threads.
+
+Every call runs in a thread of ours and is never cancelled: who stops waiting does not stop it. The writer's connection
+alone writes and checkpoints (SQLite before 3.51.3 can corrupt a WAL that two connections reset). ``synchronous=FULL``: a
+commit has been synced before anybody hears of it; one sync serves all that waited for it.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from legato.core.errors import StoreInUse, Unavailable
+from legato.store.journal import append_batches
+from legato.store.port import Batch, Row
+from legato.store.upgrade import incarnation, upgrade
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_GROUP: Final = 256  # transactions a commit may carry: bounds what one failing disk takes down with it
+_READERS: Final = 4
+_BUSY_MS: Final = 5_000
+
+
+def _dbapi() -> ModuleType:
+    if sqlite3.sqlite_version_info >= (3, 42):
+        return sqlite3
+    import pysqlite3.dbapi2  # type: ignore[import-untyped]  # noqa: PLC0415 - only where the system's SQLite is too old
+
+    module: ModuleType = pysqlite3.dbapi2
+    return module
+
+
+def now_us() -> int:
+    """The wall clock in microseconds."""
+    return time.time_ns() // 1_000
+
+
+class SqliteStore:
+    """A store in one file, for one process: a second one is refused at start."""
+
+    shared = False
+
+    def __init__(self, *, path: Path, clock_us: Callable[[], int] = now_us) -> None:
+        self.incarnation = ""
+        self._path = path
+        self._clock_us = clock_us
+        self._lock_file = -1
+        self._writer: _Writer | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._engines: list[Engine] = []
+
+    async def start(self) -> None:
+        """Raises StoreInUse, SchemaMismatch, Unavailable."""
+        self._take_lock()
+        writing = self._engine("BEGIN IMMEDIATE", StaticPool, {})
+        reading = self._engine("BEGIN", QueuePool, {"pool_size": _READERS, "max_overflow": 0})
+        self._engines = [reading, writing]
+        self._writer = _Writer(writing)
+        self._writer.start()
+        try:
+            await self.write(upgrade)
+            self.incarnation = await self.write(incarnation)
+        except BaseException:
+            await self.stop()
+            raise
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="legato-read")
+        self._reading = reading
+
+    async def stop(self) -> None:
+        """Finish what is under way, checkpoint, close, give the file free."""
+        if self._readers is not None:
+            await asyncio.to_thread(self._readers.shutdown)
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.stop)
+        for engine in self._engines:  # the writer's last: closing the last connection checkpoints
+            engine.dispose()
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._readers is None:
+            raise Unavailable
+        future = self._readers.submit(self._read, lambda conn: query(conn, *args, **kwargs))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        try:
+            with self._reading.connect() as conn, conn.begin():
+                return query(conn)
+        except OperationalError as error:
+            raise Unavailable(str(error.orig)) from error
+
+    async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._writer is None:
+            raise Unavailable
+        future = self._writer.submit(lambda conn: change(conn, *args, **kwargs))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
+        return await self.write(append_batches, batches)
+
+    def _take_lock(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for name in (self._path, Path(f"{self._path}.lock")):
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.fchmod(descriptor, 0o600)  # SQLite gives its -wal and -shm the mode of the database
+            if name == self._path:
+                os.close(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise StoreInUse(path=str(self._path)) from error
+        self._lock_file = descriptor
+
+    def _engine(self, begin: str, pool: type[Any], options: dict[str, Any]) -> Engine:
+        dbapi = _dbapi()
+        engine = create_engine(
+            f"sqlite:///{self._path}",
+            module=dbapi,
+            poolclass=pool,
+            connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000},
+            **options,
+        )
+        event.listen(engine, "connect", partial(self._prepare, writer=begin != "BEGIN"))
+        event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
+        return engine
+
+    def _prepare(self, connection: Any, _record: object, *, writer: bool) -> None:
+        connection.create_function("legato_now", 0, self._clock_us)
+        pragmas = ["foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "cache_size=-16384"]
+        pragmas += (
+            ["journal_mode=WAL", "wal_autocheckpoint=2000"] if writer else ["wal_autocheckpoint=0", "query_only=ON"]
+        )
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+
+class _Job:
+    __slots__ = ("change", "error", "future", "result")
+
+    def __init__(self, change: Callable[[Connection], Any]) -> None:
+        self.change = change
+        self.future: Future[Any] = Future()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def settle(self) -> None:
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class _Writer:
+    """The thread that writes. While one commit is on its way to disk, whatever arrives forms the next."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._jobs: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="legato-write", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def submit(self, change: Callable[[Connection], T]) -> "Future[T]":
+        job = _Job(change)
+        with self._wake:
+            if self._stopping:
+                raise Unavailable
+            self._jobs.append(job)
+            self._wake.notify()
+        return job.future
+
+    def _run(self) -> None:
+        while group := self._next():
+            self._commit(group)
+            for job in group:
+                job.settle()
+
+    def _next(self) -> list[_Job]:
+        with self._wake:
+            while not self._jobs and not self._stopping:
+                self._wake.wait()
+            return [self._jobs.popleft() for _ in range(min(_GROUP, len(self._jobs)))]
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            with self._engine.connect() as conn, conn.begin():
+                for job in group:
+                    _attempt(conn, job)
+        except DBAPIError as error:
+            for job in group:
+                job.error = Unavailable(str(error.orig))
+
+
+def _attempt(conn: Connection, job: _Job) -> None:
+    """Run one job in a savepoint: its failure undoes nothing of its neighbours'."""
+    try:
+        with conn.begin_nested():
+            job.result = job.change(conn)
+    except OperationalError:
+        raise  # the database itself: nobody's transaction can go on
+    except Exception as error:  # noqa: BLE001 - belongs to whoever submitted it, who gets it
+        job.error = error

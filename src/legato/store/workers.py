@@ -1,0 +1,33 @@
+"""Workers: processes that run turns, and the counters by which others see that they live."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from legato.store.dialect import utc_us
+from legato.store.schema import turns, workers
+
+
+def register(conn: Connection, worker_id: str) -> None:
+    conn.execute(insert(workers).values(id=worker_id, counter=0, started_at=utc_us()))
+
+
+def beat(conn: Connection, worker_id: str) -> bool:
+    """Raise the counter; False when this worker has been declared dead."""
+    done = conn.execute(update(workers).where(workers.c.id == worker_id).values(counter=workers.c.counter + 1))
+    return bool(done.rowcount)
+
+
+def counters(conn: Connection) -> dict[str, int]:
+    return {row.id: row.counter for row in conn.execute(select(workers.c.id, workers.c.counter))}
+
+
+def remove(conn: Connection, worker_id: str) -> None:
+    conn.execute(delete(workers).where(workers.c.id == worker_id))
+
+
+def orphans(conn: Connection) -> list[Any]:
+    """``(session_id, id, worker_id)`` of running turns whose worker is not registered (any more)."""
+    known = select(workers.c.id)
+    found = select(turns.c.session_id, turns.c.id, turns.c.worker_id)
+    return list(conn.execute(found.where(turns.c.status == "in_progress", turns.c.worker_id.not_in(known))).all())

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-# Below Linux's ephemeral range (32768…): there, any outgoing connection of another test could take the port while the
-# server is down, and a restart on the same port would fail now and then.
+# Below Linux's ephemeral range (32768…): there, any outgoing connection of another test could take the port
+# while the server is down, and a restart on the same port would fail now and then.
 _PORTS: Final = range(20_000, 32_000)
 _POLL_S: Final = 0.02
 _ARTIFACTS: Final = Path(__file__).parents[2] / ".artifacts" / "servers"
@@ -49,9 +49,10 @@ def free_port() -> int:
 class ServerProcess:
     """``legato serve`` on a port and a database that outlive the process.
 
-    ``env`` is added to the caller's environment, from which keys and settings of Legato and of providers are removed, so
-    that the demo agent answers unless the test says otherwise; it may be changed between two runs (a failure point for
-    the first only). ``args`` are further arguments of ``serve``. Output of all runs goes to ``log``.
+    ``env`` is added to the caller's environment, from which keys and settings of Legato and of providers are
+    removed, so that the demo agent answers unless the test says otherwise; it may be changed between two runs
+    (a failure point for the first only). ``args`` are further arguments of ``serve``. Output of all runs goes
+    to ``log``.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class ServerProcess:
         return self
 
     def launch(self) -> None:
-        """Starts the process and does not wait: for tests that look at a server while it boots, or expect it to refuse."""
+        """Starts the process and does not wait: for tests that watch it boot, or expect it to refuse."""
         if self.running:
             raise ServerFailed("the server is running already")
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A small conversation as its journal has it, for tests of readers: one turn whose answer is full of traps."""
+"""A small conversation as its journal has it, for tests of readers: one turn, its answer full of traps."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -39,15 +39,11 @@ AFTER_TOOL: Final = ("…", "\tfin ", "終わり")
 
 
 def session() -> Session:
-    return Session(
-        id=SESSION, owner="local", agent_id="demo", agent_name="Demo", created_at=NOW, last_activity=NOW
-    )
+    return Session(id=SESSION, owner="local", agent_id="demo", agent_name="Demo", created_at=NOW, last_activity=NOW)
 
 
 def turn(**changes: Any) -> Turn:
-    base = Turn(
-        id=TURN, session_id=SESSION, message_id=QUESTION, agent_id="demo", status="queued", created_at=NOW
-    )
+    base = Turn(id=TURN, session_id=SESSION, message_id=QUESTION, agent_id="demo", status="queued", created_at=NOW)
     return msgspec.structs.replace(base, **changes)
 
 
@@ -88,9 +84,7 @@ def token(text: str, part: int = 0) -> Token:
 
 
 def done(status: str = "completed", reason: str = "stop") -> Done:
-    return msgspec.convert(
-        {"turn_id": TURN, "status": status, "reason": reason, "finished_at": NOW.isoformat()}, Done
-    )
+    return msgspec.convert({"turn_id": TURN, "status": status, "reason": reason, "finished_at": NOW.isoformat()}, Done)
 
 
 def opening() -> list[Event]:
@@ -146,7 +140,7 @@ def frame(seq: int, event: Event, incarnation: str = INCARNATION) -> bytes:
 
 
 def frames(events: list[Event], after: int = 0, *, first_seq: int = 1, incarnation: str = INCARNATION) -> bytes:
-    """A connection's bytes as a server writes them: what stands after seq ``after``, with greeting and heartbeat."""
+    """A connection's bytes as a server writes them: greeting, what stands after seq ``after``, a heartbeat."""
     numbered = [(seq, event) for seq, event in enumerate(events, first_seq) if seq > after]
     body = [frame(seq, event, incarnation) for seq, event in numbered]
     return encode_retry(1) + KEEP_ALIVE.join([b"".join(body[:4]), b"".join(body[4:])])

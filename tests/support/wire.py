@@ -1,10 +1,10 @@
 """A server that does as it is told: real sockets, and every way in which a connection can go wrong.
 
-    async with Wire() as wire:
-        wire.on("GET", "/v1/agents", json_reply({"data": []}))          # one reply, again and again
-        wire.on("POST", "/v1/sessions/s/turns", busy(), cut(), json_reply(…))   # in turn; the last one again and again
-        wire.on("GET", "/v1/sessions/s/events", lambda request: stream(…))      # by request
-        …                                                                # wire.url, wire.asked("POST", …)
+async with Wire() as wire:
+    wire.on("GET", "/v1/agents", json_reply({"data": []}))          # one reply, again and again
+    wire.on("POST", "/v1/sessions/s/turns", busy(), cut(), json_reply(…))   # in turn; the last one again and
+    again wire.on("GET", "/v1/sessions/s/events", lambda request: stream(…))      # by request …
+    # wire.url, wire.asked("POST", …)
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-# closed: the response ends as it should. cut: the connection goes in mid-response. silent: it stays, and nothing comes.
+# closed: the response ends as it should. cut: the connection goes in mid-response. silent: it stays, and
+# nothing comes.
 End = Literal["closed", "cut", "silent"]
 
 
@@ -38,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response and its ``end``. Not ``framed``: the body is told to be complete only by the connection's end."""
+    """A response and its ``end``. Not ``framed``: only the connection's end tells that the body is complete."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import pytest
 
-from legato.client import AsyncClient, NotLegato, Notice, Unreachable
+from legato.client import AsyncClient, Notice, NotLegato, Unreachable
 from legato.core.cursor import Cursor
 from legato.core.errors import BadCursor, SessionNotFound, TurnNotFound
 from legato.core.events import Event, Snapshot
@@ -86,12 +87,12 @@ async def test_a_cut_at_every_byte_loses_and_doubles_nothing(wire: Wire, client:
 
 @pytest.mark.promise("H-05")
 async def test_any_number_of_cuts(wire: Wire, client: AsyncClient) -> None:
-    def some(request: Request) -> Reply:
+    def some(size: int, request: Request) -> Reply:
         return stream(rest(request)[:size], "cut")
 
     longest = max(len(story.frame(cursor.seq, event)) for cursor, event in JOURNAL) + len(frames([]))
-    wire.on("GET", EVENTS_PATH, some)
     for size in range(longest, longest + 200, 13):
+        wire.on("GET", EVENTS_PATH, partial(some, size))
         assert await follow(client) == JOURNAL
 
 
@@ -256,15 +257,22 @@ async def test_a_refusal_is_raised(wire: Wire, client: AsyncClient, reply: Reply
 
 @pytest.mark.promise("E-05")
 async def test_a_turn_that_ended_before_the_cursor_is_over(wire: Wire, client: AsyncClient) -> None:
-    """A server that has nothing more of the turn ends the stream at once; so does a dying one. Asking tells which."""
+    """A server with nothing more of the turn ends the stream at once; so does a dying one. Asking tells which."""
     wire.on("GET", EVENTS_PATH, _stream_or(json_reply({"data": [], "cursor": "7f3a.99", "has_more": False})))
-    wire.on("GET", TURN_PATH, json_reply(story.turn(status="in_progress")), json_reply(story.turn(status="completed")))
+    wire.on(
+        "GET",
+        TURN_PATH,
+        json_reply(story.turn(status="in_progress")),
+        json_reply(story.turn(status="completed")),
+    )
     assert await follow(client, after=cursor(99)) == []
     assert len(wire.asked("GET", TURN_PATH)) == 2
 
 
 async def test_a_turn_that_ended_meanwhile_is_read_to_its_end(wire: Wire, client: AsyncClient) -> None:
-    more = json_reply({"data": [{"cursor": "7f3a.5", "type": "token", "data": {}}], "cursor": "7f3a.5", "has_more": True})
+    more = json_reply(
+        {"data": [{"cursor": "7f3a.5", "type": "token", "data": {}}], "cursor": "7f3a.5", "has_more": True}
+    )
     wire.on("GET", EVENTS_PATH, stream(b""), more, lambda request: stream(rest(request)))
     wire.on("GET", TURN_PATH, json_reply(story.turn(status="completed")))
     assert await follow(client, after=cursor(BEGUN)) == JOURNAL[BEGUN:]

@@ -12,8 +12,9 @@ from legato.core.states import is_terminal
 class Piece(NamedTuple):
     """The answer's text is now its first ``at`` characters and ``text``.
 
-    Nearly always ``at`` is where the text ended, so that printing ``text`` is enough. It is less when an attempt began
-    anew (``reset``), when a snapshot brought another text, or (with an empty ``text``) when the answer was removed.
+    Nearly always ``at`` is where the text ended, so that printing ``text`` is enough. It is less when an
+    attempt began anew (``reset``), when a snapshot brought another text, or (with an empty ``text``) when the
+    answer was removed.
     """
 
     text: str
@@ -26,7 +27,8 @@ class GrowingAnswer:
     def __init__(self, turn: Turn, state: State | None = None) -> None:
         self._fold = Fold(state)
         self._turn = self._fold.turns.setdefault(turn.id, turn)
-        # Not by the turn's status alone: a repeated send answers with a finished turn whose events are still to come.
+        # Not by the turn's status alone: a repeated send answers with a finished turn whose events are still
+        # to come.
         self._finished = state is not None and is_terminal(self._turn.status)
         self._pieces: list[str] = []
         self._length = 0
@@ -57,7 +59,7 @@ class GrowingAnswer:
         return self._pieces[0] if self._pieces else ""
 
     def know(self, turn: Turn) -> Piece | None:
-        """The turn as the server tells it outside the journal, when nothing more of it can come from there."""
+        """The turn as the server tells it outside the journal, when that has nothing more of it."""
         self._turn = self._fold.turns[turn.id] = turn
         self._finished = is_terminal(turn.status)
         return self._recount()
@@ -77,7 +79,7 @@ class GrowingAnswer:
 
     @property
     def unknown(self) -> bool:
-        """Whether a snapshot replaced everything by a state that does not tell about the turn: ask the server."""
+        """Whether a snapshot brought a state that does not tell about the turn: ask the server."""
         return self._turn.id not in self._fold.turns
 
     def _grow(self, token: Token) -> Piece | None:
@@ -105,6 +107,11 @@ class GrowingAnswer:
         before, after = self.text, "".join(part.text for part in parts if isinstance(part, TextPart))
         if before == after:
             return None
-        at = len(before) if after.startswith(before) else len(commonprefix([before, after]))
+        at = len(before) if after.startswith(before) else _common(before, after)
         self._pieces, self._length = [after], len(after)
         return Piece(after[at:], at)
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return len(commonprefix([one, other]))  # noqa: RUF071 (by characters is what is meant)

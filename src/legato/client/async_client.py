@@ -41,13 +41,13 @@ class _ViewBody(msgspec.Struct):
 class AsyncClient:
     """A Legato server.
 
-    Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and other
-    ``RemoteError``s, ``Unreachable`` when there was no answer in time, and ``NotLegato``. Calls are repeated through lost
-    connections and restarts for up to ``retry_for_s``; where a repeat could do harm (``clear``), only until a connection
-    was made.
+    Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
+    other ``RemoteError``s, ``Unreachable`` when there was no answer in time, and ``NotLegato``. Calls are
+    repeated through lost connections and restarts for up to ``retry_for_s``; where a repeat could do harm
+    (``clear``), only until a connection was made.
 
-    ``base_url`` is where Legato is mounted, ``http://127.0.0.1:8321`` for instance. ``notify`` hears when a connection is
-    lost and when it is back; it must not block. Seconds are explained in ``Patience``.
+    ``base_url`` is where Legato is mounted, ``http://127.0.0.1:8321`` for instance. ``notify`` hears when a
+    connection is lost and when it is back; it must not block. Seconds are explained in ``Patience``.
     """
 
     def __init__(
@@ -114,9 +114,7 @@ class AsyncClient:
     ) -> Session:
         """A new session. The client makes its id, so that a repeated attempt can't make two."""
         new = session_id or new_id("ses")
-        body = _given(
-            agent_id=agent_id, id=new, model_id=model_id, title=title, context=context, metadata=metadata
-        )
+        body = _given(agent_id=agent_id, id=new, model_id=model_id, title=title, context=context, metadata=metadata)
         try:
             return await self._http.call(Session, "POST", "/v1/sessions", body=body)
         except SessionExists:
@@ -127,7 +125,10 @@ class AsyncClient:
     async def sessions(
         self, *, status: str | None = None, agent_id: str | None = None, limit: int = 50
     ) -> AsyncGenerator[Session, None]:
-        """All sessions, the newest activity first, fetched ``limit`` at a time. ``status``: active, closed, archived, pinned."""
+        """All sessions, the newest activity first, fetched ``limit`` at a time.
+
+        ``status``: ``active``, ``closed``, ``archived`` or ``pinned``.
+        """
         cursor: str | None = None
         while True:
             page = await self.sessions_page(status=status, agent_id=agent_id, limit=limit, cursor=cursor)
@@ -195,9 +196,7 @@ class AsyncClient:
             cursor = page.next
         return [message for page in reversed(pages) for message in page]
 
-    async def messages_page(
-        self, session_id: str, *, limit: int = 50, cursor: str | None = None
-    ) -> Page[Message]:
+    async def messages_page(self, session_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Message]:
         """One page, oldest first; ``next`` leads to older ones."""
         params = _given(limit=str(limit), cursor=cursor)
         return await self._http.call(Page[Message], "GET", _path(session_id, "messages"), params=params)
@@ -215,14 +214,12 @@ class AsyncClient:
     ) -> Sent:
         """Sends a message: its turn, and the position from which to follow.
 
-        Every attempt carries the same ``message_id`` (made here if not given), so that the message is accepted once
-        whatever happens to the connection.
+        Every attempt carries the same ``message_id`` (made here if not given), so that the message is
+        accepted once whatever happens to the connection.
         """
         body = {
             "message_id": message_id or new_id("msg"),
-            "text": normalise(
-                text
-            ),  # a lone surrogate can't travel; the server would replace it by the same rule
+            "text": normalise(text),  # a lone surrogate can't travel; the server would replace it by the same rule
             "mode": mode,
             "model_id": model_id,
         }
@@ -271,9 +268,9 @@ class AsyncClient:
     ) -> AsyncGenerator[tuple[Cursor, Event], None]:
         """The session's events, each once and in order, over any number of connections.
 
-        ``after``: a cursor, ``"0"`` for the journal's beginning, None for a snapshot of now. Ends after the ``done`` of the
-        turn ``until``, else never. A ``snapshot`` of a state replaces everything before it (``Fold`` knows). Close it
-        (``contextlib.aclosing``) when you leave it early.
+        ``after``: a cursor, ``"0"`` for the journal's beginning, None for a snapshot of now. Ends after the
+        ``done`` of the turn ``until``, else never. A ``snapshot`` of a state replaces everything before it
+        (``Fold`` knows). Close it (``contextlib.aclosing``) when you leave it early.
 
         Raises:
             Unreachable: no connection for ``give_up_after_s`` (by default the client's, by default never).
@@ -288,9 +285,7 @@ class AsyncClient:
             _path(session_id, "events"),
             lambda: {**position.params(), **({"until": until} if until else {})},
             over=over,
-            give_up_after_s=self._http.patience.give_up_after_s
-            if give_up_after_s is None
-            else give_up_after_s,
+            give_up_after_s=self._http.patience.give_up_after_s if give_up_after_s is None else give_up_after_s,
         )
         async with aclosing(stream.frames()) as frames:
             async for frame in frames:
@@ -300,7 +295,7 @@ class AsyncClient:
                         return
 
     async def _nothing_left(self, session_id: str, turn_id: str, position: Position) -> bool:
-        """Whether the turn has ended and nothing stands after our position: its ``done`` lies before it or was cleared."""
+        """Whether the turn has ended, and its ``done`` lies before our position or was cleared."""
         turn = await self.turn(session_id, turn_id)
         if position.cursor is None or not is_terminal(turn.status):
             return False
@@ -317,19 +312,18 @@ class AsyncClient:
         model_id: str | None = None,
     ) -> AsyncAnswer:
         """Sends a message; iterate over what comes back for the text of its answer."""
-        return self.watch(
-            await self.send(session_id, text, message_id=message_id, mode=mode, model_id=model_id)
-        )
+        return self.watch(await self.send(session_id, text, message_id=message_id, mode=mode, model_id=model_id))
 
     def watch(self, sent: Sent, state: State | None = None) -> AsyncAnswer:
         """The answer of a turn that was accepted before, by ``send``, ``continue_`` or ``retry``.
 
-        With a ``state`` (of the instant of ``sent.cursor``), what the answer has by then is in its ``text`` at once.
+        With a ``state`` (of the instant of ``sent.cursor``), what the answer has by then is in its ``text``
+        at once.
         """
         return AsyncAnswer(self, sent, state)
 
     async def live(self) -> AsyncGenerator[Hint, None]:
-        """What to fetch again for an up-to-date list of sessions; begins with ``refetch``, and so after every gap."""
+        """What to fetch again to keep a list of sessions; ``refetch`` comes first, and after every gap."""
         stream = Stream(self._http, "/v1/events", give_up_after_s=self._http.patience.give_up_after_s)
         async with aclosing(stream.frames()) as frames:
             async for frame in frames:

@@ -1,11 +1,12 @@
 """The client for code without an event loop: ``AsyncClient``, method by method, over a bridge."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self
+from weakref import finalize
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from legato.client.answer import Piece
 from legato.client.async_client import AsyncClient
@@ -57,7 +58,7 @@ class Answer(Bridge[AsyncAnswer]):
 
 
 class Client(Bridge[AsyncClient]):
-    """``AsyncClient`` without an event loop: the same parameters, methods and errors; may be shared by threads.
+    """``AsyncClient`` without an event loop: the same parameters, methods and errors. Threads may share it.
 
     Its loop runs in a thread of its own until ``shutdown``, or the end of a ``with``.
     """
@@ -88,11 +89,10 @@ class Client(Bridge[AsyncClient]):
     @_signed_as(AsyncClient.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         source = AsyncClient(*args, **kwargs)  # raises before a thread is started
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal(name="legato-client"))
-            super().__init__(source, portal)
-            self._open = stack.pop_all()
-        self._shut = False
+        thread = start_blocking_portal(name="legato-client")
+        super().__init__(source, thread.__enter__())
+        # Also when the client is dropped, and at the interpreter's exit while the thread can still answer.
+        self._end = finalize(self, _end, source, self._portal, thread)
 
     def watch(self, sent: Sent, state: State | None = None) -> Answer:
         """The answer of a turn that was accepted before; see ``AsyncClient.watch``."""
@@ -107,10 +107,14 @@ class Client(Bridge[AsyncClient]):
         self.shutdown()
 
     def shutdown(self) -> None:
-        """Ends what other threads wait for, closes the connections and stops the thread. No turn ends by that."""
-        with self._open:
-            if self._shut:
-                return
-            self._shut = True
-            self._run(self._source.aclose)
-            self._portal.call(self._portal.stop, True)
+        """Ends what other threads wait for and closes the connections. No turn ends by that."""
+        self._end()
+
+
+def _end(source: AsyncClient, portal: BlockingPortal, thread: AbstractContextManager[BlockingPortal]) -> None:
+    with suppress(
+        RuntimeError
+    ):  # dropped by a garbage collection in the loop's own thread, which can't wait for itself
+        portal.call(source.aclose)
+        portal.call(portal.stop, True)
+        thread.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Async made sync without writing it twice: methods of a source object, run in the event loop of another thread.
+"""Async made sync without writing it twice: methods of a source object, run in another thread's event loop.
 
     class Client(Bridge[AsyncClient]):
         agents = Blocking(AsyncClient.agents)            # the same parameters and result, blocking
@@ -9,11 +9,14 @@ Signatures, types and docstrings are those of the source; a type checker sees th
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import anyio
 from anyio.from_thread import BlockingPortal
+
+from legato.core.errors import Misuse
 
 S = TypeVar("S")  # the source, whose methods are async
 P = ParamSpec("P")
@@ -21,6 +24,26 @@ T = TypeVar("T")
 B = TypeVar("B", bound="Bridge[Any]")
 
 _END: Final = object()
+
+
+class _Job(Generic[T]):
+    """Work that can be cancelled even before it is known to have begun.
+
+    The portal's own future is not enough: an interrupt may come while the thread waits to be given it.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._work = work
+        self._scope: anyio.CancelScope | None = None
+
+    async def run(self) -> T:
+        with anyio.CancelScope() as self._scope:
+            return await self._work()
+        raise CancelledError  # nobody waits for it any more
+
+    async def cancel(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
 
 
 class Bridge(Generic[S]):
@@ -31,16 +54,30 @@ class Bridge(Generic[S]):
         self._portal = portal
 
     def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What ``work`` returns or raises. If this thread is interrupted (Ctrl-C), the work is cancelled."""
-        future: Future[T] = self._portal.start_task_soon(work)
+        """What ``work`` returns or raises. If this thread is interrupted (Ctrl-C), the work is cancelled.
+
+        Raises:
+            Misuse: the loop has been shut down, or this is its own thread.
+        """
+        job = _Job(work)
         try:
-            return future.result()
+            return self._start(job.run).result()
+        except CancelledError as error:
+            raise Misuse("The client was shut down.") from error
+        except Exception:
+            raise
         except BaseException:
-            future.cancel()
+            self._start(job.cancel)
             raise
 
+    def _start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        try:
+            return self._portal.start_task_soon(work)
+        except RuntimeError as error:
+            raise Misuse(f"The client can't be used here and now: {error}.") from error
+
     def _iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-        # An interrupted step is still unwinding when we close: the lock makes closing wait for it.
+        # An interrupted step may still be unwinding when we close: the lock makes closing wait for it.
         lock = anyio.Lock()
 
         async def step() -> object:
@@ -55,13 +92,8 @@ class Bridge(Generic[S]):
             while (item := self._run(step)) is not _END:
                 yield cast(T, item)
         finally:
-            self._finish(close)
-
-    def _finish(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            self._run(close)
-        except RuntimeError:
-            pass  # the portal is closed already, and has ended what ran in it
+            with suppress(Misuse):  # the loop is gone already, and has ended what ran in it
+                self._run(close)
 
 
 class _Descriptor:
@@ -104,9 +136,7 @@ class BlockingIterator(_Descriptor, Generic[S, P, T]):
     def __get__(self, bridge: None, owner: object) -> Self: ...
     @overload
     def __get__(self, bridge: Bridge[S], owner: object) -> Callable[P, Generator[T, None, None]]: ...
-    def __get__(
-        self, bridge: Bridge[S] | None, owner: object
-    ) -> Self | Callable[P, Generator[T, None, None]]:
+    def __get__(self, bridge: Bridge[S] | None, owner: object) -> Self | Callable[P, Generator[T, None, None]]:
         if bridge is None:
             return self
 

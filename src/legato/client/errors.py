@@ -42,7 +42,7 @@ class Unauthenticated(RemoteError):
 
 
 class _Problem(msgspec.Struct):
-    """The fields of problem+json that we program against; the others are numbers for a person or a program."""
+    """The fields of problem+json that every error has; the others are details."""
 
     code: str
     detail: str | None = None
@@ -59,7 +59,8 @@ def _tree(root: type[LegatoError]) -> Iterator[type[LegatoError]]:
         yield from _tree(branch)
 
 
-# Only the two modules that the wire knows: an application may have subclasses of its own, with other constructors.
+# Only the two modules that the wire knows: an application may have subclasses of its own, with other
+# constructors.
 _KNOWN: Final = frozenset({LegatoError.__module__, __name__})
 _BY_CODE: Final = {kind.code: kind for kind in _tree(LegatoError) if kind.__module__ in _KNOWN}
 
@@ -79,7 +80,7 @@ def error_from(response: httpx2.Response) -> LegatoError:
 
 
 def _without_problem(response: httpx2.Response) -> LegatoError:
-    """Not ours, so it comes from what stands between (a proxy, a gateway), or from something else altogether."""
+    """Not ours: from what stands between (a proxy, a gateway), or from something else altogether."""
     status = response.status_code
     message = f"HTTP {status} {response.reason_phrase}".rstrip()
     if status in GATEWAY:

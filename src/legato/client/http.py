@@ -83,8 +83,8 @@ class Http:
     ) -> T:
         """The answer, decoded as ``into``.
 
-        Not ``repeatable`` means that a second execution would do harm: such a call is sent again only while no
-        connection was made.
+        Not ``repeatable`` means that a second execution would do harm: such a call is sent again only while
+        no connection was made.
 
         Raises:
             LegatoError: as the server raised it.
@@ -139,7 +139,8 @@ class Http:
     def stream(self, path: str, params: Mapping[str, str]) -> AbstractAsyncContextManager[httpx2.Response]:
         """A context with the response of an event stream, unread."""
         timeout = httpx2.Timeout(self.patience.timeout_s, read=self.patience.silence_s)
-        # Uncompressed: what a cut leaves is readable to its last byte, and no one in between waits for a full block.
+        # Uncompressed: what a cut leaves is readable to its last byte, and no one in between waits for a full
+        # block.
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         return self._http.stream("GET", path, params=params, headers=headers, timeout=timeout)
 
@@ -167,7 +168,7 @@ def _host(base_url: str) -> str:
 
 
 def retry_after_s(response: httpx2.Response) -> float:
-    """The ``Retry-After`` of a response in seconds; 0 where there is none. (The form with a date is not used here.)"""
+    """The ``Retry-After`` of a response in seconds; 0 without one. (Nobody here writes the form with a date.)"""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 0.0
 

@@ -11,9 +11,9 @@ _FLOOR_S: Final = 0.05  # a server that asks for ``retry: 0`` must not make a cl
 class Patience:
     """Every number in seconds.
 
-    ``timeout_s``: for the answer to one request. ``retry_for_s``: for a call with all its attempts. ``silence_s``: a
-    stream that brings nothing for so long is dead (the server's heartbeat comes every 15 s). ``give_up_after_s``: how
-    long a stream may be without a connection before it raises; None for ever.
+    ``timeout_s``: for the answer to one request. ``retry_for_s``: for a call with all its attempts.
+    ``silence_s``: a stream that brings nothing for so long is dead (the server's heartbeat comes every 15 s).
+    ``give_up_after_s``: how long a stream may be without a connection before it raises; None for ever.
     """
 
     timeout_s: float = 10.0
@@ -24,7 +24,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Ambient:
-    """What a test replaces: a monotonic clock in seconds, a sleep in seconds, and random numbers of [0, 1)."""
+    """What a test replaces: a monotonic clock and a sleep, both in seconds, and random numbers of [0, 1)."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
@@ -34,8 +34,8 @@ class Ambient:
 class Backoff:
     """Delays that double from ``first_s`` to ``most_s``, each stretched by up to a half.
 
-    Stretched and not shrunk: what the server asked for is the least it wants to wait, and the stretch keeps a thousand
-    clients that it cut at once from coming back at once.
+    Stretched and not shrunk: what the server asked for is the least it wants to wait, and the stretch keeps a
+    thousand clients that it cut at once from coming back at once.
     """
 
     def __init__(self, random: Callable[[], float], *, first_s: float = 0.5, most_s: float = 15.0) -> None:

@@ -14,10 +14,12 @@ _KNOWN: Final = frozenset(EVENT_TYPES)
 
 
 class Position:
-    """A cursor that only moves forward. ``after``: a cursor, ``"0"`` for the beginning, None for a snapshot of now.
+    """A cursor that only moves forward.
 
-    Within an incarnation every seq is let through once. Another incarnation (the database was restored) begins with a
-    snapshot of everything, which the cursor follows wherever it is.
+    ``after``: a cursor, ``"0"`` for the beginning, None for a snapshot of now.
+
+    Within an incarnation every seq is let through once. Another incarnation (the database was restored)
+    begins with a snapshot of everything, which the cursor follows wherever it is.
     """
 
     def __init__(self, after: Cursor | str | None) -> None:
@@ -31,7 +33,7 @@ class Position:
         return {"after": BEGINNING} if self._beginning else {}
 
     def advance(self, frame: Frame) -> tuple[Cursor, Event] | None:
-        """The event that ``frame`` brings; None if it was seen before, is not durable, or of a newer server's kind.
+        """The event that ``frame`` brings; None if it was seen before, is not durable, or not known here.
 
         Raises:
             NotLegato: a cursor or an event that can't be read.

@@ -1,8 +1,8 @@
 """One logical stream over any number of connections.
 
-A connection ends in one of three ways: *refused* (a 4xx: raised), *lost* (cut, silent, unreachable, 5xx) or *ended* by
-the server. Lost and ended are the same to us, since a proxy's cut can look like an end: wait, connect again from where
-we are. Only who reads the frames knows when it is over.
+A connection ends in one of three ways: *refused* (a 4xx: raised), *lost* (cut, silent, unreachable, 5xx) or
+*ended* by the server. Lost and ended are the same to us, since a proxy's cut can look like an end: wait,
+connect again from where we are. Only who reads the frames knows when it is over.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -27,8 +27,8 @@ async def _never() -> bool:
 class Stream:
     """Frames of an event stream, over reconnections.
 
-    ``params`` is asked anew for each connection. ``over`` is asked after a connection that brought nothing: whether
-    there can be nothing more to come.
+    ``params`` is asked anew for each connection. ``over`` is asked after a connection that brought nothing:
+    whether there can be nothing more to come.
     """
 
     def __init__(
@@ -114,9 +114,7 @@ async def _check(response: httpx2.Response) -> None:
         kind = response.headers.get("Content-Type", "")
         if kind.partition(";")[0].strip() == "text/event-stream":
             return
-        raise NotLegato(
-            f"{response.request.url} answered with {kind or 'no content type'}, not with an event stream"
-        )
+        raise NotLegato(f"{response.request.url} answered with {kind or 'no content type'}, not with an event stream")
     await response.aread()
     error = error_from(response)
     if response.status_code >= 500 or response.status_code in _LATER:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Update(NamedTuple):
-    """An event, and what it did to the answer's text, if anything. No event: learnt by asking the server for the turn."""
+    """An event, and what it did to the answer's text. Without an event: learnt by asking for the turn."""
 
     event: Event | None
     piece: Piece | None
@@ -24,8 +24,8 @@ class Update(NamedTuple):
 class AsyncAnswer:
     """The answer of one turn. Iterating gives its text in pieces and ends with the turn.
 
-    Everything received is kept here, so that an iteration that was broken off may be begun again: it goes on after the
-    last piece. ``text`` is always all of it.
+    Everything received is kept here, so that an iteration that was broken off may be begun again: it goes on
+    after the last piece. ``text`` is always all of it.
     """
 
     def __init__(self, client: "AsyncClient", sent: Sent, state: State | None = None) -> None:
@@ -67,10 +67,10 @@ class AsyncAnswer:
                     yield update.piece
 
     async def updates(self) -> AsyncGenerator[Update, None]:
-        """Every event of the session until the turn's end, those of other turns too. Raises as ``AsyncClient.follow``."""
-        turn = self.turn
-        if self.finished:
+        """Every event until the turn's end, those of other turns too. Raises as ``AsyncClient.follow``."""
+        if self._growing.finished:
             return
+        turn = self.turn
         follow = self._client.follow(turn.session_id, after=self._cursor, until=turn.id)
         async with aclosing(follow) as events:
             async for cursor, event in events:

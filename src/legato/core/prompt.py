@@ -19,6 +19,7 @@ from legato.core.tokens import estimate_tokens as estimate_tokens
 MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
 OPENING: Final = "(The assistant opened the conversation.)"
 INTERRUPTED: Final = "[This answer was interrupted before its end.]"
+WORDLESS: Final = "[This answer ended with its tools' results.]"
 OUTCOME_UNKNOWN: Final = "outcome_unknown: the turn ended before this call's result was recorded."
 
 CountTokens = Callable[[str], int]
@@ -134,6 +135,8 @@ def _expand(message: Message) -> list[PromptMessage]:
     rest = "".join(text)
     if message.status in ("incomplete", "cancelled", "failed") and (rest.strip() or out):
         rest = f"{rest}\n\n{INTERRUPTED}" if rest.strip() else INTERRUPTED
+    elif message.status == "completed" and out and not rest.strip():
+        rest = WORDLESS
     if rest.strip():
         out.append(PromptMessage("assistant", rest))
     return out

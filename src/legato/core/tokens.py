@@ -1,12 +1,14 @@
 """How many tokens a text may come to, where its model's own tokenizer is not at hand.
 
-Byte-pair tokenizers make about one token of a common word, and one of every byte of what they rarely saw. So a byte has
-a weight by what it may begin, and what breaks words up costs extra: a letter after a digit or a sign starts a new token,
-a long run of letters is no common word, a space is free only where it leads into a word.
+Byte-pair tokenizers make about one token of a common word, and one of every byte of what they rarely saw. So
+a byte has a weight by what it may begin, and what breaks words up costs extra: a letter after a digit or a
+sign starts a new token, a long run of letters is no common word, a space is free only where it leads into a
+word.
 
-Measured against o200k_base, cl100k_base and voyage3_base (Qwen's): never below the highest of the three for prose in
-20 languages, code, JSON, numbers, hex, base 64, emoji, white space and random ASCII; about twice the true count in
-English and code, the price of holding for pasted secrets and dumps. Strings of random rare code points can exceed it.
+Measured against o200k_base, cl100k_base and voyage3_base (Qwen's): never below the highest of the three for
+prose in 20 languages, code, JSON, numbers, hex, base 64, emoji, white space and random ASCII; about twice the
+true count in English and code, the price of holding for pasted secrets and dumps. Strings of random rare code
+points can exceed it.
 """
 
 from typing import Final

@@ -12,11 +12,11 @@ from legato.providers.chunks import Interpreter
 from legato.providers.port import Delta
 
 _USAGE_S: Final = 5.0  # how long to wait for the usage after the model has stopped
-_REUSE_S: Final = 0.05  # a connection whose body has ended serves the next turn; not worth a longer wait
+_REUSE_S: Final = 0.1  # a connection whose body has ended serves the next turn; not worth a longer wait
 
 
 class Answer:
-    """A response that streams. ``close`` ends the connection at once, unless the body has been read to its end."""
+    """A response that streams. ``close`` ends the connection at once, unless its body has been read."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -54,7 +54,7 @@ class Answer:
         return chunks.ending()
 
     async def _events(self, deadline: float) -> list[bytes]:
-        """The data of the events that arrive next; after the model has stopped nothing is waited for but its usage."""
+        """The data of the events that arrive next; once the model has stopped, only its usage is waited for."""
         if self._chunks.stop_reason is not None:
             deadline = min(deadline, asyncio.get_running_loop().time() + _USAGE_S)
         try:

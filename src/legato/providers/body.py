@@ -10,7 +10,7 @@ from legato.providers.port import ModelRequest
 
 
 def encode_request(request: ModelRequest, settings: Settings) -> bytes:
-    """The body; ``request.options`` may override everything but the model, the messages and streaming itself."""
+    """The body; ``request.options`` may override all but the model, the messages and streaming itself."""
     body: dict[str, Any] = {}
     if settings.stream_usage:
         body["stream_options"] = {"include_usage": True}
@@ -19,9 +19,7 @@ def encode_request(request: ModelRequest, settings: Settings) -> bytes:
     if request.max_tokens is not None:
         body[_max_tokens_field(settings)] = request.max_tokens
     messages = [_message(message) for message in request.messages]
-    return msgspec.json.encode(
-        body | request.options | {"model": request.model, "messages": messages, "stream": True}
-    )
+    return msgspec.json.encode(body | request.options | {"model": request.model, "messages": messages, "stream": True})
 
 
 def _max_tokens_field(settings: Settings) -> str:

@@ -1,13 +1,11 @@
-"""Which models there are, how much fits into them, and what they cost.
+"""Which models there are, how much fits into them, what they cost and how their tokens are counted.
 
-What the configuration says about a model wins; then the data bundled with genai-prices, where the provider's address is
-one that it knows (nothing is fetched); then, on a server of one's own, a conservative window and no price.
+What the configuration says about a model wins; then what is known offline about public providers
+(``prices``); then, for a server of one's own, a conservative window and no price.
 """
 
-import importlib.util
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated
 
 import msgspec
 
@@ -15,7 +13,145 @@ from legato.core.errors import ModelNotFound
 from legato.core.model import Usage
 from legato.core.prompt import CountTokens
 from legato.core.tokens import estimate_tokens
+from legato.providers import prices
 from legato.providers.options import Positive, Settings
 from legato.providers.tokenizers import openai_counter
 
 Price = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a configuration says about the model ``id`` (``provider:model``); None where it says nothing."""
+
+    id: str
+    name: str | None = None
+    context_window: Positive | None = None
+    max_output_tokens: Positive | None = None
+    cost_per_1m_input: Price | None = None
+    cost_per_1m_output: Price | None = None
+    cost_per_1m_cached: Price | None = None
+    capabilities: tuple[str, ...] = ("text",)
+
+    @property
+    def has_price(self) -> bool:
+        return self.cost_per_1m_input is not None or self.cost_per_1m_output is not None
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: windows in tokens, prices in USD per million tokens, None where they aren't known."""
+
+    id: str
+    name: str
+    provider: str
+    context_window: int
+    max_output_tokens: int | None = None
+    cost_per_1m_input: float | None = None
+    cost_per_1m_output: float | None = None
+    cost_per_1m_cached: float | None = None
+    capabilities: tuple[str, ...] = ("text",)
+
+
+class Catalog:
+    """The models of ``providers``. ``entries`` say more about some; ``named`` are those that agents use.
+
+    A provider with a list of ``models`` has no others; a public one has those that are known; any other
+    server is taken at its word.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Settings],
+        entries: Iterable[ModelEntry] = (),
+        named: Iterable[str] = (),
+    ) -> None:
+        self._providers = dict(providers)
+        self._entries = {entry.id: entry for entry in entries}
+        listed = [f"{name}:{model}" for name, settings in providers.items() for model in settings.models]
+        self._listed = tuple(dict.fromkeys([*named, *self._entries, *listed]))
+
+    def get(self, model_id: str) -> ModelInfo:
+        """The model with this id.
+
+        Raises:
+            ModelNotFound: there is none; the message names it.
+        """
+        provider, model = self._split(model_id)
+        known = prices.facts(provider.base_url, model)
+        if model_id not in self._listed and (provider.models or not (known or self._is_own(provider))):
+            raise _not_found(model_id)
+        entry = self._entries.get(model_id) or ModelEntry(id=model_id)
+        return _info(entry, known, provider.context_window)
+
+    def list(self) -> tuple[ModelInfo, ...]:
+        """The models that the configuration names, in its order; ``get`` may know more."""
+        return tuple(self.get(model_id) for model_id in self._listed)
+
+    def cost(self, model_id: str, usage: Usage) -> float | None:
+        """What this usage costs in USD; None where no price is known."""
+        try:
+            provider, model = self._split(model_id)
+            if model_id in self._entries and self._entries[model_id].has_price:
+                return _configured_cost(self.get(model_id), usage)
+        except ModelNotFound:
+            return None
+        return prices.cost_usd(
+            provider.base_url,
+            model,
+            prompt=usage.prompt_tokens,
+            cached=min(usage.cached_tokens, usage.prompt_tokens),
+            completion=usage.completion_tokens,
+        )
+
+    def counter(self, model_id: str) -> CountTokens:
+        """Counts tokens of this model: with its own tokenizer where there is one here, else by an estimate."""
+        provider, model = self._split(model_id)
+        known = prices.facts(provider.base_url, model)
+        exact = openai_counter(known.model) if known is not None and known.by_openai else None
+        return exact or estimate_tokens
+
+    def load(self) -> None:
+        """Reads what the other methods need. It takes up to two seconds: do it in a thread, at start."""
+        for model in self.list():
+            self.counter(model.id)
+
+    def _split(self, model_id: str) -> tuple[Settings, str]:
+        name, _, model = model_id.partition(":")
+        provider = self._providers.get(name)
+        if provider is None or not model:
+            raise _not_found(model_id)
+        return provider, model
+
+    @staticmethod
+    def _is_own(provider: Settings) -> bool:
+        return not prices.is_public(provider.base_url)
+
+
+def _not_found(model_id: str) -> ModelNotFound:
+    return ModelNotFound(f"There is no model {model_id[:200]!r}.")
+
+
+def _info(entry: ModelEntry, known: prices.Facts | None, default_window: int) -> ModelInfo:
+    provider, _, model = entry.id.partition(":")
+    info = ModelInfo(id=entry.id, name=model, provider=provider, context_window=default_window)
+    if known is not None:
+        info = msgspec.structs.replace(
+            info,
+            name=known.name,
+            context_window=known.context_window or default_window,
+            cost_per_1m_input=known.input_price,
+            cost_per_1m_output=known.output_price,
+            cost_per_1m_cached=known.cached_price,
+        )
+    said = {field: value for field, value in msgspec.structs.asdict(entry).items() if value is not None}
+    return msgspec.structs.replace(info, **said)
+
+
+def _configured_cost(info: ModelInfo, usage: Usage) -> float | None:
+    fresh, answered = info.cost_per_1m_input, info.cost_per_1m_output
+    if fresh is None or answered is None:
+        return None
+    cached_price = fresh if info.cost_per_1m_cached is None else info.cost_per_1m_cached
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    prompt = (usage.prompt_tokens - cached) * fresh + cached * cached_price
+    return (prompt + usage.completion_tokens * answered) / 1_000_000

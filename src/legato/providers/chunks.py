@@ -71,7 +71,7 @@ def decode_chunk(data: bytes) -> Chunk:
 
 
 def _decode_leniently(data: bytes) -> Chunk:
-    """msgspec refuses an escaped half of a surrogate pair and a torn UTF-8 character; the standard library doesn't."""
+    """msgspec refuses half a surrogate pair, even escaped, and torn UTF-8; the standard library doesn't."""
     try:
         return msgspec.convert(json.loads(data.decode("utf-8", "replace")), Chunk)
     except (ValueError, RecursionError) as error:
@@ -93,7 +93,7 @@ class Interpreter:
         self._open: dict[int, int] = {}
 
     def read(self, events: list[bytes]) -> list[Delta]:
-        """The deltas in these events' data. What is wrong with one is raised after the deltas before it were read.
+        """The deltas in these events' data. What is wrong with one is raised after the deltas before it.
 
         Raises:
             ProviderNonsense: a chunk can't be understood.
@@ -138,8 +138,8 @@ class Interpreter:
             deltas.append(ReasoningDelta(thought))
         if text := delta.content or delta.refusal:
             deltas.append(TextDelta(text))
-        for call in delta.tool_calls or ():
-            deltas.append(self._call(call))
+        if delta.tool_calls:
+            deltas.extend(map(self._call, delta.tool_calls))
 
     def _call(self, call: _Call) -> ToolCallDelta:
         """Servers differ: some repeat a call's id, some number every call 0, some send no id at all."""

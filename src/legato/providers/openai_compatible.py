@@ -1,7 +1,7 @@
-"""Any server with OpenAI's ``POST /chat/completions``: OpenAI itself, llama.cpp, vLLM, Ollama, LM Studio, OpenRouter …
+"""Any server with OpenAI's ``POST /chat/completions``: OpenAI, llama.cpp, vLLM, Ollama, OpenRouter …
 
-A request is tried again, with growing and jittered pauses, until its first token; after that nothing is, because what was
-streamed can't be taken back.
+A request is tried again, with growing and jittered pauses, until its first token; after that nothing is,
+because what was streamed can't be taken back.
 """
 
 import asyncio

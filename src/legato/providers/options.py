@@ -19,10 +19,11 @@ HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may stand in a configuration file; nothing here is secret except, perhaps, ``headers``.
 
-    ``flavour`` ``llama.cpp`` adds ``cache_prompt: true`` to requests; other servers may refuse a field they don't know.
-    ``max_tokens_field`` names the limit of an answer's length; by default what the host is known to want.
-    ``retries`` happen before the first token only. ``max_concurrent`` is per process, None for no limit.
-    ``context_window`` is assumed for models nothing else is known about. ``models`` are the models to list.
+    ``flavour`` ``llama.cpp`` adds ``cache_prompt: true`` to requests; other servers may refuse a field they
+    don't know. ``max_tokens_field`` names the limit of an answer's length; by default what the host is known
+    to want. ``retries`` happen before the first token only. ``max_concurrent`` is per process, None for no
+    limit. ``context_window`` is assumed for models nothing else is known about. ``models`` are the models to
+    list.
     """
 
     base_url: HttpUrl = OPENAI_URL

@@ -9,7 +9,7 @@ from legato.core.prompt import PromptMessage
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model. ``model`` is the provider's own name for it; ``options`` go to the provider as they are."""
+    """One call of a model. ``model`` is the provider's name for it; ``options`` go to it as they are."""
 
     model: str
     messages: tuple[PromptMessage, ...]
@@ -30,7 +30,7 @@ class ReasoningDelta(msgspec.Struct, frozen=True):
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
-    """More of tool call number ``index`` (0, 1, …) of this answer: append ``arguments``, a piece of JSON text.
+    """More of tool call number ``index`` (0, 1, …) of an answer: append ``arguments``, a piece of JSON text.
 
     ``call_id`` and ``name`` stand in every delta of a call.
     """
@@ -50,7 +50,7 @@ class UsageDelta(msgspec.Struct, frozen=True):
 
 
 class StopDelta(msgspec.Struct, frozen=True):
-    """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` or a word of the provider's own."""
+    """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` or another word."""
 
     reason: str
 
@@ -66,11 +66,11 @@ class Provider(Protocol):
         """What stands before the colon of a model's id."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """The answer's deltas; ``UsageDelta`` at most once, right before ``StopDelta``, which comes once and last.
+        """The answer's deltas: ``UsageDelta`` at most once, before ``StopDelta``, which comes once and last.
 
-        Closing the generator closes the upstream connection at once; wrap it in ``contextlib.aclosing``, or a consumer
-        that is cancelled between two deltas leaves that to the garbage collector. Text may hold half a surrogate pair at
-        either end of a piece.
+        Closing the generator closes the upstream connection at once; wrap it in ``contextlib.aclosing``, or a
+        consumer that is cancelled between two deltas leaves that to the garbage collector. Text may hold half
+        a surrogate pair at either end of a piece.
 
         Raises:
             ProviderError: the provider failed; deltas before it are what was received.

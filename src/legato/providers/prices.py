@@ -1,17 +1,22 @@
-"""Windows and prices of public providers' models, from the data bundled with genai-prices; nothing is fetched.
+"""Windows and prices of public providers' models: the data bundled with genai-prices, nothing is fetched.
 
 The first look into the data takes about a second, so addresses that can't be in it are not looked up.
 """
 
 import ipaddress
+from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
+if TYPE_CHECKING:
+    from genai_prices.types import TieredPrices
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a model; prices are today's, in USD per million tokens, before any discount for size."""
+    """What is known about a model; prices are today's, in USD per million tokens, those of small prompts."""
 
     name: str
     model: str
@@ -46,7 +51,7 @@ def facts(base_url: str, model: str) -> Facts | None:
 
 
 def cost_usd(base_url: str, model: str, *, prompt: int, cached: int, completion: int) -> float | None:
-    """What so many tokens cost there now; None where it isn't known. ``cached`` tokens are part of ``prompt``."""
+    """What these tokens cost there now; None where it isn't known. ``cached`` is part of ``prompt``."""
     if facts(base_url, model) is None:
         return None
     from genai_prices import Usage, calc_price
@@ -63,12 +68,12 @@ def is_public(base_url: str) -> bool:
     """Whether the data has a provider with this address."""
     if not may_be_public(base_url):
         return False
-    from genai_prices import Usage, calc_price
+    from genai_prices.data_snapshot import get_snapshot
 
     try:
-        calc_price(Usage(), "", provider_api_url=base_url)
-    except LookupError as error:
-        return "provider" not in str(error)
+        get_snapshot().find_provider(None, None, base_url)
+    except LookupError:
+        return False
     return True
 
 
@@ -82,6 +87,7 @@ def may_be_public(base_url: str) -> bool:
     return False
 
 
-def _base(price: object) -> float | None:
-    base = getattr(price, "base", price)
-    return None if base is None else float(base)
+def _base(price: "Decimal | TieredPrices | None") -> float | None:
+    if price is None:
+        return None
+    return float(price if isinstance(price, Decimal) else price.base)

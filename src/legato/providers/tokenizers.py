@@ -20,12 +20,12 @@ _ENCODINGS: Final = (
     ("gpt-4", "cl100k_base"),
     ("gpt-3.5", "cl100k_base"),
 )
-# The package refuses texts of more than 200,000 tokens: no text of this many characters has as many, at 4 bytes each.
+# The package refuses texts of more than 200,000 tokens, which so many characters of 4 bytes can't exceed.
 _PIECE_CHARACTERS: Final = 50_000
 
 
 def openai_counter(model: str) -> CountTokens | None:
-    """Counts with the tokenizer of OpenAI's ``model``; None where it isn't known or the package isn't installed."""
+    """Counts with the tokenizer of OpenAI's ``model``; None where it or the package isn't there."""
     for prefix, encoding in _ENCODINGS:
         if model.startswith(prefix):
             return _counter(encoding)

@@ -95,7 +95,14 @@ def withdraw(conn: Connection, session_id: str, owner: str, turn_id: str, meter:
     return Ended(turn, tuple(session.rows))
 
 
-def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> tuple[Row, ...]:
+class Cleared(msgspec.Struct, frozen=True):
+    """The turns that were ended, and what was appended."""
+
+    turn_ids: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleared:
     """Empty a session and keep it: its turns are cancelled, its journal keeps only tombstones of what was said.
 
     Raises:
@@ -105,7 +112,8 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> tuple[
     before = session.head
     ending = Ending(status="cancelled", reason="cleared", remove=True)
     found = select(turns).where(turns.c.session_id == session.id, turns.c.status.in_(("in_progress", "queued")))
-    for row in conn.execute(found.order_by(turns.c.status, turns.c.rank)).all():
+    unfinished = conn.execute(found.order_by(turns.c.status, turns.c.rank)).all()
+    for row in unfinished:
         end = end_open if row.status == "in_progress" else end_queued
         end(session, row, ending, meter)
     messages.remove_all(conn, session.id)
@@ -113,7 +121,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> tuple[
     session.move_leaf(None)
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
-    return tuple(session.rows)
+    return Cleared(tuple(row.id for row in unfinished), tuple(session.rows))
 
 
 def last_finished(conn: Connection, session_id: str) -> tuple[Turn, ...]:
@@ -130,15 +138,17 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     turn = fold.turns[row.id]
     answers = tuple(m for m in (fold.message(i) for i in list(fold.messages)) if m and m.role == "assistant")
     ending = _explained(ending, fold.message(turn.answer_id or ""))
-    usage = ending.usage or meter(turn, answers)
+    # An ending that explains itself (the agent is switched off) is one `done` and nothing else: promise R-13.
+    usage = None if ending.text else ending.usage or meter(turn, answers)
     events: list[Event] = []
     if ending.remove:
         events += _remove(session, row)
     else:
         _project(session, fold.message(turn.answer_id or ""), ending, usage)
-    if ending.error is not None and ending.status == "failed":
-        events.append(ErrorEvent(row.id, ending.error.code, ending.error.message))
-    events.append(_usage_event(row.id, usage))
+    if usage is not None:
+        if ending.error is not None and ending.status == "failed":
+            events.append(ErrorEvent(row.id, ending.error.code, ending.error.message))
+        events.append(_usage_event(row.id, usage))
     return _close(session, turn, ending, usage, events)
 
 
@@ -180,7 +190,7 @@ def _explained(ending: Ending, answer: Message | None) -> Ending:
     return msgspec.structs.replace(ending, error=ErrorInfo(ending.reason, _EXPLANATIONS.get(ending.status, "")))
 
 
-def _project(session: Locked, answer: Message | None, ending: Ending, usage: Usage) -> None:
+def _project(session: Locked, answer: Message | None, ending: Ending, usage: Usage | None) -> None:
     if answer is not None:
         changed = msgspec.structs.replace(answer, status=ending.status, error=ending.error, usage=usage)
         messages.replace(session.conn, changed)

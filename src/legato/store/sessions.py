@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -160,3 +161,9 @@ def stats(conn: Connection, session_id: str, owner: str) -> Stats:
         age_s=(now - row.created_at) / 1_000_000,
         last_activity=to_time(row.last_activity),
     )
+
+
+def owners(conn: Connection, session_ids: Sequence[str]) -> dict[str, str]:
+    """Whose sessions these are."""
+    found = conn.execute(select(sessions.c.id, sessions.c.owner).where(sessions.c.id.in_(session_ids)))
+    return {row.id: row.owner for row in found}

@@ -4,12 +4,12 @@ from sqlalchemy import Connection
 
 from legato.core.errors import BadCursor
 from legato.core.fold import Fold
-from legato.core.model import Message, State
+from legato.core.model import Message, State, Turn
 from legato.store import messages
 from legato.store.ending import last_finished, open_fold
 from legato.store.locked import readable
 from legato.store.rows import to_session, to_turn
-from legato.store.turns import unfinished
+from legato.store.turns import row_of, unfinished
 
 
 def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple[State, int]:
@@ -33,12 +33,34 @@ def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple
 
 
 def _add_unfinished(conn: Connection, session_id: str, fold: Fold) -> None:
-    for turn in unfinished(conn, session_id):
-        fold.turns[turn.id] = to_turn(turn)
-        if turn.status == "in_progress":
-            fold.overlay(open_fold(conn, turn))
-        elif (waiting := messages.get(conn, turn.message_id)) is not None and waiting.status == "queued":
+    for row in unfinished(conn, session_id):
+        fold.turns[row.id] = to_turn(row)
+        if row.status == "in_progress":
+            fold.overlay(open_fold(conn, row))
+        elif (waiting := messages.get(conn, row.message_id)) is not None and waiting.status == "queued":
             fold.show(waiting)
+
+
+def turn(conn: Connection, session_id: str, owner: str, turn_id: str) -> Turn:
+    """A turn as it stands, the phase of a running one included.
+
+    Raises:
+        SessionNotFound, TurnNotFound.
+    """
+    readable(conn, session_id, owner)
+    row = row_of(conn, session_id, turn_id)
+    return open_fold(conn, row).turns[turn_id] if row.status == "in_progress" else to_turn(row)
+
+
+def done_seq(conn: Connection, session_id: str, owner: str, turn_id: str) -> int | None:
+    """Where a turn's ``done`` stands in the journal, None while it goes on.
+
+    Raises:
+        SessionNotFound, TurnNotFound.
+    """
+    readable(conn, session_id, owner)
+    seq: int | None = row_of(conn, session_id, turn_id).done_seq
+    return seq
 
 
 def history(

@@ -27,6 +27,11 @@ class Steered(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
+def waits(conn: Connection, session_id: str) -> bool:
+    """Whether a steering message waits."""
+    return any(row.status == "queued" and row.mode == "steer" for row in unfinished(conn, session_id))
+
+
 def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steered | None:
     """Hand waiting steering messages to the running turn; None when none waits or the turn is no longer the caller's.
 

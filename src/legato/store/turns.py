@@ -21,7 +21,7 @@ from legato.core.model import Message, Mode, Part, Session, Turn, TurnKind
 from legato.core.states import is_terminal
 from legato.store import messages
 from legato.store.ending import Ending, Meter, end_open
-from legato.store.locked import Locked, lock, readable
+from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_time, to_turn, to_us
 from legato.store.schema import sends, sessions, turns
@@ -45,12 +45,13 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The turn, the seq right before its first event, and whether this call made it."""
+    """The turn, the seq right before its first event, whether this call made it, and which running one it ended."""
 
     turn: Turn
     cursor_seq: int
     fresh: bool
     rows: tuple[Row, ...] = ()
+    ended_turn_id: str | None = None
 
 
 def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
@@ -65,8 +66,7 @@ def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
         return repeat
     _admit(session, send)
     start = session.head
-    if send.mode in ("interrupt", "rollback"):
-        _make_way(session, send, meter)
+    ended = _make_way(session, send, meter) if send.mode in ("interrupt", "rollback") else None
     turn = _turn(session, send)
     if send.kind != "retry":
         _add_message(session, send, turn)
@@ -74,7 +74,7 @@ def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
     _remember(conn, send, turn, start)
     session.append([TurnEvent(turn)], turn.id)
     session.touch()
-    return Accepted(turn, start, fresh=True, rows=tuple(session.rows))
+    return Accepted(turn, start, fresh=True, rows=tuple(session.rows), ended_turn_id=ended)
 
 
 def _repeat(conn: Connection, send: Send) -> Accepted | None:
@@ -84,7 +84,7 @@ def _repeat(conn: Connection, send: Send) -> Accepted | None:
         return None
     if sent.body_hash != send.body_hash:
         raise MessageIdReused(message_id=send.client_message_id)
-    return Accepted(to_turn(_row(conn, send.session_id, sent.turn_id)), sent.cursor_seq, fresh=False)
+    return Accepted(to_turn(row_of(conn, send.session_id, sent.turn_id)), sent.cursor_seq, fresh=False)
 
 
 def _admit(session: Locked, send: Send) -> None:
@@ -97,13 +97,14 @@ def _admit(session: Locked, send: Send) -> None:
         raise QueueFull(limit=send.queue_limit)
 
 
-def _make_way(session: Locked, send: Send, meter: Meter) -> None:
+def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
     running = open_turn(session.conn, session.id)
     if running is None:
-        return
+        return None
     rollback = send.mode == "rollback"
     reason = "rolled_back" if rollback else "interrupted"
     end_open(session, running, Ending(status="cancelled", reason=reason, remove=rollback), meter)
+    return str(running.id)
 
 
 def _turn(session: Locked, send: Send) -> Turn:
@@ -128,7 +129,7 @@ def _turn(session: Locked, send: Send) -> Turn:
 def _source(session: Locked, send: Send) -> Turn | None:
     if send.source_turn_id is None:
         return None
-    source = to_turn(_row(session.conn, session.id, send.source_turn_id))
+    source = to_turn(row_of(session.conn, session.id, send.source_turn_id))
     if not is_terminal(source.status):
         raise TurnNotFinished(turn_id=source.id)
     if send.kind == "retry" and messages.get(session.conn, source.message_id) is None:
@@ -290,17 +291,11 @@ def unfinished(conn: Connection, session_id: str) -> Sequence[Any]:
     ).all()
 
 
-def _row(conn: Connection, session_id: str, turn_id: str) -> Any:
+def row_of(conn: Connection, session_id: str, turn_id: str) -> Any:
     row = conn.execute(select(turns).where(turns.c.id == turn_id, turns.c.session_id == session_id)).first()
     if row is None:
         raise TurnNotFound
     return row
-
-
-def get(conn: Connection, session_id: str, owner: str, turn_id: str) -> Turn:
-    """Raises SessionNotFound, TurnNotFound."""
-    readable(conn, session_id, owner)
-    return to_turn(_row(conn, session_id, turn_id))
 
 
 def live(conn: Connection, worker_id: str) -> set[tuple[str, int]]:

@@ -1,0 +1,72 @@
+# Every target brings what it needs into .venv, without root; a second run finds it there.
+#
+#   make serve              install, start, print the address      ARGS="--port 9000" is passed on
+#   make test               the whole suite                        ARGS="-k rescue tests/unit" is passed on
+#   make check              the gate: format, lint, types, import contracts, tests
+#   make format             what the gate asks for, done
+#   make coverage           the suite with branch coverage of core, engine and store
+#   make crashtest N=500    kill -9, restart, resume, N times; prints a table
+#   make requirements       pins and hashes anew, from pyproject.toml    UV_ARGS="--upgrade" moves the pins
+#   make clean              removes .venv and everything made
+
+PYTHON ?= python3
+WORKERS ?= 2
+N ?= 100
+ARGS ?=
+UV_ARGS ?=
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+# Spelt out, so that an activated environment elsewhere changes nothing.
+INSTALL := $(UV) pip install --python $(BIN)/python
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make requirements' $(UV_ARGS)
+
+.DEFAULT_GOAL := check
+.NOTPARALLEL:
+.PHONY: serve test check format coverage crashtest requirements clean
+
+serve: .venv/.runtime
+	@exec $(BIN)/legato serve $(ARGS)
+
+test: .venv/.dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+coverage: .venv/.dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
+
+crashtest: .venv/.dev
+	@$(BIN)/python -m tests.process.crashtest --cycles $(N)
+
+requirements: .venv/.bootstrap
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --group bootstrap -c requirements/dev.txt -o requirements/bootstrap.txt
+	@! grep -nE '://|^--' requirements/*.txt || { echo 'requirements name where packages come from: see above'; exit 1; }
+
+clean:
+	rm -rf .venv build dist .artifacts .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache test-results
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.bootstrap: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Legato needs Python 3.11 or newer (make PYTHON=python3.12 …)" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/.runtime .venv/.dev: .venv/.%: requirements/%.txt pyproject.toml .venv/.bootstrap
+	$(INSTALL) --require-hashes -r $<
+	$(INSTALL) --quiet --no-deps --no-build-isolation -e .
+	@touch $@

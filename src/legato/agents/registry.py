@@ -1,0 +1,100 @@
+"""The agents this process can run."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from legato.core.errors import AgentNotFound, Misuse
+
+if TYPE_CHECKING:
+    from legato.agents.turn import Turn
+
+Run = Callable[["Turn"], AsyncIterator[str]]
+
+DEFAULT_TAIL: Final = 60
+DEFAULT_RESERVE: Final = 2048
+DEFAULT_MAX_TURN_S: Final = 600.0
+
+
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent: what it is called, what it runs, and what its turns may take.
+
+    ``tail`` is in messages (0 for all), ``reserve`` in tokens of the model's window kept for the answer,
+    ``max_tokens`` the limit sent to the provider, ``options`` further fields of its requests (``temperature``
+    …). ``unavailable`` says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not
+    a model.
+    """
+
+    id: str
+    name: str
+    run: Run
+    role: str | None = None
+    parent_role: str | None = None
+    description: str = ""
+    system: str = ""
+    model_id: str | None = None
+    tail: int = DEFAULT_TAIL
+    reserve: int = DEFAULT_RESERVE
+    max_turn_s: float = DEFAULT_MAX_TURN_S
+    max_tokens: int | None = None
+    options: dict[str, Any] = {}
+    enabled: bool = True
+    unavailable: str | None = None
+    demo: bool = False
+
+    @property
+    def available(self) -> bool:
+        return self.enabled and self.unavailable is None
+
+
+class Registry:
+    """Agents by id, in the order they were registered."""
+
+    def __init__(self, *specs: AgentSpec, default: str | None = None) -> None:
+        self._specs: dict[str, AgentSpec] = {}
+        self._default = default
+        for spec in specs:
+            self.register(spec)
+
+    def register(self, spec: AgentSpec) -> None:
+        """Adds an agent.
+
+        Raises:
+            Misuse: its id is empty or taken, or what it runs is not an async generator function.
+        """
+        if not spec.id:
+            raise Misuse("An agent needs an id.")
+        if spec.id in self._specs:
+            raise Misuse(f"The agent {spec.id!r} is registered twice.")
+        if inspect.iscoroutinefunction(spec.run):
+            raise Misuse(f"The agent {spec.id!r} must be an async generator function: let it yield its answer.")
+        self._specs[spec.id] = spec
+
+    def get(self, agent_id: str) -> AgentSpec:
+        """The agent with this id.
+
+        Raises:
+            AgentNotFound: there is none; the message names it.
+        """
+        try:
+            return self._specs[agent_id]
+        except KeyError:
+            raise AgentNotFound(f"There is no agent {agent_id[:200]!r}.") from None
+
+    def list(self) -> tuple[AgentSpec, ...]:
+        return tuple(self._specs.values())
+
+    def default(self) -> AgentSpec:
+        """The agent of a session that names none: the configured one, else the first that can answer.
+
+        Raises:
+            Misuse: no agent is registered.
+        """
+        if self._default is not None:
+            return self.get(self._default)
+        specs = self.list()
+        if not specs:
+            raise Misuse("No agent is registered.")
+        return next((spec for spec in specs if spec.available), specs[0])

@@ -1,0 +1,124 @@
+"""From a configuration and the environment to the agents, providers and models of a server."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from legato.agents.builtin import assistant
+from legato.agents.config import AgentEntry, Config
+from legato.agents.demo import demo
+from legato.agents.keys import Providers, default_model, is_configured
+from legato.agents.registry import AgentSpec, Registry, Run
+from legato.core.errors import Misuse
+from legato.providers.catalog import Catalog, ModelEntry
+from legato.providers.options import Options
+
+DEMO: Final = AgentSpec(
+    id="demo",
+    name="Demo (offline, scripted)",
+    run=demo,
+    role="demo",
+    description="Shows every feature without a model and without a key. Type /help.",
+    demo=True,
+)
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server starts with: agents in order, providers by name, what is said about models."""
+
+    agents: tuple[AgentSpec, ...]
+    providers: dict[str, Options] = {}
+    models: tuple[ModelEntry, ...] = ()
+    default_agent: str | None = None
+
+    def registry(self) -> Registry:
+        return Registry(*self.agents, default=self.default_agent)
+
+    def catalog(self) -> Catalog:
+        named = [spec.model_id for spec in self.agents if spec.model_id is not None]
+        return Catalog(providers=self.providers, entries=self.models, named=named)
+
+
+def from_environment(env: Mapping[str, str]) -> Setup:
+    """What the environment alone configures.
+
+    ``OPENAI_API_KEY`` or ``OPENAI_BASE_URL`` make the agent ``assistant`` on the provider ``openai``, with
+    the model ``OPENAI_MODEL``; with neither, the demo agent answers.
+
+    Raises:
+        Misuse: ``OPENAI_BASE_URL`` is not an address.
+    """
+    return make_setup(Config(), env)
+
+
+def make_setup(config: Config, env: Mapping[str, str], *, source: str = "configuration") -> Setup:
+    """What the configuration says; what it says nothing about comes from the environment.
+
+    An agent whose provider lacks its key is there and unavailable.
+
+    Raises:
+        Misuse: an agent or a model names a provider or a function that isn't there, or an id stands twice.
+    """
+    providers = Providers(config, env)
+    entries = config.agents or _entries_from(env)
+    agents = tuple(_spec(entry, providers, env, f"{source}: agents[{index}]") for index, entry in enumerate(entries))
+    used = {*config.providers, *(spec.model_id.partition(":")[0] for spec in agents if spec.model_id)}
+    setup = Setup(
+        agents=agents or (DEMO,),
+        providers={name: options for name, options in providers.options.items() if name in used},
+        models=config.models,
+        default_agent=config.default_agent,
+    )
+    _check(setup, source)
+    return setup
+
+
+def _entries_from(env: Mapping[str, str]) -> tuple[AgentEntry, ...]:
+    return (AgentEntry(id="assistant", name="Assistant"),) if is_configured(env) else ()
+
+
+def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place: str) -> AgentSpec:
+    model = entry.model or (default_model(env) if entry.run is None else None)
+    return AgentSpec(
+        id=entry.id,
+        name=entry.name or entry.id,
+        run=assistant if entry.run is None else _function(entry.run, f"{place}.run"),
+        role=entry.role,
+        parent_role=entry.parent_role,
+        description=entry.description,
+        system=entry.system,
+        model_id=model,
+        tail=entry.tail,
+        reserve=entry.reserve,
+        max_turn_s=entry.max_turn_s,
+        max_tokens=entry.max_tokens,
+        options=entry.options,
+        enabled=entry.enabled,
+        unavailable=providers.lacking(model, f"{place}.model") if model else None,
+    )
+
+
+def _function(path: str, place: str) -> Run:
+    """The async generator function at ``package.module:function``."""
+    module, _, name = path.partition(":")
+    try:
+        found: Run = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misuse(f"{place}: {path!r} can't be imported: {error}") from error
+    if not inspect.isasyncgenfunction(found):
+        raise Misuse(f"{place}: {path!r} is not an async generator function; let it yield its answer.")
+    return found
+
+
+def _check(setup: Setup, source: str) -> None:
+    ids = [spec.id for spec in setup.agents]
+    if twice := {name for name in ids if ids.count(name) > 1}:
+        raise Misuse(f"{source}: agents: the id {min(twice)!r} stands twice.")
+    if setup.default_agent is not None and setup.default_agent not in ids:
+        raise Misuse(f"{source}: default_agent: there is no agent {setup.default_agent!r}.")
+    for index, entry in enumerate(setup.models):
+        if entry.id.partition(":")[0] not in setup.providers:
+            raise Misuse(f"{source}: models[{index}].id: {entry.id!r} names no configured provider.")

@@ -1,0 +1,293 @@
+"""The façade: what a host application imports, and the one place where everything is wired."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from legato.agents.config import Config
+from legato.agents.keys import Providers
+from legato.agents.registry import AgentSpec, Registry, Run
+from legato.agents.setup import DEMO, make_setup
+from legato.core.errors import ModelNotFound, NotStarted
+from legato.doorbell.local import LocalDoorbell
+from legato.doorbell.port import Doorbell
+from legato.doorbell.postgres import PostgresDoorbell
+from legato.engine.compactor import Compactor
+from legato.engine.dispatch import Dispatcher
+from legato.engine.engine import Engine
+from legato.engine.hub import Hub
+from legato.engine.journal import Journal
+from legato.engine.lifeline import Lifeline
+from legato.engine.lists import Lists
+from legato.engine.looper import Looper
+from legato.engine.publish import Publisher
+from legato.engine.run import SHUTDOWN, Runner
+from legato.engine.settings import EngineSettings
+from legato.engine.tasks import Tasks
+from legato.engine.usage import Estimate
+from legato.providers.catalog import Catalog
+from legato.providers.openai_compatible import OpenAICompatible
+from legato.providers.port import Provider
+from legato.store.opening import open_store
+from legato.store.port import Store
+from legato.store.sqlite import now_us
+from legato.web.application import create_app
+from legato.web.auth import Authenticate, LoopbackUser
+from legato.web.settings import WebSettings
+
+
+class Models:
+    """The configured providers and what is known about their models."""
+
+    def __init__(self, *, catalog: Catalog, providers: Mapping[str, Provider]) -> None:
+        self.catalog = catalog
+        self.providers = providers
+
+    def provider(self, model_id: str) -> Provider:
+        """Raises ModelNotFound."""
+        self.catalog.get(model_id)
+        try:
+            return self.providers[model_id.partition(":")[0]]
+        except KeyError:
+            raise ModelNotFound(f"There is no model {model_id[:200]!r}.") from None
+
+
+class Legato:
+    """A chat server inside an ASGI application.
+
+        chat = Legato("sqlite:///chat.db")
+
+        @chat.agent("assistant", model="openai:gpt-5-mini")
+        async def assistant(turn):
+            async for text in turn.stream():
+                yield text
+
+        app = FastAPI(lifespan=chat.lifespan)
+        app.mount("/chat", chat.asgi(auth=my_user))
+
+    ``database`` is ``sqlite:///file`` or ``postgresql://…``. Providers come from ``config`` and the environment
+    (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``). Without any agent the offline demo answers.
+    """
+
+    def __init__(
+        self,
+        database: str = "sqlite:///legato.db",
+        *,
+        config: Config | None = None,
+        environment: Mapping[str, str] = os.environ,
+        settings: EngineSettings | None = None,
+        web: WebSettings | None = None,
+        clock_us: Callable[[], int] = now_us,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self.web = web or WebSettings()
+        self.draining = False
+        self._database = database
+        self._config = config or Config()
+        self._environment = environment
+        self._clock_us = clock_us
+        self._monotonic_s = monotonic_s
+        self._declared: list[AgentSpec] = []
+        self._running: _Running | None = None
+
+    def agent(self, agent_id: str, **fields: Any) -> Callable[[Run], Run]:
+        """Register an async generator function as an agent; ``fields`` are those of ``AgentSpec``, and ``model``."""
+        model_id = fields.pop("model", None)
+        name = fields.pop("name", agent_id)
+
+        def register(run: Run) -> Run:
+            self._declared.append(AgentSpec(id=agent_id, name=name, model_id=model_id, run=run, **fields))
+            return run
+
+        return register
+
+    @property
+    def engine(self) -> Engine:
+        """Raises NotStarted."""
+        if self._running is None:
+            raise NotStarted
+        return self._running.engine
+
+    def asgi(self, auth: Authenticate | None = None) -> Any:
+        """The HTTP application, to be mounted anywhere. ``auth`` says who asks; without it, only loopback may."""
+        return create_app(
+            engine=lambda: self.engine,
+            ready=lambda: self._running is not None and not self.draining,
+            auth=auth or LoopbackUser(),
+            settings=self.web,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Start before, stop after: hand it to the host application."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Raises StoreInUse, SchemaMismatch, Unavailable, Misuse."""
+        running = self._wire()
+        await running.start()
+        self._running = running
+
+    async def stop(self) -> None:
+        """End streams and turns, and give everything back."""
+        if self._running is not None:
+            self.drain()
+            running, self._running = self._running, None
+            await running.stop()
+
+    def drain(self) -> None:
+        """Not ready any more; readers are sent elsewhere at the next event boundary, no new turns are taken up."""
+        self.draining = True
+        if self._running is not None:
+            self._running.drain()
+
+    def _wire(self) -> "_Running":
+        registry, models = self._agents_and_models()
+        store = open_store(self._database, clock_us=self._clock_us)
+        return _Running(
+            store=store,
+            doorbell=PostgresDoorbell(url=self._database) if store.shared else LocalDoorbell(),
+            registry=registry,
+            models=models,
+            settings=self.settings,
+            monotonic_s=self._monotonic_s,
+        )
+
+    def _agents_and_models(self) -> tuple[Registry, Models]:
+        setup = make_setup(self._config, self._environment)
+        providers = Providers(self._config, self._environment)
+        declared = [self._checked(spec, providers) for spec in self._declared]
+        configured = () if declared and setup.agents == (DEMO,) else setup.agents
+        registry = Registry(*declared, *configured, default=setup.default_agent)
+        named = [spec.model_id for spec in registry.list() if spec.model_id is not None]
+        options = dict(setup.providers)
+        options |= {name: providers.options[name] for model in named if (name := model.partition(":")[0])}
+        catalog = Catalog(providers=options, entries=setup.models, named=named)
+        drivers = {name: OpenAICompatible(name=name, options=option) for name, option in options.items()}
+        return registry, Models(catalog=catalog, providers=drivers)
+
+    def _checked(self, spec: AgentSpec, providers: Providers) -> AgentSpec:
+        if spec.model_id is None:
+            return spec
+        lacking = providers.lacking(spec.model_id, f"agent {spec.id!r}")
+        return msgspec.structs.replace(spec, unavailable=lacking or spec.unavailable)
+
+
+class _Running:
+    """What a started Legato consists of. Collaborators come in by keyword: who knows whom is read off here."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        doorbell: Doorbell,
+        registry: Registry,
+        models: Models,
+        settings: EngineSettings,
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._store, self._doorbell, self._models, self._settings = store, doorbell, models, settings
+        self._tasks = tasks = Tasks()
+        self._meter = meter = Estimate(catalog=models.catalog)
+        self._hub = hub = Hub(store=store, tasks=tasks)
+        self._lists = lists = Lists(store=store, tasks=tasks)
+        publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        self._runner = runner = Runner(
+            store=store,
+            publisher=publisher,
+            journal=Journal(store=store, publisher=publisher, tasks=tasks),
+            registry=registry,
+            models=models,
+            meter=meter,
+            tasks=tasks,
+            settings=settings,
+        )
+        self._dispatcher = dispatcher = Dispatcher(
+            store=store, publisher=publisher, runner=runner, registry=registry, tasks=tasks, settings=settings
+        )
+        self._lifeline = Lifeline(
+            store=store,
+            publisher=publisher,
+            runner=runner,
+            dispatcher=dispatcher,
+            meter=meter,
+            settings=settings,
+            monotonic_s=monotonic_s,
+        )
+        self.engine = Engine(
+            store=store,
+            publisher=publisher,
+            hub=hub,
+            lists=lists,
+            runner=runner,
+            dispatcher=dispatcher,
+            registry=registry,
+            models=models,
+            meter=meter,
+            settings=settings,
+        )
+        self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
+        self._loops = (self._fences, *self._duties())
+        self._stack = AsyncExitStack()
+
+    def _duties(self) -> list[Looper]:
+        settings, compactor = self._settings, Compactor(store=self._store, settings=self._settings)
+        duties = [
+            Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
+            Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
+            Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
+            Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
+        ]
+        if self._store.shared:
+            duties.append(Looper(step=self._hub.look, interval_s=settings.look_s, name="look"))
+        return duties
+
+    async def start(self) -> None:
+        """Start from the bottom up; what fails takes down again what stood already."""
+        async with AsyncExitStack() as stack:
+            await self._store.start()
+            stack.push_async_callback(self._store.stop)
+            await asyncio.to_thread(self._models.catalog.load)
+            for provider in self._models.providers.values():
+                await provider.start()
+                stack.push_async_callback(provider.stop)
+            await self._lifeline.register()
+            stack.push_async_callback(self._lifeline.resign)
+            await self._lifeline.sweep()  # what died with the last process ends before anybody can ask
+            await self._doorbell.start(self._heard)
+            stack.push_async_callback(self._doorbell.stop)
+            self._dispatcher.accepting = True
+            for loop in self._loops:
+                loop.start()
+                stack.push_async_callback(loop.stop)
+            self._stack = stack.pop_all()
+
+    def drain(self) -> None:
+        self._dispatcher.accepting = False
+        self._hub.stop()
+        self._lists.stop()
+
+    async def stop(self) -> None:
+        """End the turns, the heartbeat still going, then stop from the top down."""
+        self.drain()
+        self._runner.stop_all(SHUTDOWN)
+        await self._tasks.settle(self._settings.grace_s)
+        await self._stack.aclose()
+
+    def _heard(self, session_ids: Iterable[str] | None) -> None:
+        """Another process rang: its events are worth a look, and so is whether our turns are still ours."""
+        ids = None if session_ids is None else list(session_ids)
+        self._hub.heard(ids)
+        self._lists.heard(ids)
+        if ids is None or self._runner.runs_in(ids):
+            self._fences.wake()

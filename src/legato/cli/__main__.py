@@ -1,0 +1,5 @@
+"""``python -m legato.cli``."""
+
+from legato.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""``legato serve``: the server of one's own."""
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from legato.agents.config import Config, load_config
+from legato.app import Legato
+from legato.core.errors import LegatoError, UnsafeBind
+from legato.web.auth import Authenticate, BearerToken, LoopbackUser, is_loopback
+
+_GRACE_S = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with Legato started before it listens, and its streams ended before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, chat: Legato, announce: str) -> None:
+        super().__init__(config)
+        self._chat = chat
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._chat.start()
+        await super().startup(sockets)
+        if self.started:
+            typer.echo(self._announce)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._chat.drain()
+        await super().shutdown(sockets)
+        await self._chat.stop()
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="LEGATO_HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", envvar="LEGATO_PORT")] = 8321,
+    database: Annotated[
+        str, typer.Option(help="sqlite:///file or postgresql://…", envvar=["LEGATO_DATABASE", "DATABASE_URL"])
+    ] = "sqlite:///legato.db",
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with agents, providers, models.", envvar="LEGATO_CONFIG")
+    ] = None,
+) -> None:
+    """Start the server and the page. Without a key or an OPENAI_BASE_URL the offline demo agent answers."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
+        chat = Legato(database, config=load_config(config) if config else Config())
+        asyncio.run(_serve(chat, chat.asgi(auth), host, port))
+    except LegatoError as error:
+        typer.secho(f"legato: {error.message}", fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
+def authenticator(host: str, token: str | None) -> Authenticate:
+    """Who may ask on this address.
+
+    Raises:
+        UnsafeBind: others could reach it, and no credentials are set.
+    """
+    if token:
+        return BearerToken(token)
+    if not is_loopback(host):
+        raise UnsafeBind(
+            f"Refusing to listen on {host} without credentials: anybody who reaches it could read and write every chat. "
+            "Listen on 127.0.0.1, or set LEGATO_TOKEN to a secret that clients send as a bearer token."
+        )
+    return LoopbackUser()
+
+
+async def _serve(chat: Legato, app: Any, host: str, port: int) -> None:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    await _Server(config, chat, f"Legato is at http://{host}:{port}").serve()

@@ -1,0 +1,281 @@
+"""What the web and a host application ask for: sessions, turns, and the ways to follow them.
+
+Every call names its owner, and everything is authorised where the row is read or locked: in the store, once.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from legato.agents.registry import Registry
+from legato.agents.turn import Models
+from legato.core.cursor import Cursor
+from legato.core.errors import ContextOverflow, Invalid
+from legato.core.ids import new_id
+from legato.core.model import Mode, Part, Session, State, Stats, TextPart, Turn
+from legato.core.prompt import MESSAGE_OVERHEAD
+from legato.engine.dispatch import Dispatcher
+from legato.engine.hub import Hub, after
+from legato.engine.lists import Lists
+from legato.engine.publish import Publisher
+from legato.engine.run import Runner
+from legato.engine.settings import EngineSettings
+from legato.store import ending, journal, sessions, snapshots, turns
+from legato.store.ending import Ending, Meter
+from legato.store.locked import readable
+from legato.store.port import Row, Store
+
+CONTINUE_TEXT = "Please go on exactly where you stopped."
+CANCELLED = Ending(status="cancelled", reason="cancelled")
+
+
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to be answered."""
+
+    parts: tuple[Part, ...]
+    message_id: str | None = None
+    mode: Mode = "queue"
+    model_id: str | None = None
+    locale: str | None = None
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The turn, where to follow it from, and whether it is new."""
+
+    turn: Turn
+    cursor: Cursor
+    fresh: bool
+
+
+class Engine:
+    """The verbs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher,
+        hub: Hub,
+        lists: Lists,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        registry: Registry,
+        models: Models,
+        meter: Meter,
+        settings: EngineSettings,
+    ) -> None:
+        self.store = store
+        self.hub = hub
+        self.lists = lists
+        self.registry = registry
+        self.models = models
+        self._publisher = publisher
+        self._runner = runner
+        self._dispatcher = dispatcher
+        self._meter = meter
+        self._settings = settings
+
+    def cursor(self, seq: int) -> Cursor:
+        return Cursor(self.store.incarnation, seq)
+
+    async def create_session(
+        self, owner: str, agent_id: str | None = None, *, session_id: str | None = None, **fields: Any
+    ) -> Session:
+        """A new session with an agent, the default one if none is named; ``fields`` as in ``store.sessions.NewSession``.
+
+        Raises:
+            AgentNotFound, ModelNotFound, SessionExists.
+        """
+        spec = self.registry.default() if agent_id is None else self.registry.get(agent_id)
+        model_id = fields.pop("model_id", None) or spec.model_id
+        if model_id is not None and model_id != spec.model_id:
+            self.models.provider(model_id)
+        new = sessions.NewSession(
+            id=session_id or new_id("ses"),
+            owner=owner,
+            agent_id=spec.id,
+            agent_name=spec.name,
+            parent_role=spec.parent_role,
+            model_id=model_id,
+            **fields,
+        )
+        return (await self._publisher.write(sessions.create, new)).session
+
+    async def get_session(self, owner: str, session_id: str) -> Session:
+        return await self.store.read(sessions.get, session_id, owner)
+
+    async def change_session(self, owner: str, session_id: str, values: dict[str, Any]) -> Session:
+        return (await self._publisher.write(sessions.change, session_id, owner, values)).session
+
+    async def clear(self, owner: str, session_id: str) -> None:
+        """Empty a session and keep it."""
+        cleared = await self._publisher.write(ending.clear, session_id, owner, self._meter)
+        for turn_id in cleared.turn_ids:
+            self._runner.stop(turn_id)
+
+    async def stats(self, owner: str, session_id: str) -> Stats:
+        return await self.store.read(sessions.stats, session_id, owner)
+
+    async def snapshot(self, owner: str, session_id: str, limit: int = 100) -> tuple[State, Cursor]:
+        """State and cursor of one instant."""
+        state, head = await self.store.read(snapshots.snapshot, session_id, owner, limit)
+        return state, self.cursor(head)
+
+    async def head(self, owner: str, session_id: str) -> int:
+        """How far the session's journal goes now.
+
+        Raises:
+            SessionNotFound.
+        """
+        return int((await self.store.read(readable, session_id, owner)).head)
+
+    async def rows(self, session_id: str, after_seq: int, wait_s: float) -> list[Row]:
+        """Journal rows after a seq that ``head`` has authorised, waiting for some if there are none yet."""
+        rows = await self.store.read(journal.read_rows, session_id, after_seq)
+        if not rows and wait_s > 0:
+            with self.hub.reader(session_id, after_seq) as reader:
+                await reader.next(wait_s)
+            rows = await self.store.read(journal.read_rows, session_id, after_seq)
+        return [after(row, after_seq) for row in rows]
+
+    async def done_seq(self, owner: str, session_id: str, turn_id: str) -> int | None:
+        """The seq of a turn's ``done``; None while it goes on.
+
+        Raises:
+            SessionNotFound, TurnNotFound.
+        """
+        return await self.store.read(snapshots.done_seq, session_id, owner, turn_id)
+
+    async def send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
+        """Accept a message; when this returns, it and its turn survive kill -9 and power loss.
+
+        Raises:
+            SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
+            ContextOverflow: the message can't fit into the model's window.
+        """
+        session = await self.get_session(owner, session_id)
+        self._check_size(request.parts)
+        self._check_context(session, request)
+        return await self._accept(
+            turns.Send(
+                session_id=session_id,
+                owner=owner,
+                client_message_id=request.message_id or new_id("msg"),
+                body_hash=_hash(request.parts, request.mode, request.model_id, "send"),
+                parts=request.parts,
+                mode=request.mode,
+                model_id=request.model_id,
+                locale=request.locale,
+                queue_limit=self._settings.queue_limit,
+            )
+        )
+
+    async def go_on(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
+        """A new turn that asks the agent to continue the answer of an ended one.
+
+        Raises:
+            as ``send``, and TurnNotFound, TurnNotFinished.
+        """
+        parts = (TextPart(CONTINUE_TEXT),)
+        return await self._again(owner, session_id, turn_id, message_id, "continue", parts)
+
+    async def retry(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
+        """A new turn that answers the message of an ended one again; the earlier answer leaves the active branch.
+
+        Raises:
+            as ``go_on``, and MessageNotFound.
+        """
+        return await self._again(owner, session_id, turn_id, message_id, "retry", ())
+
+    async def _again(
+        self,
+        owner: str,
+        session_id: str,
+        turn_id: str,
+        message_id: str | None,
+        kind: Any,
+        parts: tuple[Part, ...],
+    ) -> Sent:
+        return await self._accept(
+            turns.Send(
+                session_id=session_id,
+                owner=owner,
+                client_message_id=message_id or new_id("msg"),
+                body_hash=_hash(parts, kind, turn_id),
+                parts=parts,
+                message_type="continue" if kind == "continue" else "message",
+                kind=kind,
+                source_turn_id=turn_id,
+                queue_limit=self._settings.queue_limit,
+            )
+        )
+
+    async def _accept(self, send: turns.Send) -> Sent:
+        accepted = await self._publisher.write(turns.accept, send, self._meter)
+        if accepted.ended_turn_id is not None:
+            self._runner.stop(accepted.ended_turn_id)
+        if accepted.fresh:
+            self._dispatcher.wake(send.session_id)
+        return Sent(accepted.turn, self.cursor(accepted.cursor_seq), accepted.fresh)
+
+    async def turn(self, owner: str, session_id: str, turn_id: str) -> Turn:
+        """The turn as it stands, its phase included."""
+        return await self.store.read(snapshots.turn, session_id, owner, turn_id)
+
+    async def cancel(self, owner: str, session_id: str, turn_id: str) -> Turn:
+        """End a turn for good, from any process. What it said stays. Idempotent.
+
+        Raises:
+            SessionNotFound, TurnNotFound.
+        """
+        ended = await self._publisher.write(ending.cancel, session_id, owner, turn_id, CANCELLED, self._meter)
+        self._runner.stop(turn_id)
+        self._dispatcher.wake(session_id)
+        return ended.turn
+
+    async def withdraw(self, owner: str, session_id: str, turn_id: str) -> Turn:
+        """Take a waiting turn back.
+
+        Raises:
+            SessionNotFound, TurnNotFound, TurnNotQueued.
+        """
+        return (await self._publisher.write(ending.withdraw, session_id, owner, turn_id, self._meter)).turn
+
+    def _check_size(self, parts: tuple[Part, ...]) -> None:
+        said = sum(len(part.text) for part in parts if isinstance(part, TextPart))
+        if said > self._settings.max_message_chars:
+            raise Invalid(
+                f"A message may have {self._settings.max_message_chars} characters; this one has {said}.",
+                limit=self._settings.max_message_chars,
+                given=said,
+            )
+        if not any(isinstance(part, TextPart) and part.text.strip() for part in parts):
+            raise Invalid("A message needs some text.")
+
+    def _check_context(self, session: Session, request: SendRequest) -> None:
+        """Refuse now what could never be answered (promise C-01)."""
+        if session.agent_id not in {spec.id for spec in self.registry.list()}:
+            return
+        spec = self.registry.get(session.agent_id)
+        model_id = request.model_id or session.model_id or spec.model_id
+        if model_id is None or not spec.available:
+            return
+        self.models.provider(model_id)
+        count = self.models.catalog.counter(model_id)
+        window = self.models.catalog.get(model_id).context_window
+        texts = [spec.system, *(part.text for part in request.parts if isinstance(part, TextPart))]
+        needed = sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
+        available = max(0, window - spec.reserve)
+        if needed > available:
+            raise ContextOverflow(
+                f"The message does not fit: it needs {needed} tokens of context and the model has room for {available}.",
+                needed=needed,
+                available=available,
+                window=window,
+                reserved=spec.reserve,
+            )
+
+
+def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:
+    return hashlib.sha256(msgspec.json.encode([parts, rest])).hexdigest()

@@ -1,0 +1,207 @@
+"""The live readers of one process.
+
+Nobody is handed anything: a reader has a position and takes what lies between it and the head, from the shared window of
+what was committed last, or from the store when it is further behind. So a slow reader costs nothing but its own lateness,
+and there is no gap between replay and live to get wrong. Events are encoded once a row, not once a reader.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from legato.core.sse import encode_row
+from legato.engine.tasks import Tasks
+from legato.store import journal
+from legato.store.port import Row, Store
+
+WINDOW_BYTES: Final = 256 * 1024
+_CHUNK_BYTES: Final = 256 * 1024  # what one send carries at most
+
+
+class Chunk:
+    """Frames from right after a position up to ``last_seq``."""
+
+    __slots__ = ("frames", "last_seq")
+
+    def __init__(self, frames: bytes, last_seq: int) -> None:
+        self.frames = frames
+        self.last_seq = last_seq
+
+
+class Channel:
+    """One session that somebody in this process follows."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.readers = 0
+        self.head = 0  # the highest seq known to be committed
+        self.fetching = False
+        self.asked_again = False
+        self._window: deque[tuple[int, int, bytes]] = deque()
+        self._bytes = 0
+        self._news = asyncio.Event()
+
+    def push(self, row: Row, incarnation: str) -> None:
+        """A row was committed. Out of order or after a gap the window begins anew; who misses something asks the store."""
+        end = self._window[-1][1] if self._window else 0
+        if row.last_seq <= end:
+            return
+        if row.first_seq != end + 1:
+            self._window.clear()
+            self._bytes = 0
+        frames = encode_row(incarnation, row.first_seq, row.payload)
+        self._window.append((row.first_seq, row.last_seq, frames))
+        self._bytes += len(frames)
+        while self._bytes > WINDOW_BYTES and len(self._window) > 1:
+            self._bytes -= len(self._window.popleft()[2])
+        self.reach(row.last_seq)
+
+    def reach(self, seq: int) -> None:
+        """The journal goes at least this far."""
+        if seq > self.head:
+            self.head = seq
+            self.notify()
+
+    def notify(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def after(self, position: int) -> Chunk | None:
+        """What the window has right after ``position``; None when it doesn't reach back that far, or no further."""
+        frames: list[bytes] = []
+        last, size = position, 0
+        for first_seq, last_seq, piece in self._window:
+            if first_seq == last + 1 and size < _CHUNK_BYTES:
+                frames.append(piece)
+                last, size = last_seq, size + len(piece)
+        return Chunk(b"".join(frames), last) if last > position else None
+
+    async def news(self, timeout_s: float) -> None:
+        waiting = self._news.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(waiting, timeout_s)
+
+
+class Reader:
+    """One follower of a session. ``position`` is the last seq that it was given."""
+
+    def __init__(self, *, hub: "Hub", channel: Channel, position: int) -> None:
+        self.position = position
+        self._hub = hub
+        self._channel = channel
+        self._replayed = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._hub.stopped
+
+    async def next(self, timeout_s: float) -> Chunk | None:
+        """More frames; None when there was nothing for ``timeout_s``, or the hub stops.
+
+        Raises:
+            Corrupted, Unavailable.
+        """
+        chunk = await self._ready()
+        if chunk is None and not self.stopped:
+            await self._channel.news(timeout_s)
+            chunk = await self._ready()
+        if chunk is not None:
+            self.position = chunk.last_seq
+        return chunk
+
+    async def _ready(self) -> Chunk | None:
+        if self.stopped:
+            return None
+        chunk = self._channel.after(self.position)
+        if chunk is None and (not self._replayed or self._channel.head > self.position):
+            chunk = await self._hub.replay(self._channel, self.position)
+            self._replayed = chunk is None
+        return chunk
+
+
+class Hub:
+    """The channels of this process."""
+
+    def __init__(self, *, store: Store, tasks: Tasks) -> None:
+        self.stopped = False
+        self._store = store
+        self._tasks = tasks
+        self._channels: dict[str, Channel] = {}
+
+    @contextlib.contextmanager
+    def reader(self, session_id: str, position: int) -> Iterator[Reader]:
+        """Follow a session from right after ``position``, which the journal has reached; the caller has authorised it."""
+        channel = self._channels.setdefault(session_id, Channel(session_id))
+        channel.readers += 1
+        channel.head = max(channel.head, position)
+        try:
+            yield Reader(hub=self, channel=channel, position=position)
+        finally:
+            channel.readers -= 1
+            if channel.readers == 0:
+                self._channels.pop(session_id, None)
+
+    def committed(self, row: Row) -> None:
+        """This process committed a row."""
+        if (channel := self._channels.get(row.session_id)) is not None:
+            channel.push(row, self._store.incarnation)
+
+    def heard(self, session_ids: Iterable[str] | None) -> None:
+        """Another process may have committed something there (None: anywhere)."""
+        for session_id in list(self._channels) if session_ids is None else session_ids:
+            if (channel := self._channels.get(session_id)) is not None:
+                self._fetch(channel)
+
+    async def look(self) -> None:
+        """Find out by looking what no ring has told."""
+        if not self._channels:
+            return
+        heads = await self._store.read(journal.heads, list(self._channels))
+        for session_id, head in heads.items():
+            if (channel := self._channels.get(session_id)) is not None and channel.head < head:
+                self._fetch(channel)
+
+    def stop(self) -> None:
+        """End every reader after what it is sending now."""
+        self.stopped = True
+        for channel in self._channels.values():
+            channel.notify()
+
+    async def replay(self, channel: Channel, position: int) -> Chunk | None:
+        """What the store has right after ``position``."""
+        rows = await self._store.read(journal.read_rows, channel.session_id, position, _CHUNK_BYTES)
+        if not rows:
+            return None
+        rows[0] = after(rows[0], position)
+        channel.reach(rows[-1].last_seq)
+        frames = b"".join([encode_row(self._store.incarnation, row.first_seq, row.payload) for row in rows])
+        return Chunk(frames, rows[-1].last_seq)
+
+    def _fetch(self, channel: Channel) -> None:
+        """Read the news of other processes once for all readers of a channel."""
+        channel.asked_again = channel.fetching
+        if not channel.fetching:
+            channel.fetching = True
+            self._tasks.spawn(self._fetching(channel), "hub fetch")
+
+    async def _fetching(self, channel: Channel) -> None:
+        try:
+            while True:
+                channel.asked_again = False
+                rows = await self._store.read(journal.read_rows, channel.session_id, channel.head, _CHUNK_BYTES)
+                for row in rows:
+                    channel.push(after(row, channel.head), self._store.incarnation)
+                if not rows and not channel.asked_again:
+                    return
+        finally:
+            channel.fetching = False
+
+
+def after(row: Row, position: int) -> Row:
+    """The part of a row that lies after ``position``."""
+    if row.first_seq > position:
+        return row
+    lines = row.payload.split(b"\n")[position + 1 - row.first_seq :]
+    return row._replace(first_seq=position + 1, payload=b"\n".join(lines))

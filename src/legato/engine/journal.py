@@ -1,0 +1,188 @@
+"""Group commit: what all running turns of the process say goes into the store together, one commit at a time.
+
+While a commit is on its way to disk, whatever arrives forms the next; there is no timer, so an idle system commits at
+once and a busy one commits more at a time. Waiting neighbours of the same part become one ``token`` event. A writer whose
+readers are slow or whose store is slow holds its producer back (``room``), never the other writers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from legato.core.errors import Unavailable
+from legato.core.events import Event, Token, TokenKind, encode_lines
+from legato.core.text import Normaliser
+from legato.engine.failpoints import reached
+from legato.engine.publish import Publisher
+from legato.engine.tasks import Tasks, log
+from legato.store.journal import payload_crc
+from legato.store.port import Batch, Row, Store
+
+ROOM_BYTES: Final = 256 * 1024  # what a turn may have uncommitted before its producer waits
+_EVENT_CHARS: Final = 32 * 1024  # a longer piece of text becomes several events
+_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # about 10 s in all (promise R-14)
+
+
+class Fenced(Exception):
+    """The turn is no longer this process's."""
+
+
+class TurnWriter:
+    """What one running turn says, on its way into the journal."""
+
+    def __init__(self, *, journal: "Journal", session_id: str, turn_id: str, epoch: int) -> None:
+        self.session_id = session_id
+        self.turn_id = turn_id
+        self.fenced = False
+        self._journal = journal
+        self._epoch = epoch
+        self._number = 0
+        self._events: list[Event] = []
+        self._key: tuple[str, int, TokenKind] | None = None
+        self._pieces: list[str] = []
+        self._text = Normaliser()
+        self._bytes = 0
+        self._committing = False
+        self._failure: Exception | None = None
+        self._moved = asyncio.Event()
+
+    def token(self, message_id: str, part: int, kind: TokenKind, text: str) -> None:
+        """Add text to a part; joins what waits for the same part."""
+        key = (message_id, part, kind)
+        if key != self._key:
+            self._close_text()
+            self._key = key
+        self._pieces.append(text)
+        self._bytes += len(text)
+        self._journal.wake(self)
+
+    def event(self, event: Event) -> None:
+        self._close_text()
+        self._key = None
+        self._events.append(event)
+        self._bytes += 256
+        self._journal.wake(self)
+
+    async def room(self) -> None:
+        """Wait until more may be said.
+
+        Raises:
+            Fenced; Unavailable: the store has been away for too long.
+        """
+        while True:
+            self._raise()
+            if self._bytes < ROOM_BYTES:
+                return
+            await self._moved.wait()
+
+    async def flush(self) -> None:
+        """Wait until everything said so far is committed. Raises as ``room`` does."""
+        self._close_text()
+        self._key = None
+        if self._events:
+            self._journal.wake(self)
+        while True:
+            self._raise()
+            if not self._events and not self._committing:
+                return
+            await self._moved.wait()
+
+    def take(self) -> Batch | None:
+        """Everything that waits, as the next batch."""
+        self._join()
+        if not self._events or self.fenced or self._failure is not None:
+            return None
+        events, self._events = self._events, []
+        self._bytes = 0
+        self._committing = True
+        self._number += 1
+        payload = encode_lines(events)
+        crc = payload_crc(self.session_id, payload)
+        return Batch(self.session_id, self.turn_id, self._epoch, self._number, len(events), payload, crc)
+
+    def settle(self, row: Row | None, failure: Exception | None = None) -> None:
+        """The batch taken last was committed (``row``), refused (None), or could not be written."""
+        self._committing = False
+        self._failure = failure
+        self.fenced = self.fenced or (row is None and failure is None)
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+        if self._events or self._pieces:
+            self._journal.wake(self)
+
+    def _raise(self) -> None:
+        if self.fenced:
+            raise Fenced
+        if self._failure is not None:
+            raise self._failure
+
+    def _close_text(self) -> None:
+        """The part's text ends here, for now: half a surrogate pair that is still held back comes out as it is."""
+        if self._key is not None:
+            self._pieces.append("")
+            self._join(last=True)
+
+    def _join(self, *, last: bool = False) -> None:
+        if self._key is None or not self._pieces:
+            return
+        text = self._text.feed("".join(self._pieces))
+        if last:
+            text += self._text.flush()
+        self._pieces = []
+        message_id, part, kind = self._key
+        for start in range(0, len(text), _EVENT_CHARS):
+            piece = text[start : start + _EVENT_CHARS]
+            self._events.append(Token(self.turn_id, message_id, part, kind, piece))
+
+
+class Journal:
+    """The one committer of this process."""
+
+    def __init__(self, *, store: Store, publisher: Publisher, tasks: Tasks) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._tasks = tasks
+        self._waiting: dict[str, TurnWriter] = {}
+        self._busy = False
+
+    def writer(self, session_id: str, turn_id: str, epoch: int) -> TurnWriter:
+        return TurnWriter(journal=self, session_id=session_id, turn_id=turn_id, epoch=epoch)
+
+    def wake(self, writer: TurnWriter) -> None:
+        """Something waits. Committing begins at once, and goes on until nothing waits."""
+        self._waiting[writer.turn_id] = writer
+        if not self._busy:
+            self._busy = True
+            self._tasks.spawn(self._commit_all(), "journal")
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._waiting:
+                writers, self._waiting = list(self._waiting.values()), {}
+                taken = [(writer, batch) for writer in writers if (batch := writer.take()) is not None]
+                if taken:
+                    await self._commit([writer for writer, _ in taken], [batch for _, batch in taken])
+        finally:
+            self._busy = False
+
+    async def _commit(self, writers: Sequence[TurnWriter], batches: Sequence[Batch]) -> None:
+        failure: Exception | None = None
+        rows: list[Row | None] = [None] * len(batches)
+        try:
+            rows = await self._append(batches)
+        except Exception as error:  # noqa: BLE001 - handed to every turn that waits for this commit
+            failure = error
+        self._publisher.publish([row for row in rows if row is not None])
+        for writer, row in zip(writers, rows, strict=True):
+            writer.settle(row, failure)
+        reached("after_first_token")
+
+    async def _append(self, batches: Sequence[Batch]) -> list[Row | None]:
+        """Trying again is safe: a batch that entered without our knowing is found by its number."""
+        for wait_s in _RETRY_S:
+            try:
+                return await self._store.append(batches)
+            except Unavailable:
+                log.warning("journal: the store is unavailable, trying again in %s s", wait_s)
+                await asyncio.sleep(wait_s)
+        return await self._store.append(batches)

@@ -1,0 +1,116 @@
+"""Liveness and rescue: turns whose process died come to their end through another one, or after the restart.
+
+A worker lives as long as its counter moves. No clocks are compared: a sweeper declares dead whose counter *it* has seen
+unchanged over ``dead_after_s`` of its own monotonic time, in sweeps that succeeded without a pause in between (after an
+outage of the store or a pause of its own it begins to watch anew). Nobody rescues himself: who finds his own row gone has
+been replaced, stops his turns and goes on under a new name. Rescue never goes by a turn's age.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from legato.core.errors import LegatoError, Unavailable
+from legato.core.ids import new_id
+from legato.engine.dispatch import Dispatcher
+from legato.engine.publish import Publisher
+from legato.engine.run import FENCED, Runner
+from legato.engine.settings import EngineSettings
+from legato.engine.tasks import log
+from legato.store import turns, workers
+from legato.store.ending import Ending, Meter, rescue
+from legato.store.port import Store
+
+LOST = Ending(status="incomplete", reason="worker_lost")
+
+
+class _Seen(NamedTuple):
+    counter: int
+    since_s: float
+
+
+class Lifeline:
+    """One process's part in it: beat, watch the others, finish what the dead left open, notice when one is replaced."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        meter: Meter,
+        settings: EngineSettings,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._runner = runner
+        self._dispatcher = dispatcher
+        self._meter = meter
+        self._settings = settings
+        self._monotonic_s = monotonic_s
+        self._seen: dict[str, _Seen] = {}
+        self._swept_s: float | None = None
+
+    async def register(self) -> None:
+        """Become a worker. Where only one process can serve the store, everybody registered before is dead."""
+        if not self._store.shared:
+            for worker_id in await self._store.read(workers.counters):
+                await self._store.write(workers.remove, worker_id)
+        worker_id = new_id("wrk")
+        await self._store.write(workers.register, worker_id)
+        self._dispatcher.worker_id = worker_id
+
+    async def resign(self) -> None:
+        """Leave: what is still open may be rescued at once."""
+        with contextlib.suppress(Unavailable):  # then the others find out by themselves
+            await self._store.write(workers.remove, self._dispatcher.worker_id)
+
+    async def beat(self) -> None:
+        """Show that the event loop turns."""
+        if not await self._store.write(workers.beat, self._dispatcher.worker_id):
+            log.warning("this worker was declared dead; its turns stop and it goes on under a new name")
+            self._runner.stop_all(FENCED)
+            await self.register()
+
+    async def sweep(self) -> None:
+        """Declare the dead, and end what has no living owner."""
+        try:
+            counters = await self._store.read(workers.counters)
+        except LegatoError:
+            self._seen.clear()
+            raise
+        for worker_id in self._dead(counters):
+            log.warning("worker %s is dead", worker_id)
+            await self._store.write(workers.remove, worker_id)
+        for orphan in await self._store.read(workers.orphans):
+            await self._rescue(orphan.session_id, orphan.id, orphan.worker_id)
+
+    async def check_fences(self) -> None:
+        """Stop the turns that are no longer ours."""
+        mine = {(turn_id, live.epoch) for turn_id, live in self._runner.live.items()}
+        if mine:
+            for turn_id, _epoch in mine - await self._store.read(turns.live, self._dispatcher.worker_id):
+                self._runner.stop(turn_id)
+
+    def _dead(self, counters: dict[str, int]) -> list[str]:
+        now_s = self._monotonic_s()
+        paused = self._swept_s is None or now_s - self._swept_s > 3 * self._settings.sweep_s
+        before = {} if paused else self._seen
+        self._swept_s = now_s
+        self._seen = {
+            worker_id: seen
+            if (seen := before.get(worker_id)) is not None and seen.counter == counter
+            else _Seen(counter, now_s)
+            for worker_id, counter in counters.items()
+            if worker_id != self._dispatcher.worker_id
+        }
+        return [w for w, seen in self._seen.items() if now_s - seen.since_s >= self._settings.dead_after_s]
+
+    async def _rescue(self, session_id: str, turn_id: str, worker_id: str) -> None:
+        ended = await self._publisher.write(rescue, session_id, turn_id, worker_id, LOST, self._meter)
+        if ended is not None:
+            log.warning("turn %s was rescued: its worker is gone", turn_id)
+            self._dispatcher.wake(session_id)

@@ -1,0 +1,107 @@
+"""The owners' live lists: hints that a session of theirs is worth a look. Nothing is replayed; a lost hint is a refetch."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from legato.core.events import split_lines
+from legato.engine.tasks import Tasks
+from legato.store import sessions
+from legato.store.port import Row, Store
+
+What = Literal["refetch", "changed", "running", "finished"]
+_WHAT: Final[dict[bytes, What]] = {
+    b"session": "changed",
+    b"snapshot": "changed",
+    b"turn": "running",
+    b"done": "finished",
+}
+_MAX_WAITING: Final = 200
+_GATHER_S: Final = 0.5  # rings of other processes come with every commit; a list needs no such haste
+
+
+class Watcher:
+    """One follower of an owner's list: what changed since it was last asked, each session once."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self._hints: dict[str, What] = {"": "refetch"}
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def hint(self, session_id: str, what: What) -> None:
+        if len(self._hints) >= _MAX_WAITING:
+            self._hints = {}
+            session_id, what = "", "refetch"
+        self._hints[session_id] = what
+        self._news.set()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def next(self, timeout_s: float) -> dict[str, What]:
+        """What changed, by session id ("" is everything); empty after ``timeout_s`` of silence."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+        self._news.clear()
+        hints, self._hints = self._hints, {}
+        return hints
+
+
+class Lists:
+    """The watchers of this process."""
+
+    def __init__(self, *, store: Store, tasks: Tasks) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._watchers: set[Watcher] = set()
+        self._heard: set[str] = set()
+
+    @contextlib.contextmanager
+    def watch(self, owner: str) -> Iterator[Watcher]:
+        watcher = Watcher(owner)
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    def committed(self, rows: Iterable[Row]) -> None:
+        if not self._watchers:
+            return
+        hints: dict[str, What] = {}
+        for row in rows:
+            for _seq, name, _data in split_lines(row.first_seq, row.payload):
+                if name in _WHAT:
+                    hints[row.session_id] = _WHAT[name]
+        self._pass_on(hints)
+
+    def heard(self, session_ids: Iterable[str] | None) -> None:
+        if session_ids is None:
+            for watcher in self._watchers:
+                watcher.hint("", "refetch")
+        elif self._watchers:
+            if not self._heard:
+                self._tasks.spawn(self._gather(), "live list")
+            self._heard.update(session_ids)
+
+    def stop(self) -> None:
+        for watcher in self._watchers:
+            watcher.wake()
+
+    async def _gather(self) -> None:
+        await asyncio.sleep(_GATHER_S)
+        heard, self._heard = self._heard, set()
+        await self._tell(dict.fromkeys(heard, "changed"))
+
+    def _pass_on(self, hints: dict[str, What]) -> None:
+        if hints and self._watchers:
+            self._tasks.spawn(self._tell(hints), "live list")
+
+    async def _tell(self, hints: dict[str, What]) -> None:
+        owners = await self._store.read(sessions.owners, list(hints))
+        for watcher in list(self._watchers):
+            for session_id, what in hints.items():
+                if owners.get(session_id) == watcher.owner:
+                    watcher.hint(session_id, what)

@@ -1,0 +1,53 @@
+"""Commit, then deliver: what a transaction has appended is told to the readers here and rung to the other processes."""
+
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from legato.doorbell.port import Doorbell
+from legato.engine.failpoints import reached
+from legato.engine.hub import Hub
+from legato.engine.lists import Lists
+from legato.engine.tasks import Tasks
+from legato.store.port import Row, Store
+
+
+class HasRows(Protocol):
+    @property
+    def rows(self) -> tuple[Row, ...]: ...
+
+
+P = ParamSpec("P")
+T = TypeVar("T", bound=HasRows | None)
+
+
+class Publisher:
+    """The way of every change into the store and on to those who follow."""
+
+    def __init__(self, *, store: Store, hub: Hub, lists: Lists, doorbell: Doorbell, tasks: Tasks) -> None:
+        self._store = store
+        self._hub = hub
+        self._lists = lists
+        self._doorbell = doorbell
+        self._tasks = tasks
+
+    async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a transaction and publish its rows; both happen, or neither, whatever becomes of the caller."""
+        return await self._tasks.uncancelled(self._write(change, *args, **kwargs), "write")
+
+    async def _write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result = await self._store.write(change, *args, **kwargs)
+        if result is not None:
+            self.publish(result.rows)
+        return result
+
+    def publish(self, rows: Sequence[Row]) -> None:
+        """Tell everybody about rows that are committed."""
+        if not rows:
+            return
+        reached("after_commit")
+        for row in rows:
+            self._hub.committed(row)
+        self._lists.committed(rows)
+        self._doorbell.ring({row.session_id for row in rows})

@@ -1,0 +1,196 @@
+"""Running a claimed turn: the agent speaks, the journal writes, and whatever happens the turn ends once.
+
+Cancellation reaches the agent through a scope of its own, so that ending the turn is never cancelled with it. The
+turn's status comes from what stopped it, never from how much was said (promise R-05).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+
+import anyio
+import msgspec
+
+from legato.agents.registry import AgentSpec, Registry
+from legato.agents.turn import Models, Turn
+from legato.core.errors import (
+    AgentFailed,
+    AgentUnavailable,
+    ContextOverflow,
+    EmptyAnswer,
+    LegatoError,
+    ModelNotFound,
+    NotFound,
+    TurnError,
+    TurnTimeout,
+    Unavailable,
+)
+from legato.core.model import ErrorInfo
+from legato.engine import phrases
+from legato.engine.failpoints import reached
+from legato.engine.journal import Fenced, Journal
+from legato.engine.publish import Publisher
+from legato.engine.settings import EngineSettings
+from legato.engine.stage import LiveTurn
+from legato.engine.tasks import Tasks, log, report
+from legato.engine.usage import total
+from legato.store import ending as store_ending
+from legato.store.ending import Ending, Meter
+from legato.store.port import Store
+from legato.store.turns import Claimed
+
+FENCED = "fenced"
+SHUTDOWN = "shutdown"
+
+
+class Runner:
+    """The turns that this process runs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher,
+        journal: Journal,
+        registry: Registry,
+        models: Models,
+        meter: Meter,
+        tasks: Tasks,
+        settings: EngineSettings,
+    ) -> None:
+        self.live: dict[str, LiveTurn] = {}
+        self._store = store
+        self._publisher = publisher
+        self._journal = journal
+        self._registry = registry
+        self._models = models
+        self._meter = meter
+        self._tasks = tasks
+        self._settings = settings
+
+    def start(self, claimed: Claimed, ended: Callable[[str], None]) -> None:
+        """Run a claimed turn; ``ended`` is called with its session's id when the next one may run."""
+        spec = self._registry.get(claimed.turn.agent_id)
+        writer = self._journal.writer(claimed.turn.session_id, claimed.turn.id, claimed.epoch)
+        live = LiveTurn(claimed=claimed, writer=writer, store=self._store, publisher=self._publisher, tail=spec.tail)
+        self.live[claimed.turn.id] = live
+        self._tasks.spawn(self._run(live, claimed, spec, ended), f"turn {claimed.turn.id}")
+
+    def stop(self, turn_id: str, reason: str = FENCED) -> None:
+        """Make a turn stop, if it runs here."""
+        if (live := self.live.get(turn_id)) is not None:
+            live.stop(reason)
+
+    def stop_all(self, reason: str) -> None:
+        for live in list(self.live.values()):
+            live.stop(reason)
+
+    def runs_in(self, session_ids: Iterable[str]) -> bool:
+        """Whether a turn of one of these sessions runs here."""
+        here = {live.state.session_id for live in self.live.values()}
+        return not here.isdisjoint(session_ids)
+
+    async def _run(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec, ended: Callable[[str], None]) -> None:
+        try:
+            ending = await self._answer(live, claimed, spec)
+            if ending is not None:
+                await self._finish(live, ending)
+        finally:
+            del self.live[live.state.id]
+            ended(live.state.session_id)
+
+    async def _answer(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> Ending | None:
+        """Let the agent answer; None when the turn is not ours any more."""
+        if not spec.available:
+            return _unavailable(claimed.locale)
+        failure: Exception | None = None
+        with live.scope, anyio.move_on_after(spec.max_turn_s) as clock:
+            try:
+                await self._speak(live, claimed, spec)
+                await live.flush()
+            except Exception as error:  # noqa: BLE001 - an agent may raise anything; each cause has its ending
+                failure = error
+        if live.stop_reason == FENCED or isinstance(failure, Fenced):
+            return None
+        if live.stop_reason is not None:
+            return Ending(status="incomplete", reason=live.stop_reason)
+        if clock.cancelled_caught:
+            failure = TurnTimeout(f"The turn took longer than {spec.max_turn_s:g} s.")
+        return _failed(failure) if failure is not None else _completed(live)
+
+    async def _speak(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> None:
+        turn = Turn(
+            stage=live,
+            spec=spec,
+            models=self._models,
+            session=claimed.session,
+            message=claimed.message,
+            history=await live.history(),
+            locale=claimed.locale or "en",
+        )
+        try:
+            async with aclosing(spec.run(turn)) as pieces:  # type: ignore[type-var]
+                async for piece in pieces:
+                    live.say("text", piece)
+                    await live.room()
+        finally:
+            with anyio.move_on_after(self._settings.close_upstream_s, shield=True):
+                await turn.aclose()
+
+    async def _finish(self, live: LiveTurn, ending: Ending) -> None:
+        """End the turn in the store, however long that is away; only a dead process leaves this to its rescuer."""
+        reached("in_finish")
+        try:
+            await live.flush()
+        except Fenced:
+            return
+        except Unavailable:
+            log.warning("turn %s: what it said last could not be stored", live.state.id)
+        usage = total(live.usages, self._models.catalog)
+        if usage is not None:
+            ending = msgspec.structs.replace(ending, usage=usage)
+        wait_s = 0.1
+        while not await self._ended(live, ending):
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries
+            wait_s = min(wait_s * 2, 5.0)
+
+    async def _ended(self, live: LiveTurn, ending: Ending) -> bool:
+        """Whether the turn has its end now, from us or from who replaced us."""
+        turn = live.state
+        try:
+            await self._publisher.write(store_ending.finish, turn.session_id, turn.id, live.epoch, ending, self._meter)
+        except NotFound:
+            return True  # deleted with its session
+        except Unavailable:
+            log.warning("turn %s waits for the store to take its end", turn.id)
+            return False
+        return True
+
+
+def _unavailable(locale: str | None) -> Ending:
+    text = phrases.unavailable(locale)
+    error = ErrorInfo(AgentUnavailable.code, text)
+    return Ending(status="failed", reason="agent_unavailable", error=error, text=text)
+
+
+def _failed(failure: Exception) -> Ending:
+    match failure:
+        case Unavailable():
+            return Ending(
+                status="incomplete", reason="store_unavailable", error=ErrorInfo(failure.code, failure.message)
+            )
+        case TurnError() | ContextOverflow() | ModelNotFound():
+            error: LegatoError = failure
+        case _:
+            report(failure, "an agent failed")
+            error = AgentFailed()
+    return Ending(status="failed", reason="error", error=ErrorInfo(error.code, error.message))
+
+
+def _completed(live: LiveTurn) -> Ending:
+    if live.empty:
+        return _failed(EmptyAnswer())
+    if live.model_stop in ("length", "content_filter"):
+        return Ending(status="incomplete", reason=live.model_stop)
+    return Ending(status="completed", reason=live.model_stop or "stop")

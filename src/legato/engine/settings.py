@@ -1,0 +1,29 @@
+"""The engine's numbers, each with the promise or measurement it comes from."""
+
+import msgspec
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds."""
+
+    queue_limit: int = 100
+    """Turns that may wait in one session."""
+    max_message_chars: int = 50_000
+    """X-04."""
+    max_running: int = 2_000
+    """Turns that one process runs at once; more of them wait in the store."""
+    beat_s: float = 3.0
+    sweep_s: float = 2.0
+    dead_after_s: float = 10.0
+    """Liveness (DESIGN, "what decides correctness"): together they rescue within 15 s (R-06)."""
+    fence_s: float = 1.0
+    """How often an owner looks whether its turns are still its own (G8: upstream closed within 2 s)."""
+    look_s: float = 5.0
+    """How often watched journals of a shared store are looked at, should a ring be lost."""
+    replay_window_s: float = 24 * 3600.0
+    """E-03: after it a finished turn's tokens are compacted."""
+    compact_every_s: float = 60.0
+    close_upstream_s: float = 2.0
+    """R-04."""
+    grace_s: float = 10.0
+    """How long running turns get to end when the process stops."""

@@ -1,0 +1,100 @@
+"""A running turn: what it has said, where the next word goes, and why it was told to stop."""
+
+import anyio
+import msgspec
+
+from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
+from legato.core.model import ContextInfo, Message, Turn, Usage
+from legato.engine.journal import TurnWriter
+from legato.engine.publish import Publisher
+from legato.store import messages, steering
+from legato.store.port import Store
+from legato.store.turns import Claimed
+
+
+class LiveTurn:
+    """The engine's side of a turn that this process owns (``agents.turn.Stage``)."""
+
+    def __init__(self, *, claimed: Claimed, writer: TurnWriter, store: Store, publisher: Publisher, tail: int) -> None:
+        self.state: Turn = claimed.turn
+        self.epoch = claimed.epoch
+        self.scope = anyio.CancelScope()
+        self.stop_reason: str | None = None
+        self.model_stop: str | None = None
+        self.usages: list[tuple[str, Usage]] = []
+        self.empty = True
+        self._leaf_id = claimed.message.id
+        self._writer = writer
+        self._store = store
+        self._publisher = publisher
+        self._tail = tail
+        self._parts = 0
+        self._kind: TokenKind | None = None
+
+    def stop(self, reason: str) -> None:
+        """Make the agent stop; the first reason counts."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            self.scope.cancel()
+
+    def say(self, kind: TokenKind, text: str) -> None:
+        if not text:
+            return
+        if kind != self._kind:
+            self._kind = kind
+            self._parts += 1
+        self.empty = self.empty and kind == "reasoning"
+        self._writer.token(self.state.answer_id or "", self._parts - 1, kind, text)
+
+    def open_part(self) -> int:
+        self._kind = None
+        self._parts += 1
+        self.empty = False
+        return self._parts - 1
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Reset):
+            self._begin_anew()
+        elif isinstance(event, StatusUpdate):
+            self.state = msgspec.structs.replace(self.state, phase=event.phase, detail=event.detail)
+        self._writer.event(event)
+
+    async def room(self) -> None:
+        await self._writer.room()
+
+    async def flush(self) -> None:
+        """Wait until everything said is committed. Raises Fenced, Unavailable."""
+        await self._writer.flush()
+
+    async def history(self) -> tuple[Message, ...]:
+        # One more than the agent looks at: a turn that begins before it is seen to be cut, and left out whole.
+        limit = self._tail + 1 if self._tail else 0
+        return tuple(await self._store.read(messages.branch, self._leaf_id, limit))
+
+    async def steering(self) -> tuple[Message, ...]:
+        if not await self._store.read(steering.waits, self.state.session_id):
+            return ()
+        await self._writer.flush()
+        taken = await self._publisher.write(steering.steer, self.state.session_id, self.state.id, self.epoch)
+        if taken is None:
+            return ()
+        self.state = taken.turn
+        self._leaf_id = taken.messages[-1].id
+        self._begin_anew()
+        return taken.messages
+
+    def planned(self, context: ContextInfo) -> None:
+        self._change(context=context)
+
+    def used(self, model_id: str, usage: Usage) -> None:
+        self.usages.append((model_id, usage))
+
+    def stopped(self, reason: str) -> None:
+        self.model_stop = reason
+
+    def _begin_anew(self) -> None:
+        self._kind, self._parts, self.empty = None, 0, True
+
+    def _change(self, **changes: object) -> None:
+        self.state = msgspec.structs.replace(self.state, **changes)
+        self._writer.event(TurnEvent(self.state))

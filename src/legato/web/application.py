@@ -1,0 +1,44 @@
+"""The HTTP application: routes, errors, limits. It may be mounted under any path, several times."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from legato.engine.engine import Engine
+from legato.web import catalog, events, page, problems, sessions, turns
+from legato.web.auth import Authenticate
+from legato.web.context import Wiring
+from legato.web.limits import BodyLimit
+from legato.web.replies import openapi
+from legato.web.settings import WebSettings
+
+_DESCRIPTION = (
+    "LLM conversations that stay unbroken: sessions, turns that run in the background, and a journal to follow."
+)
+
+
+def create_app(
+    *,
+    engine: Callable[[], Engine],
+    ready: Callable[[], bool],
+    auth: Authenticate,
+    settings: WebSettings,
+) -> ASGIApp:
+    """``engine`` is asked for at each request and raises NotStarted before there is one."""
+    app = FastAPI(
+        title="Legato",
+        version=version("legato"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.wiring = Wiring(engine, ready, auth, settings)
+    problems.install(app)
+    for module in (sessions, turns, events, catalog, page):
+        app.include_router(module.router)
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    return app

@@ -1,0 +1,81 @@
+"""What requests may contain. Unknown fields are refused: a misspelt option must not be ignored in silence."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from legato.core.ids import is_id
+from legato.core.text import normalise
+from legato.core.model import Mode, TextPart
+
+Text = Annotated[str, AfterValidator(normalise)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+Title = Annotated[Text, StringConstraints(max_length=200)]
+Key = Annotated[Text, StringConstraints(min_length=1, max_length=512)]
+Metadata = Annotated[dict[str, Any], Field(max_length=100)]
+MessageId = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _session_id(value: str) -> str:
+    if not is_id(value, "ses"):
+        raise ValueError("a session id is ses_ and 26 characters of 0-9a-hjkmnp-tv-z")
+    return value
+
+
+class CreateSession(_Body):
+    """A new session. ``id``: your own, so that creating can be tried again."""
+
+    agent_id: Name | None = None
+    model_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None
+    id: Annotated[str, AfterValidator(_session_id)] | None = None
+    title: Title | None = None
+    context: Key | None = None
+    metadata: Metadata = {}
+
+
+class PatchSession(_Body):
+    """What is left out stays as it is."""
+
+    title: Title | None = None
+    pinned: bool = False
+    archived: bool = False
+    metadata: Metadata = {}
+
+
+class Part(_Body):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class SendTurn(_Body):
+    """A message to be answered: ``text``, or ``parts``."""
+
+    message_id: MessageId | None = None
+    text: Text | None = None
+    parts: Annotated[list[Part], Field(max_length=100)] | None = None
+    mode: Mode = "queue"
+    model_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None
+    on_disconnect: Literal["continue", "cancel"] = "continue"
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "SendTurn":
+        if (self.text is None) == (self.parts is None):
+            raise ValueError("give either text or parts")
+        return self
+
+    def content(self) -> tuple[TextPart, ...]:
+        if self.text is not None:
+            return (TextPart(self.text),)
+        return tuple(TextPart(part.text) for part in self.parts or ())
+
+
+class Again(_Body):
+    """For ``continue`` and ``retry``."""
+
+    message_id: MessageId | None = None

@@ -1,0 +1,37 @@
+"""What every route needs: who asks, and the engine."""
+
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+
+from legato.engine.engine import Engine
+from legato.web.auth import Authenticate, owner_of
+from legato.web.settings import WebSettings
+
+
+class Wiring(NamedTuple):
+    """What the application was made with; ``engine`` raises NotStarted until Legato is."""
+
+    engine: Callable[[], Engine]
+    ready: Callable[[], bool]
+    auth: Authenticate
+    settings: WebSettings
+
+
+class Context(NamedTuple):
+    """One request's."""
+
+    engine: Engine
+    owner: str
+    settings: WebSettings
+
+
+async def _context(request: Request) -> Context:
+    wiring: Wiring = request.app.state.wiring
+    owner = await owner_of(request, wiring.auth)
+    return Context(wiring.engine(), owner, wiring.settings)
+
+
+#: Authorised before anything else; a route without it serves nobody's data.
+Asking = Annotated[Context, Depends(_context)]

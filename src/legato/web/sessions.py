@@ -1,0 +1,96 @@
+"""Routes of sessions and their messages."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from legato.core.model import Session, Stats
+from legato.store import sessions, snapshots
+from legato.store.sessions import SessionStatus
+from legato.web.bodies import CreateSession, PatchSession
+from legato.web.context import Asking
+from legato.web.replies import MessageList, SessionList, SnapshotReply, documents, reply
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+
+@router.post("", status_code=201, responses=documents(Session, 201))
+async def create_session(asking: Asking, body: CreateSession) -> Response:
+    """Begin a session with an agent."""
+    session = await asking.engine.create_session(
+        asking.owner,
+        body.agent_id,
+        session_id=body.id,
+        model_id=body.model_id,
+        title=body.title,
+        context=body.context,
+        metadata=body.metadata,
+    )
+    return reply(session, 201)
+
+
+@router.get("", responses=documents(SessionList))
+async def list_sessions(
+    asking: Asking,
+    status: SessionStatus | None = None,
+    agent_id: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Your sessions, newest activity first."""
+    page = await asking.engine.store.read(
+        sessions.page, asking.owner, status=status, agent_id=agent_id, limit=limit, cursor=cursor
+    )
+    return reply(SessionList(page.data, page.next is not None, page.next))
+
+
+@router.get("/{session_id}", responses=documents(SnapshotReply))
+async def get_session(asking: Asking, session_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> Response:
+    """State and cursor of one instant: follow the events after the cursor and you have the session, always."""
+    state, cursor = await asking.engine.snapshot(asking.owner, session_id, limit)
+    return reply(SnapshotReply(state, str(cursor)))
+
+
+@router.patch("/{session_id}", responses=documents(Session))
+async def change_session(asking: Asking, session_id: str, body: PatchSession) -> Response:
+    """Rename, pin, archive, set metadata."""
+    values = body.model_dump(exclude_unset=True)
+    return reply(await asking.engine.change_session(asking.owner, session_id, values))
+
+
+@router.post("/{session_id}/close", responses=documents(Session))
+async def close_session(asking: Asking, session_id: str) -> Response:
+    """Make a session read-only."""
+    return reply(await asking.engine.change_session(asking.owner, session_id, {"closed": True}))
+
+
+@router.post("/{session_id}/reopen", responses=documents(Session))
+async def reopen_session(asking: Asking, session_id: str) -> Response:
+    """Let a closed session take turns again."""
+    return reply(await asking.engine.change_session(asking.owner, session_id, {"closed": False}))
+
+
+@router.post("/{session_id}/clear", status_code=204, responses=documents(None, 204))
+async def clear_session(asking: Asking, session_id: str) -> Response:
+    """Empty a session and keep it; what runs or waits in it is cancelled."""
+    await asking.engine.clear(asking.owner, session_id)
+    return Response(status_code=204)
+
+
+@router.get("/{session_id}/stats", responses=documents(Stats))
+async def session_stats(asking: Asking, session_id: str) -> Response:
+    """Messages, tokens, cost, age."""
+    return reply(await asking.engine.stats(asking.owner, session_id))
+
+
+@router.get("/{session_id}/messages", responses=documents(MessageList))
+async def list_messages(
+    asking: Asking,
+    session_id: str,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """The active branch, the newest page first; each page in the order of the conversation."""
+    page, older = await asking.engine.store.read(snapshots.history, session_id, asking.owner, limit, cursor)
+    return reply(MessageList(tuple(page), older is not None, older))

@@ -1,0 +1,130 @@
+"""Server-sent events as we write them: frames joined, comments when silent, ended at a frame's boundary.
+
+No database connection and no agent's code lives in a response; it reads the hub and writes the socket. The client's
+going away cancels the writing, and nothing else.
+"""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, aclosing
+from typing import Final
+
+import anyio
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from legato.core.events import Snapshot, encode_data
+from legato.core.model import State
+from legato.core.sse import KEEP_ALIVE, encode_frame, encode_retry
+from legato.engine.hub import Reader
+from legato.engine.lists import Watcher
+from legato.web.settings import WebSettings
+
+_HEADERS: Final = {
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+
+
+class EventStream(Response):
+    """A response that writes what ``frames`` yields until it ends or the client goes."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: AsyncIterator[bytes],
+        headers: dict[str, str] | None = None,
+        abandoned: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        super().__init__(headers=_HEADERS | (headers or {}))
+        del self.headers["content-length"]
+        self._frames = frames
+        self._abandoned = abandoned
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        ended = False
+        async with anyio.create_task_group() as group:
+
+            async def write() -> None:
+                nonlocal ended
+                async with aclosing(self._frames) as frames:  # type: ignore[type-var]
+                    async for chunk in frames:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                ended = True
+                group.cancel_scope.cancel()
+
+            group.start_soon(write)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            group.cancel_scope.cancel()
+        if not ended and self._abandoned is not None:
+            await self._abandoned()
+
+
+def _retry(settings: WebSettings) -> bytes:
+    return encode_retry(random.randint(*settings.retry_ms))  # noqa: S311 - spreads reconnects
+
+
+def snapshot_frame(state: State, cursor: str) -> bytes:
+    """The whole state as an event of its own, for readers whose cursor leads nowhere."""
+    return encode_frame(b"snapshot", encode_data(Snapshot(state=state)), cursor.encode())
+
+
+async def journal_frames(
+    following: AbstractContextManager[Reader],
+    settings: WebSettings,
+    first: bytes = b"",
+    until: "Until | None" = None,
+) -> AsyncIterator[bytes]:
+    """A session's events from the reader's position on; for ever, or until a turn is over."""
+    with following as reader:
+        yield _retry(settings) + first
+        while not reader.stopped and not (until is not None and until.over(reader.position)):
+            chunk = await reader.next(settings.heartbeat_s)
+            frames = KEEP_ALIVE if chunk is None else chunk.frames
+            if until is not None and (end := until.cut(frames)):
+                yield frames[:end]
+                return
+            if frames and not reader.stopped:
+                yield frames
+        if reader.stopped:
+            yield _retry(settings)
+
+
+class Until:
+    """Knows the ``done`` of one turn among frames, or the seq that it has already."""
+
+    def __init__(self, turn_id: str, done_seq: int | None) -> None:
+        self._done_seq = done_seq
+        # What agents and users write stands inside JSON, where a line break is escaped: it can't look like this.
+        self._mark = f'event: done\ndata: {{"turn_id":"{turn_id}"'.encode()
+
+    def over(self, position: int) -> bool:
+        return self._done_seq is not None and position >= self._done_seq
+
+    def cut(self, frames: bytes) -> int:
+        """Where the turn's ``done`` ends; 0 when it isn't here."""
+        at = frames.find(self._mark)
+        return 0 if at < 0 else frames.index(b"\n\n", at) + 2
+
+
+async def list_frames(
+    watching: AbstractContextManager[Watcher], stopped: Callable[[], bool], settings: WebSettings
+) -> AsyncIterator[bytes]:
+    """An owner's live list."""
+    with watching as watcher:
+        yield _retry(settings)
+        while not stopped():
+            hints = await watcher.next(settings.heartbeat_s)
+            frames = [_hint(session_id, what) for session_id, what in hints.items()]
+            yield b"".join(frames) or KEEP_ALIVE
+        yield _retry(settings)
+
+
+def _hint(session_id: str, what: str) -> bytes:
+    data = {"session_id": session_id, "what": what} if session_id else {"what": what}
+    return encode_frame(b"list", msgspec.json.encode(data))

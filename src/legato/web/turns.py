@@ -1,0 +1,105 @@
+"""Routes of turns."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from legato.core.errors import Invalid
+from legato.core.model import Turn
+from legato.core.text import normalise
+from legato.engine.engine import SendRequest, Sent
+from legato.web.bodies import Again, SendTurn
+from legato.web.context import Asking, Context
+from legato.web.replies import SentReply, documents, reply
+from legato.web.streams import EventStream, Until, journal_frames
+
+router = APIRouter(prefix="/v1/sessions/{session_id}/turns", tags=["turns"])
+
+
+@router.post("", status_code=202, responses=documents(SentReply, 202, stream=True))
+async def send(
+    asking: Asking,
+    session_id: str,
+    body: SendTurn,
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
+    accept_language: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Send a message. It is answered in the background; a repeat with the same ``message_id`` is the same turn."""
+    sent = await asking.engine.send(
+        asking.owner,
+        session_id,
+        SendRequest(
+            parts=body.content(),
+            message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
+            mode=body.mode,
+            model_id=body.model_id,
+            locale=_locale(accept_language),
+        ),
+    )
+    if not wants_stream(request):
+        if body.on_disconnect == "cancel":
+            raise Invalid("on_disconnect needs a stream: ask for text/event-stream")
+        return _sent(sent)
+    return await _stream(asking, session_id, sent, cancel=body.on_disconnect == "cancel")
+
+
+@router.get("/{turn_id}", responses=documents(Turn))
+async def get_turn(asking: Asking, session_id: str, turn_id: str) -> Response:
+    """A turn as it stands."""
+    return reply(await asking.engine.turn(asking.owner, session_id, turn_id))
+
+
+@router.delete("/{turn_id}", responses=documents(Turn))
+async def withdraw(asking: Asking, session_id: str, turn_id: str) -> Response:
+    """Take a waiting turn back."""
+    return reply(await asking.engine.withdraw(asking.owner, session_id, turn_id))
+
+
+@router.post("/{turn_id}/cancel", responses=documents(Turn))
+async def cancel(asking: Asking, session_id: str, turn_id: str) -> Response:
+    """End a turn for good; what it said stays. Asking twice changes nothing."""
+    return reply(await asking.engine.cancel(asking.owner, session_id, turn_id))
+
+
+@router.post("/{turn_id}/continue", status_code=202, responses=documents(SentReply, 202))
+async def go_on(asking: Asking, session_id: str, turn_id: str, body: Again | None = None) -> Response:
+    """A new turn that goes on where an ended one stopped."""
+    message_id = body.message_id if body else None
+    return _sent(await asking.engine.go_on(asking.owner, session_id, turn_id, message_id))
+
+
+@router.post("/{turn_id}/retry", status_code=202, responses=documents(SentReply, 202))
+async def retry(asking: Asking, session_id: str, turn_id: str, body: Again | None = None) -> Response:
+    """A new turn that answers the same message again."""
+    message_id = body.message_id if body else None
+    return _sent(await asking.engine.retry(asking.owner, session_id, turn_id, message_id))
+
+
+def wants_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def _sent(sent: Sent) -> Response:
+    return reply(SentReply(sent.turn, str(sent.cursor)), 202 if sent.fresh else 200)
+
+
+async def _stream(asking: Context, session_id: str, sent: Sent, *, cancel: bool) -> Response:
+    engine, turn_id = asking.engine, sent.turn.id
+    until = Until(turn_id, await engine.done_seq(asking.owner, session_id, turn_id))
+    reader = engine.hub.reader(session_id, sent.cursor.seq)
+    return EventStream(
+        journal_frames(reader, asking.settings, until=until),
+        {"Legato-Turn": turn_id},
+        abandoned=partial(engine.cancel, asking.owner, session_id, turn_id) if cancel else None,
+    )
+
+
+def _locale(accept_language: str | None) -> str | None:
+    """The language a reader likes best: the first tag of the header."""
+    if not accept_language:
+        return None
+    tag = accept_language.split(",")[0].split(";")[0].strip()
+    return tag if 0 < len(tag) <= 35 and tag.isascii() and tag != "*" else None

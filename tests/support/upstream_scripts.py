@@ -1,0 +1,261 @@
+"""What the upstream does, chosen by the user's message.
+
+count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
+hang                          no answer, not even headers
+silence                       headers, then nothing
+stall after N                 N words, then nothing
+cut after N                   N words, then a clean end of the stream, without a reason to stop
+reset after N                 N words, then the connection is reset
+status CODE [once|twice|K times] [retry-after S]     that status so often (else always), then ``count 3``
+malformed | error | html | json     2 words and broken JSON; 2 words and an error; a page; an answer not
+streamed nodone | nousage | cutoff     no [DONE]; no usage; stopped by its length tool | reason | empty |
+surrogate | crlf | dribble | gzip | big     what the names say anything else                 ``You said: …``
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, Protocol
+
+Delta = dict[str, Any]
+Match = re.Match[str]
+
+
+class Stage(Protocol):
+    """Where a script plays: one response."""
+
+    asked: str
+    after_tool: bool
+
+    def times_asked(self) -> int: ...
+    async def open(self, content_type: str = "text/event-stream", *, gzip: bool = False) -> None: ...
+    async def refuse(self, status: int, headers: dict[str, str]) -> None: ...
+    async def delta(self, delta: Delta) -> None: ...
+    async def raw(self, data: bytes) -> None: ...
+    async def finish(self, reason: str = "stop", *, usage: bool = True, done: bool = True) -> None: ...
+    def reset(self) -> None: ...
+
+
+Script = Callable[[Stage, Match], Awaitable[None]]
+
+
+async def play(stage: Stage) -> None:
+    """Plays the script that ``stage.asked`` names."""
+    for pattern, script in _SCRIPTS:
+        if match := pattern.fullmatch(stage.asked.strip()):
+            await script(stage, match)
+            return
+    await stage.open()
+    await _say(stage, f"You said: {stage.asked}")
+    await stage.finish()
+
+
+async def words(first: int, last: int, per_second: float | None = None) -> AsyncIterator[str]:
+    """``"1 "``, ``"2 "`` …: at this pace, or as fast as they are taken."""
+    clock = asyncio.get_running_loop().time
+    due = clock()
+    for number in range(first, last + 1):
+        yield f"{number} "
+        if per_second is not None:
+            due += 1 / per_second
+            await asyncio.sleep(max(0.0, due - clock()))
+
+
+async def _say(stage: Stage, text: str) -> None:
+    for piece in re.findall(r"\S+\s*|\s+", text):
+        await stage.delta({"content": piece})
+
+
+async def _some(stage: Stage, count: int, *, first: int = 1, per_second: float | None = None) -> None:
+    await stage.delta({"role": "assistant", "content": ""})
+    async for word in words(first, count, per_second):
+        await stage.delta({"content": word})
+
+
+async def _forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _count(stage: Stage, match: Match) -> None:
+    await stage.open()
+    pace = float(match["rate"]) if match["rate"] else None
+    await _some(stage, int(match["count"]), first=int(match["first"] or 1), per_second=pace)
+    await stage.finish()
+
+
+async def _hang(stage: Stage, match: Match) -> None:
+    await _forever()
+
+
+async def _silence(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _forever()
+
+
+async def _stall(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, int(match["count"]))
+    await _forever()
+
+
+async def _cut(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, int(match["count"]))
+
+
+async def _reset(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, int(match["count"]))
+    stage.reset()
+    await _forever()
+
+
+async def _status(stage: Stage, match: Match) -> None:
+    times = {None: None, "once": 1, "twice": 2}.get(match["times"], 0)
+    if times == 0:
+        times = int(match["times"].split()[0])
+    if times is None or stage.times_asked() <= times:
+        wait = {"Retry-After": match["wait"]} if match["wait"] else {}
+        await stage.refuse(int(match["status"]), wait)
+        return
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish()
+
+
+async def _malformed(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 2)
+    await stage.raw(b'data: {"choices": [{"delta": {"content": \n\n')
+    await stage.finish()
+
+
+async def _error(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 2)
+    await stage.raw(b'data: {"error": {"message": "The GPU is on fire.", "code": 500}}\n\n')
+
+
+async def _html(stage: Stage, match: Match) -> None:
+    await stage.open("text/html")
+    await stage.raw(b"<html><body>Welcome to nginx!</body></html>")
+
+
+async def _json(stage: Stage, match: Match) -> None:
+    await stage.open("application/json")
+    await stage.raw(b'{"object": "chat.completion", "choices": [{"message": {"content": "All at once."}}]}')
+
+
+async def _nodone(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish(done=False)
+
+
+async def _nousage(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish(usage=False)
+
+
+async def _cutoff(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish("length")
+
+
+async def _tool(stage: Stage, match: Match) -> None:
+    await stage.open()
+    if stage.after_tool:
+        await _say(stage, "The tools have spoken.")
+        await stage.finish()
+        return
+    for index, city in enumerate(("Paris", "Rome")):
+        head = {"index": index, "id": f"call_{city}", "type": "function"}
+        await stage.delta({"tool_calls": [head | {"function": {"name": "weather", "arguments": ""}}]})
+        for piece in ('{"city"', f': "{city}"}}'):
+            await stage.delta({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    await stage.finish("tool_calls")
+
+
+async def _reason(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await stage.delta({"reasoning_content": "Let me "})
+    await stage.delta({"reasoning": "think. "})
+    await _some(stage, 3)
+    await stage.finish()
+
+
+async def _empty(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await stage.delta({"role": "assistant", "content": ""})
+    await stage.finish()
+
+
+async def _surrogate(stage: Stage, match: Match) -> None:
+    await stage.open()
+    for piece in ("a \ud83c", "\udf77 and \ud800 end"):
+        await stage.delta({"content": piece})
+    await stage.finish()
+
+
+async def _crlf(stage: Stage, match: Match) -> None:
+    await stage.open()
+    for number in range(1, 4):
+        chunk = json.dumps({"choices": [{"delta": {"content": f"{number} "}}]}).encode()
+        await stage.raw(b": comment\r\nevent: chunk\r\ndata: " + chunk + b"\r\n\r\n")
+    await stage.finish()
+
+
+async def _dribble(stage: Stage, match: Match) -> None:
+    await stage.open()
+    text = "naïve 🍷 日本\n"
+    chunk = json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False).encode()
+    for byte in b"data: " + chunk + b"\n\n":
+        await stage.raw(bytes([byte]))
+    await stage.finish()
+
+
+async def _gzip(stage: Stage, match: Match) -> None:
+    await stage.open(gzip=True)
+    await _some(stage, 50)
+    await stage.finish()
+
+
+async def _big(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await stage.delta({"content": "x" * 1_000_000})
+    await stage.finish()
+
+
+_SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), script)
+    for pattern, script in (
+        (r"count (?P<count>\d+)(?: from (?P<first>\d+))?(?: at (?P<rate>[\d.]+)/s)?", _count),
+        (r"hang", _hang),
+        (r"silence", _silence),
+        (r"stall after (?P<count>\d+)", _stall),
+        (r"cut after (?P<count>\d+)", _cut),
+        (r"reset after (?P<count>\d+)", _reset),
+        (
+            r"status (?P<status>\d+)(?: (?P<times>once|twice|\d+ times))?(?: retry-after (?P<wait>\S+))?",
+            _status,
+        ),
+        (r"malformed", _malformed),
+        (r"error", _error),
+        (r"html", _html),
+        (r"json", _json),
+        (r"nodone", _nodone),
+        (r"nousage", _nousage),
+        (r"cutoff", _cutoff),
+        (r"tool", _tool),
+        (r"reason", _reason),
+        (r"empty", _empty),
+        (r"surrogate", _surrogate),
+        (r"crlf", _crlf),
+        (r"dribble", _dribble),
+        (r"gzip", _gzip),
+        (r"big", _big),
+    )
+)

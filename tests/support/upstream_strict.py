@@ -30,7 +30,7 @@ def problem(body: object, *, llama: bool = False) -> str | None:
     """What is wrong with a request, None if nothing is; ``llama`` allows the fields of llama.cpp."""
     if not isinstance(body, dict):
         return "the body is not an object"
-    return next(_problems(body, _KNOWN | {"cache_prompt"} if llama else _KNOWN), None)
+    return "; ".join(_problems(body, _KNOWN | {"cache_prompt"} if llama else _KNOWN)) or None
 
 
 def _problems(body: Body, known: frozenset[str]) -> Iterator[str]:
@@ -59,9 +59,7 @@ def _message_problems(message: Body) -> Iterator[str]:
     if calls is not None and not calls:
         yield "tool_calls is empty"
     content = message.get("content")
-    if content is None and calls:
-        return
-    if not isinstance(content, str) or not content.strip():
+    if not (content is None and calls) and not (isinstance(content, str) and content.strip()):
         yield "content is empty"
     for call in calls or ():
         yield from _call_problems(call)

@@ -1,13 +1,12 @@
 """Agents and providers from a file and from the environment."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from legato.agents.builtin import assistant
 from legato.agents.config import load_config, parse_config
+from legato.agents.demo import demo
 from legato.agents.setup import Setup, from_environment, make_setup
 from legato.core.errors import Misuse
 
@@ -37,7 +36,7 @@ options = {temperature = 0.2}
 
 [[agents]]
 id = "custom"
-run = "tests.unit.test_agent_config:custom"
+run = "legato.agents.demo:demo"
 enabled = false
 
 [providers.local]
@@ -58,14 +57,6 @@ context_window = 40960
 cost_per_1m_input = 0
 cost_per_1m_output = 0
 """
-
-
-async def custom(turn: Any) -> AsyncIterator[str]:
-    yield "custom"
-
-
-async def not_a_generator(turn: Any) -> str:
-    return "never"
 
 
 def setup(text: str, **env: str) -> Setup:
@@ -89,7 +80,7 @@ def test_a_file_says_everything() -> None:
         {"temperature": 0.2},
     )
     assert (editor.tail, editor.reserve, editor.max_turn_s, editor.max_tokens) == (0, 500, 30.0, 400)
-    assert (own.run, own.model_id, own.name, own.available) == (custom, None, "custom", False)
+    assert (own.run, own.model_id, own.name, own.available) == (demo, None, "custom", False)
     assert made.registry().default() is editor
 
     assert made.providers["openai"].api_key == "sk-1"
@@ -143,10 +134,7 @@ def test_a_wrong_file_is_told_by_its_name_and_key(text: str, said: str) -> None:
         ("[[agents]]\nid = 'a'\nrun = 'nowhere:run'", "agents[0].run: 'nowhere:run' can't be imported"),
         ("[[agents]]\nid = 'a'\nrun = 'json'", "agents[0].run: 'json' can't be imported"),
         ("[[agents]]\nid = 'a'\nrun = ':x'", "agents[0].run: ':x' can't be imported"),
-        (
-            "[[agents]]\nid = 'a'\nrun = 'tests.unit.test_agent_config:not_a_generator'",
-            "is not an async generator function",
-        ),
+        ("[[agents]]\nid = 'a'\nrun = 'json:dumps'", "agents[0].run: 'json:dumps' is not an async generator"),
         ("[[agents]]\nid = 'a'\n[[agents]]\nid = 'a'", "the id 'a' stands twice"),
         ("default_agent = 'b'\n[[agents]]\nid = 'a'", "default_agent: there is no agent 'b'"),
         ("[[models]]\nid = 'x:y'", "models[0].id: 'x:y' names no configured provider"),

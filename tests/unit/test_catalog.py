@@ -110,6 +110,7 @@ def test_the_cost_of_what_does_not_exist_is_unknown() -> None:
 
 
 @pytest.mark.promise("C-04")
+@pytest.mark.filterwarnings("ignore:open_binary:DeprecationWarning")
 def test_tokens_are_counted_with_the_models_own_tokenizer_where_there_is_one() -> None:
     try:
         importlib.import_module("bpe_openai")

@@ -123,6 +123,7 @@ def test_the_estimate_is_not_below_the_true_count(kind: str) -> None:
     assert estimate_tokens(TEXTS[kind]) >= COUNTED[kind]
 
 
+@pytest.mark.filterwarnings("ignore:open_binary:DeprecationWarning")
 def test_the_true_counts_are_true() -> None:
     try:
         tokenizers = importlib.import_module("bpe_openai")

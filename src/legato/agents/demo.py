@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from legato.agents.demo_texts import HELP, INTRODUCTION, MARKDOWN, THOUGHTS
@@ -21,7 +21,7 @@ _ASK_S: Final = 0.5
 _STEPS: Final = 6
 _MOST_WORDS: Final = 50_000
 
-Pieces = AsyncIterator[str]
+Pieces = AsyncGenerator[str, None]
 
 
 class Demo:

@@ -4,13 +4,14 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from legato.core.errors import Misuse
+from legato.core.errors import Misuse, cut
 from legato.core.events import Approval, Event, Reset, StatusUpdate, TokenKind, ToolCall, ToolResult, Warning
 from legato.core.ids import new_id
 from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
 from legato.core.prompt import Budget, CountTokens, build_prompt
 from legato.core.states import Phase
+from legato.core.text import normalise
 from legato.providers.catalog import Catalog
 from legato.providers.port import (
     ModelRequest,
@@ -148,7 +149,7 @@ class Turn:
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:
         """Tell the readers what is being done."""
-        self._stage.emit(StatusUpdate(self.id, phase, detail))
+        self._stage.emit(StatusUpdate(self.id, phase, None if detail is None else normalise(detail)))
         await self._stage.room()
 
     async def reasoning(self, text: str) -> None:
@@ -160,14 +161,14 @@ class Turn:
         """Record that a tool is called with ``arguments`` (JSON text); returns the call's id."""
         call_id = new_id("call")
         part, message_id = self._stage.open_part(), self._answer_id
-        self._stage.emit(ToolCall(self.id, message_id, part, call_id, name, arguments))
+        self._stage.emit(ToolCall(self.id, message_id, part, call_id, normalise(name), normalise(arguments)))
         await self._stage.room()
         return call_id
 
     async def tool_result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
         """Record what the tool answered."""
         part, message_id = self._stage.open_part(), self._answer_id
-        self._stage.emit(ToolResult(self.id, message_id, part, call_id, output, is_error))
+        self._stage.emit(ToolResult(self.id, message_id, part, call_id, normalise(output), is_error))
         await self._stage.room()
 
     async def approval(
@@ -178,13 +179,13 @@ class Turn:
     ) -> str:
         """Show a question for a person, or its answer; returns the approval's id."""
         approval_id = approval_id or new_id("apr")
-        self._stage.emit(Approval(self.id, approval_id, question, status))
+        self._stage.emit(Approval(self.id, approval_id, normalise(question), status))
         await self._stage.room()
         return approval_id
 
     async def warn(self, code: str, message: str) -> None:
         """Show a warning that ends nothing."""
-        self._stage.emit(Warning(self.id, code, message))
+        self._stage.emit(Warning(self.id, code, cut(normalise(message))))
         await self._stage.room()
 
     async def steering(self) -> tuple[str, ...]:
@@ -231,6 +232,4 @@ class _Meter:
             total = told.prompt_tokens + told.completion_tokens
             return Usage(told.prompt_tokens, told.completion_tokens, told.cached_tokens, total)
         completion = self._count("".join(self._said))
-        return Usage(
-            self._prompt_tokens, completion, total_tokens=self._prompt_tokens + completion, estimated=True
-        )
+        return Usage(self._prompt_tokens, completion, total_tokens=self._prompt_tokens + completion, estimated=True)

@@ -135,6 +135,15 @@ class TurnWriter:
             self._events.append(Token(self.turn_id, message_id, part, kind, piece))
 
 
+def _take(writer: TurnWriter) -> Batch | None:
+    """What a writer has; who said something that can't be written fails alone."""
+    try:
+        return writer.take()
+    except Exception as error:
+        writer.settle(None, error)
+        return None
+
+
 class Journal:
     """The one committer of this process."""
 
@@ -159,7 +168,7 @@ class Journal:
         try:
             while self._waiting:
                 writers, self._waiting = list(self._waiting.values()), {}
-                taken = [(writer, batch) for writer in writers if (batch := writer.take()) is not None]
+                taken = [(writer, batch) for writer in writers if (batch := _take(writer)) is not None]
                 if taken:
                     await self._commit([writer for writer, _ in taken], [batch for _, batch in taken])
         finally:
@@ -170,7 +179,7 @@ class Journal:
         rows: list[Row | None] = [None] * len(batches)
         try:
             rows = await self._append(batches)
-        except Exception as error:  # noqa: BLE001 - handed to every turn that waits for this commit
+        except Exception as error:  # handed to every turn that waits for this commit
             failure = error
         self._publisher.publish([row for row in rows if row is not None])
         for writer, row in zip(writers, rows, strict=True):

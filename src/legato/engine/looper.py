@@ -36,7 +36,7 @@ class Looper:
                 await self._step()
             except Unavailable:
                 log.warning("%s: the store is unavailable", self._name)
-            except Exception as error:  # noqa: BLE001 - a duty outlives its failures, and says them
+            except Exception as error:  # a duty outlives its failures, and says them
                 report(error, self._name)
             try:
                 await asyncio.wait_for(self._wake.wait(), self._interval_s)

@@ -109,7 +109,7 @@ class Runner:
             try:
                 await self._speak(live, claimed, spec)
                 await live.flush()
-            except Exception as error:  # noqa: BLE001 - an agent may raise anything; each cause has its ending
+            except Exception as error:  # an agent may raise anything; each cause has its ending
                 failure = error
         if live.stop_reason == FENCED or isinstance(failure, Fenced):
             return None
@@ -132,6 +132,8 @@ class Runner:
         try:
             async with aclosing(spec.run(turn)) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
+                    if not isinstance(piece, str):
+                        raise TypeError(f"an agent yields str, not {type(piece).__name__}")
                     live.say("text", piece)
                     await live.room()
         finally:

@@ -1,6 +1,7 @@
 """OpenAI's own tokenizers, where the optional package ``bpe-openai`` is installed."""
 
 import importlib
+import warnings
 from functools import lru_cache
 from typing import Final
 
@@ -35,7 +36,9 @@ def openai_counter(model: str) -> CountTokens | None:
 @lru_cache
 def _counter(encoding: str) -> CountTokens | None:
     try:
-        encode = importlib.import_module("bpe_openai").get_encoding(encoding).encode_ordinary
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it opens its data in an old way
+            encode = importlib.import_module("bpe_openai").get_encoding(encoding).encode_ordinary
     except ImportError:
         return None
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 
-class utc_us(GenericFunction[int]):  # noqa: N801 - an SQL function keeps its SQL name
+class utc_us(GenericFunction[int]):
     """Microseconds since 1970 by the store's clock: the server's own on PostgreSQL, the process's on SQLite."""
 
     type = BigInteger()

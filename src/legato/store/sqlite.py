@@ -39,7 +39,7 @@ _BUSY_MS: Final = 5_000
 def _dbapi() -> ModuleType:
     if sqlite3.sqlite_version_info >= (3, 42):
         return sqlite3
-    import pysqlite3.dbapi2  # type: ignore[import-untyped]  # noqa: PLC0415 - only where the system's SQLite is too old
+    import pysqlite3.dbapi2  # only where the system's SQLite is too old
 
     module: ModuleType = pysqlite3.dbapi2
     return module
@@ -225,5 +225,5 @@ def _attempt(conn: Connection, job: _Job) -> None:
             job.result = job.change(conn)
     except OperationalError:
         raise  # the database itself: nobody's transaction can go on
-    except Exception as error:  # noqa: BLE001 - belongs to whoever submitted it, who gets it
+    except Exception as error:  # belongs to whoever submitted it, who gets it
         job.error = error

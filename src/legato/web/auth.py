@@ -14,7 +14,7 @@ from starlette.requests import Request
 from legato.web.problems import ForbiddenOrigin, Unauthenticated
 
 #: The owner's stable id (at most 255 characters), or None for somebody unknown. May be a coroutine function.
-Authenticate = Callable[[Request], str | None | Awaitable[str | None]]
+Authenticate = Callable[[Request], str | Awaitable[str | None] | None]
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

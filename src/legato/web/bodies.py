@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from legato.core.ids import is_id
-from legato.core.text import normalise
 from legato.core.model import Mode, TextPart
+from legato.core.text import normalise
 
 Text = Annotated[str, AfterValidator(normalise)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]

@@ -46,7 +46,8 @@ async def docs(request: Request) -> Response:
         for path, operations in openapi(request.app)["paths"].items()
         for method, operation in operations.items()
     ]
-    body = f"<!doctype html><title>Legato API</title><h1>Legato API</h1><p><a href='openapi.json'>openapi.json</a></p><table>{''.join(rows)}</table>"
+    title = "<!doctype html><title>Legato API</title><h1>Legato API</h1><p><a href='openapi.json'>openapi.json</a></p>"
+    body = f"{title}<table>{''.join(rows)}</table>"
     return HTMLResponse(body, headers={"Content-Security-Policy": "default-src 'none'"} | _GUARDS)
 
 
@@ -57,7 +58,10 @@ _GUARDS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"
 def _page() -> tuple[str, str]:
     content = files("legato.web").joinpath("page.html").read_text(encoding="utf-8")
     script, style = (_hashes(content, tag) for tag in ("script", "style"))
-    policy = f"default-src 'none'; connect-src 'self'; script-src {script}; style-src {style}; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    policy = (
+        f"default-src 'none'; connect-src 'self'; script-src {script}; style-src {style}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
     return content, policy
 
 

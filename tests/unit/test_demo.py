@@ -1,0 +1,210 @@
+"""The demo agent's scripts, against a turn that notes what is said."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from legato.agents.builtin import assistant
+from legato.agents.demo import Demo
+from legato.agents.turn import Turn
+from legato.core.errors import ProviderError
+from legato.core.model import Message, Role, TextPart
+from legato.core.states import Phase
+
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("A-03")]
+
+
+class Noted:
+    """What an agent sees of a turn; ``steers`` are handed over one tuple at a time."""
+
+    def __init__(self, *said: str, steers: tuple[tuple[str, ...], ...] = ()) -> None:
+        self.text = said[-1]
+        self.history = tuple(_message(text, "assistant" if index % 2 else "user") for index, text in enumerate(said))
+        self.noted: list[tuple[str, ...]] = []
+        self._steers = list(steers)
+
+    async def stream(self) -> AsyncIterator[str]:
+        for piece in ("from ", "the model"):
+            yield piece
+
+    async def status(self, phase: Phase, detail: str | None = None) -> None:
+        self.noted.append(("status", phase))
+
+    async def reasoning(self, text: str) -> None:
+        self.noted.append(("reasoning", text))
+
+    async def tool_call(self, name: str, arguments: str) -> str:
+        self.noted.append(("call", name, arguments))
+        return "call_1"
+
+    async def tool_result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
+        self.noted.append(("result", call_id, output))
+
+    async def approval(self, question: str, status: str = "pending", approval_id: str | None = None) -> str:
+        self.noted.append(("approval", status, approval_id or ""))
+        return "apr_1"
+
+    async def steering(self) -> tuple[str, ...]:
+        return self._steers.pop(0) if self._steers else ()
+
+
+def _message(text: str, role: Role) -> Message:
+    return Message(
+        id=f"msg_{text}",
+        session_id="ses_1",
+        turn_id="trn_1",
+        role=role,
+        status="completed",
+        created_at=datetime.now(UTC),
+        parts=(TextPart(text),),
+    )
+
+
+class Pace:
+    """Takes the place of ``asyncio.sleep``."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+async def answer(turn: Noted, pace: Pace | None = None) -> str:
+    said = Demo(sleep=pace or Pace()).answer(_as_turn(turn))
+    return "".join([piece async for piece in said])
+
+
+def _as_turn(turn: Noted) -> Turn:
+    return turn  # type: ignore[return-value]
+
+
+async def test_it_says_what_it_is() -> None:
+    said = await answer(Noted("Hi"))
+
+    assert "demo agent: scripted and offline" in said
+    assert "/help" in said
+
+
+async def test_it_remembers_what_was_said_before() -> None:
+    said = await answer(Noted("Hi, my name is Ada.", "Hello Ada!", "What did I say?"))
+
+    assert said.startswith("Hello Ada! That was message number 2")
+    assert "“Hi, my name is Ada.”" in said
+
+
+@pytest.mark.parametrize("text", ["/help", "/HELP me", "/nonsense"])
+async def test_help_names_every_command(text: str) -> None:
+    said = await answer(Noted(text))
+
+    commands = ["/long", "/tool", "/approve", "/steer", "/reason", "/markdown", "/fail", "/stall"]
+    assert [command for command in commands if command not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "per_second"),
+    [("/long 7 10", 7, 10.0), ("/long", 300, 20.0), ("/long x -1", 300, 20.0), ("/long 999999999 1e8", 50_000, 1e8)],
+)
+async def test_long_answers_are_numbered_and_paced(text: str, words: int, per_second: float) -> None:
+    pace = Pace()
+    said = await answer(Noted(text), pace)
+
+    assert said.split() == [f"w{number}" for number in range(1, words + 1)]
+    assert max(pace.slept[:1]) <= 1 / per_second
+    assert len(pace.slept) == words
+
+
+async def test_a_tool_is_called_and_answers() -> None:
+    turn = Noted("/tool")
+    said = await answer(turn)
+
+    assert turn.noted == [
+        ("status", "planning"),
+        ("status", "executing"),
+        ("call", "weather", '{"city": "Stockholm"}'),
+        ("result", "call_1", '{"temperature_c": 7, "sky": "clear"}'),
+    ]
+    assert "7 °C" in said
+
+
+@pytest.mark.promise("R-09")
+@pytest.mark.parametrize(
+    ("steers", "status", "end"),
+    [
+        (((), ("yes",)), "allowed", "Sent (imaginarily)."),
+        ((("Да!",),), "allowed", "Sent (imaginarily)."),
+        ((("wait", "no"),), "denied", "Not sent."),
+        ((), "expired", "nothing was sent."),
+    ],
+)
+async def test_an_approval_waits_for_a_minute(steers: tuple[tuple[str, ...], ...], status: str, end: str) -> None:
+    turn, pace = Noted("/approve", steers=steers), Pace()
+    said = await answer(turn, pace)
+
+    assert turn.noted[:3] == [
+        ("status", "awaiting_approval"),
+        ("approval", "pending", ""),
+        ("approval", status, "apr_1"),
+    ]
+    assert said.endswith(end)
+    assert sum(pace.slept) <= 60.0
+    assert status != "expired" or sum(pace.slept) == 60.0
+
+
+async def test_steering_is_taken_between_steps() -> None:
+    turn = Noted("/steer", steers=((), (), ("in verse", "and shorter")))
+    said = await answer(turn)
+
+    assert said.index("Step 2 of") < said.index("“in verse”") < said.index("“and shorter”") < said.index("Step 3 of")
+    assert turn.noted == [("status", "executing")] * 6
+
+
+async def test_thoughts_are_not_part_of_the_answer() -> None:
+    turn = Noted("/reason")
+    said = await answer(turn)
+
+    thoughts = "".join(note[1] for note in turn.noted if note[0] == "reasoning")
+    assert thoughts.startswith("The question asks")
+    assert thoughts not in said
+
+
+async def test_markdown_keeps_its_lines() -> None:
+    said = await answer(Noted("/markdown"))
+
+    assert said.startswith("# A heading\n\n")
+    assert "\n```python\ndef fibonacci(n: int) -> int:\n    return n if" in said
+
+
+@pytest.mark.promise("R-12")
+async def test_it_fails_when_asked_to_after_some_text() -> None:
+    pieces = Demo(sleep=Pace()).answer(_as_turn(Noted("/fail")))
+
+    assert await anext(pieces) == "This "
+    with pytest.raises(ProviderError, match="because you asked"):
+        _ = [piece async for piece in pieces]
+
+
+async def test_it_stalls_until_it_is_cancelled() -> None:
+    spoken = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(Demo(sleep=Pace()).answer(_as_turn(Noted("/stall")))) as pieces:
+            async for piece in pieces:
+                if piece.startswith("stop "):
+                    spoken.set()
+
+    task = asyncio.ensure_future(read())
+    with anyio.fail_after(5):
+        await spoken.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
+@pytest.mark.promise("A-01")
+async def test_the_assistant_is_the_model() -> None:
+    assert "".join([piece async for piece in assistant(_as_turn(Noted("Hi")))]) == "from the model"

@@ -25,8 +25,9 @@ from typing import Final, Self
 _PORTS: Final = range(20_000, 32_000)
 _POLL_S: Final = 0.02
 _ARTIFACTS: Final = Path(__file__).parents[2] / ".artifacts" / "servers"
-# A developer's own keys and settings must not decide what is tested.
-_FOREIGN: Final = ("LEGATO_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL")
+# A developer's own keys and settings must not decide what is tested. And a server that may not keep compiled modules
+# compiles all of its dependencies at each start, which takes seconds.
+_FOREIGN: Final = ("LEGATO_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
 
 
 class ServerFailed(Exception):

@@ -1,8 +1,9 @@
 """A session in a terminal: a message goes out, its answer is shown as it comes, Ctrl-C cancels it."""
 
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -26,7 +27,7 @@ class Conversation:
     ) -> None:
         self._client = client
         self._terminal = terminal
-        self._agent_id = agent_id
+        self.agent_id = agent_id
         self._interactive = interactive
         self.session_id: str | None = None
         self.last_turn: Turn | None = None
@@ -49,21 +50,21 @@ class Conversation:
             return None
         state, cursor = await self._client.session(self.session_id)
         running = next((turn for turn in state.turns if turn.status == "in_progress"), None)
-        return None if running is None else await self._run(_at_once(Sent(running, cursor)), state)
+        return None if running is None else await self._run(partial(_at_once, Sent(running, cursor)), state)
 
     async def ask(self, text: str) -> int:
         """Sends ``text`` and shows its answer; the exit status it stands for."""
-        return await self._run(self._send(text))
+        return await self._run(partial(self._send, text))
 
     async def go_on(self) -> int:
         """Continues the last answer."""
         turn = self._last()
-        return await self._run(self._client.continue_(turn.session_id, turn.id))
+        return await self._run(partial(self._client.continue_, turn.session_id, turn.id))
 
     async def try_again(self) -> int:
         """Has the last message answered again."""
         turn = self._last()
-        return await self._run(self._client.retry(turn.session_id, turn.id))
+        return await self._run(partial(self._client.retry, turn.session_id, turn.id))
 
     def _last(self) -> Turn:
         if self.last_turn is None:
@@ -72,29 +73,31 @@ class Conversation:
 
     async def _send(self, text: str) -> Sent:
         if self.session_id is None:
-            self.session_id = (await self._client.create_session(self._agent_id)).id
+            self.session_id = (await self._client.create_session(self.agent_id)).id
         return await self._client.send(self.session_id, text)
 
-    async def _run(self, sending: Awaitable[Sent], state: State | None = None) -> int:
+    async def _run(self, send: Callable[[], Awaitable[Sent]], state: State | None = None) -> int:
         interrupted = anyio.Event()
-        try:
-            async with anyio.create_task_group() as tasks:
-                await tasks.start(self._listen, interrupted, tasks)
-                answer = self._client.watch(await sending, state)
+        failure: LegatoError | None = None
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._listen, interrupted, tasks)
+            try:
+                answer = self._client.watch(await send(), state)
                 self.last_turn = answer.turn
                 tasks.start_soon(self._cancel_after, interrupted, answer)
                 await self._show(answer)
-                tasks.cancel_scope.cancel()
-        except* LegatoError as errors:
-            self._terminal.end()
-            raise _first(errors) from None
+                self.last_turn = answer.turn
+            except LegatoError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
         self._terminal.end()
+        if failure is not None:
+            raise failure
         if self.left:
             return CANCELLED_HERE
-        return self._ended(answer.turn, interrupted=interrupted.is_set())
+        return self._ended(self._last(), interrupted=interrupted.is_set())
 
     def _ended(self, turn: Turn, *, interrupted: bool) -> int:
-        self.last_turn = turn
         if told := mark(turn, can_go_on=self._interactive):
             self._terminal.note(told)
         return exit_status(turn, interrupted=interrupted)
@@ -164,8 +167,3 @@ async def _at_once(sent: Sent) -> Sent:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _MOST_SHOWN else line[:_MOST_SHOWN] + "…"
-
-
-def _first(errors: BaseExceptionGroup[LegatoError]) -> LegatoError:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

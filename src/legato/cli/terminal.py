@@ -25,6 +25,7 @@ class Terminal:
         self._is_dim = self._has_reader and "NO_COLOR" not in os.environ
         self._in_line = False
         self._is_lost = False
+        self.is_connected = False  # what was never there can't be lost
 
     def say(self, text: str) -> None:
         """A piece of an answer, at once."""
@@ -43,7 +44,7 @@ class Terminal:
         if self._in_line and self._is_screen and self._has_reader:
             self._err.write("\n")
             self._in_line = False
-        line = printable(text).replace("\n", " ")
+        line = printable(text)
         self._err.write(f"\x1b[2m{line}\x1b[0m\n" if self._is_dim else f"{line}\n")
         self._err.flush()
 
@@ -54,6 +55,8 @@ class Terminal:
 
     def notice(self, notice: Notice) -> None:
         """The connection went or came back; told once, however many attempts it takes."""
+        if not self.is_connected:
+            return
         if notice.what == "lost" and not self._is_lost:
             self.note(f"· connection lost, reconnecting… ({notice.reason})")
         elif notice.what == "back" and self._is_lost:

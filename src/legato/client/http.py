@@ -105,7 +105,10 @@ class Http:
         while True:
             timeout_s = min(self.patience.timeout_s, deadline - clock())
             try:
-                return await self._attempt(method, path, params, body, timeout_s)
+                content = await self._attempt(method, path, params, body, timeout_s)
+                if backoff.failures:
+                    self.notify(Notice("back"))
+                return content
             except Failed as failed:
                 delay_s = backoff.next_s(failed.after_s)
                 if (failed.sent and not repeatable) or clock() + delay_s >= deadline:

@@ -42,17 +42,17 @@ class Backoff:
         self._random = random
         self._first_s = first_s
         self._most_s = most_s
-        self._failures = 0
+        self.failures = 0
 
     def begin_at(self, seconds: float) -> None:
         """The first delay from now on, as a server's ``retry:`` asks."""
         self._first_s = min(max(seconds, _FLOOR_S), self._most_s)
 
     def succeeded(self) -> None:
-        self._failures = 0
+        self.failures = 0
 
     def next_s(self, at_least_s: float = 0.0) -> float:
         """The delay before the next attempt; ``at_least_s`` is a server's ``Retry-After``."""
-        doubled: float = min(self._most_s, self._first_s * 2.0 ** min(self._failures, 30))
-        self._failures += 1
+        doubled: float = min(self._most_s, self._first_s * 2.0 ** min(self.failures, 30))
+        self.failures += 1
         return max(doubled, at_least_s) * (1 + self._random() / 2)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from legato.core.errors import LegatoError, Unavailable
+from legato.core.errors import Corrupted, LegatoError, NotFound, Unavailable
 from legato.core.ids import new_id
 from legato.engine.dispatch import Dispatcher
 from legato.engine.publish import Publisher
@@ -110,7 +110,11 @@ class Lifeline:
         return [w for w, seen in self._seen.items() if now_s - seen.since_s >= self._settings.dead_after_s]
 
     async def _rescue(self, session_id: str, turn_id: str, worker_id: str) -> None:
-        ended = await self._publisher.write(rescue, session_id, turn_id, worker_id, LOST, self._meter)
+        try:
+            ended = await self._publisher.write(rescue, session_id, turn_id, worker_id, LOST, self._meter)
+        except (Corrupted, NotFound) as error:
+            log.error("turn %s can't be rescued: %s", turn_id, error.code)  # the others can
+            return
         if ended is not None:
             log.warning("turn %s was rescued: its worker is gone", turn_id)
             self._dispatcher.wake(session_id)

@@ -213,9 +213,10 @@ class _Writer:
             with self._engine.connect() as conn, conn.begin():
                 for job in group:
                     _attempt(conn, job)
-        except DBAPIError as error:
+        except Exception as error:  # the thread must outlive it; whoever waits is told
+            failure = Unavailable(str(error.orig)) if isinstance(error, DBAPIError) else error
             for job in group:
-                job.error = Unavailable(str(error.orig))
+                job.error = failure
 
 
 def _attempt(conn: Connection, job: _Job) -> None:

@@ -1,0 +1,151 @@
+"""The conversation's other half: a prompt, and what can be typed there besides messages."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from legato.cli.conversation import Conversation
+from legato.cli.ending import CANCELLED_HERE
+from legato.cli.terminal import Terminal, printable
+from legato.client import Agent, AsyncClient
+from legato.core.errors import Invalid, LegatoError
+from legato.core.model import Message, Session, State, TextPart
+from legato.core.states import is_terminal
+
+_PROMPT: Final = "> "
+_RECENT: Final = 10
+_HELP: Final = """\
+:continue   go on after an answer that ended early
+:retry      have the last message answered again
+:new        begin a session
+:sessions   list the newest sessions
+:open N     take up a session of that list (or give its id)
+:quit       leave (also Ctrl-D)
+Ctrl-C cancels an answer; a second one leaves. Everything else goes to the agent, "/" commands too; "::x" sends ":x"."""
+
+Command = Callable[[str], Coroutine[Any, Any, None]]
+
+
+class Prompt:
+    """Reads lines in the main thread, between the runs of the loop: so line editing and Ctrl-C are the system's own."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        conversation: Conversation,
+        terminal: Terminal,
+        runner: asyncio.Runner,
+        agents: list[Agent],
+    ) -> None:
+        self._client = client
+        self._conversation = conversation
+        self._terminal = terminal
+        self._runner = runner
+        self._agents = agents
+        self._listed: list[Session] = []
+        self._commands: dict[str, Command] = {
+            "continue": self._continue,
+            "retry": self._retry,
+            "new": self._new,
+            "sessions": self._sessions,
+            "open": self._open,
+            "help": self._help,
+        }
+
+    def converse(self, session_id: str | None, *, new: bool) -> int:
+        """Asks and answers until the person leaves; the exit status."""
+        with suppress(ImportError):
+            import readline  # noqa: F401 (gives input() its editing)
+        self._runner.run(self._begin(session_id, new))
+        asked_to_leave = False
+        while not self._conversation.left:
+            try:
+                line = input(_PROMPT)
+                asked_to_leave = False
+                if line.strip() in (":quit", ":q", ":exit"):
+                    return 0
+                self._runner.run(self._do(line))
+            except EOFError:
+                self._terminal.note("")
+                return 0
+            except KeyboardInterrupt:
+                self._terminal.note("")
+                if asked_to_leave:
+                    break
+                asked_to_leave = True
+                self._terminal.note("· Ctrl-C again leaves")
+        return CANCELLED_HERE
+
+    async def _begin(self, session_id: str | None, new: bool) -> None:
+        names = ", ".join(f"{agent.name} (offline demo)" if agent.demo else agent.name for agent in self._agents)
+        self._terminal.note(f"legato chat · {names} · :help")
+        if session_id is None and not new:
+            session_id = await self._newest()
+        if session_id is not None:
+            await self._take_up(session_id)
+
+    async def _newest(self) -> str | None:
+        page = await self._client.sessions_page(status="active", agent_id=self._conversation.agent_id, limit=1)
+        return page.data[0].id if page.data else None
+
+    async def _do(self, line: str) -> None:
+        """A command or a message. A refusal is told, and the conversation goes on."""
+        try:
+            if line.startswith(":") and not line.startswith("::"):
+                name, _, rest = line[1:].partition(" ")
+                await self._commands.get(name, self._unknown)(rest.strip())
+            elif line.strip():
+                await self._conversation.ask(line.removeprefix(":"))
+        except LegatoError as error:
+            self._terminal.note(f"! {error.message}")
+
+    async def _unknown(self, rest: str) -> None:
+        raise Invalid("There is no such command; :help lists them.")
+
+    async def _help(self, rest: str) -> None:
+        self._terminal.note(_HELP)
+
+    async def _continue(self, rest: str) -> None:
+        await self._conversation.go_on()
+
+    async def _retry(self, rest: str) -> None:
+        await self._conversation.try_again()
+
+    async def _new(self, rest: str) -> None:
+        self._conversation.start_anew()
+        self._terminal.note("· a new session begins with your next message")
+
+    async def _sessions(self, rest: str) -> None:
+        self._listed = (await self._client.sessions_page(limit=_RECENT)).data
+        for number, session in enumerate(self._listed, 1):
+            self._terminal.note(f"{number:3}  {session.id}  {_when(session)}  {session.title or '(no title)'}")
+
+    async def _open(self, rest: str) -> None:
+        if rest.isdecimal() and 0 < int(rest) <= len(self._listed):
+            rest = self._listed[int(rest) - 1].id
+        if not rest:
+            raise Invalid("Which one? :sessions lists them.")
+        await self._take_up(rest)
+
+    async def _take_up(self, session_id: str) -> None:
+        state = await self._conversation.open(session_id)
+        self._terminal.note(f"· session {session_id}" + (f": {state.session.title}" if state.session.title else ""))
+        for message in _last_exchange(state):
+            self._terminal.note(f"{_PROMPT if message.role == 'user' else ''}{_text(message)}")
+        await self._conversation.watch_running()
+
+
+def _last_exchange(state: State) -> list[Message]:
+    """The newest message of the person, and its answer if that is complete; a running one is shown as it goes on."""
+    said = [message for message in state.messages if message.role == "user" or is_terminal(message.status)]
+    starts = [number for number, message in enumerate(said) if message.role == "user"]
+    return list(said[starts[-1] :]) if starts else []
+
+
+def _text(message: Message) -> str:
+    return printable("".join(part.text for part in message.parts if isinstance(part, TextPart)))
+
+
+def _when(session: Session) -> str:
+    return session.last_activity.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,7 +1,7 @@
 # Every target brings what it needs into .venv, without root; a second run finds it there.
 #
 #   make serve              install, start, print the address      ARGS="--port 9000" is passed on
-#   make test               the whole suite                        ARGS="-k rescue tests/unit" is passed on
+#   make test               the whole suite                        ARGS="tests/unit -k rescue" is passed on
 #   make check              the gate: format, lint, types, import contracts, tests
 #   make format             what the gate asks for, done
 #   make coverage           the suite with branch coverage of core, engine and store
@@ -18,13 +18,15 @@ UV_ARGS ?=
 BIN := .venv/bin
 UV := $(BIN)/uv
 # Spelt out, so that an activated environment elsewhere changes nothing.
-INSTALL := $(UV) pip install --python $(BIN)/python
+INTO := --python $(BIN)/python
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make requirements' $(UV_ARGS)
 
-.DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: serve test check format coverage crashtest requirements clean
+.PHONY: help serve test check format coverage crashtest requirements clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
 
 serve: .venv/.runtime
 	@exec $(BIN)/legato serve $(ARGS)
@@ -36,7 +38,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
 
 format: .venv/.dev
@@ -66,7 +68,13 @@ clean:
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-.venv/.runtime .venv/.dev: .venv/.%: requirements/%.txt pyproject.toml .venv/.bootstrap
-	$(INSTALL) --require-hashes -r $<
-	$(INSTALL) --quiet --no-deps --no-build-isolation -e .
+.venv/.runtime: requirements/runtime.txt pyproject.toml .venv/.bootstrap
+	$(UV) pip install $(INTO) --require-hashes -r $<
+	$(UV) pip install $(INTO) --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Exactly what is pinned: a leftover plugin of pytest would take part in the tests.
+.venv/.dev: requirements/dev.txt pyproject.toml .venv/.bootstrap
+	$(UV) pip sync $(INTO) --require-hashes $< requirements/bootstrap.txt
+	$(UV) pip install $(INTO) --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 from anyio.to_thread import run_sync
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.support.server import ServerProcess
@@ -42,9 +42,7 @@ async def test_usage_and_the_demo_label_are_shown(visitor: Visitor) -> None:
 
 
 @pytest.mark.promise("R-06", "E-02", "E-05")
-async def test_a_killed_server_loses_and_doubles_nothing(
-    witness: Visitor, mortal_server: ServerProcess
-) -> None:
+async def test_a_killed_server_loses_and_doubles_nothing(witness: Visitor, mortal_server: ServerProcess) -> None:
     chat = await (await witness.tab()).open()
     loaded = await chat.page.evaluate("performance.timeOrigin")
     await chat.say("/long 600 100")
@@ -69,9 +67,7 @@ async def test_a_killed_server_loses_and_doubles_nothing(
 
 
 @pytest.mark.promise("R-02")
-async def test_what_is_sent_to_a_dead_server_arrives_once(
-    witness: Visitor, mortal_server: ServerProcess
-) -> None:
+async def test_what_is_sent_to_a_dead_server_arrives_once(witness: Visitor, mortal_server: ServerProcess) -> None:
     chat = await (await witness.tab()).open()
     await run_sync(mortal_server.kill)
     await chat.say("the first")
@@ -167,11 +163,14 @@ async def test_the_address_names_the_conversation(visitor: Visitor) -> None:
     await chat.matches_the_journal()
 
 
-async def test_an_unknown_conversation_is_gone(witness: Visitor) -> None:
-    chat = await witness.tab()
+async def test_an_unknown_conversation_is_gone(visitor: Visitor) -> None:
+    chat = await visitor.tab()
     await chat.page.goto(f"{chat.url}/#ses_00000000000000000000000000")
     await expect(chat.page.locator("#blank")).to_contain_text("Nothing here")
     await expect(chat.page.locator("#send")).to_be_disabled()
+    [failure] = visitor.network_failures
+    assert "404" in failure
+    visitor.network_failures.clear()
 
 
 async def test_markup_is_text(visitor: Visitor) -> None:
@@ -191,11 +190,11 @@ async def test_markup_is_text(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
-async def test_it_fits(
-    chromium: Browser, steady_server: ServerProcess, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    context = await chromium.new_context(viewport={"width": width, "height": 780}, color_scheme=scheme)
-    chat = await (await Visitor(context, steady_server.url).tab()).open()
+async def test_it_fits(visitor: Visitor, width: int, scheme: Literal["light", "dark"]) -> None:
+    chat = await visitor.tab()
+    await chat.page.set_viewport_size({"width": width, "height": 780})
+    await chat.page.emulate_media(color_scheme=scheme)
+    await chat.open()
     await chat.screenshot(f"empty-{scheme}-{width}")
     await chat.say("/reason")
     await chat.ended("completed", 1)
@@ -203,7 +202,6 @@ async def test_it_fits(
     await chat.ended("completed", 2)
     await chat.screenshot(f"answers-{scheme}-{width}")
     assert await chat.page.evaluate("document.documentElement.scrollWidth") <= width
-    await context.close()
 
 
 async def test_only_its_own_script_may_run(visitor: Visitor) -> None:

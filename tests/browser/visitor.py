@@ -46,9 +46,7 @@ class Chat:
 
     async def texts(self) -> list[str]:
         """The text of each answer, as it stands in the document."""
-        return [
-            "".join(await answer.locator(".text").all_text_contents()) for answer in await self.answers.all()
-        ]
+        return ["".join(await answer.locator(".text").all_text_contents()) for answer in await self.answers.all()]
 
     @property
     def session_id(self) -> str:
@@ -74,9 +72,7 @@ class Chat:
         """The text of each answer, as ``GET …/sessions/{id}`` tells it."""
         body = await (await self.page.request.get(f"{self.url}/v1/sessions/{self.session_id}")).json()
         answers = [message for message in body["state"]["messages"] if message["role"] == "assistant"]
-        return [
-            "".join(part["text"] for part in answer["parts"] if part["type"] == "text") for answer in answers
-        ]
+        return ["".join(part["text"] for part in answer["parts"] if part["type"] == "text") for answer in answers]
 
     async def matches_the_journal(self) -> None:
         shown = await self.texts()

@@ -1,10 +1,9 @@
 """A scriptable OpenAI-compatible server over real HTTP, in this process or in another one.
 
     async with Upstream() as upstream:
-        …                                   # upstream.url is a base URL; upstream.exchanges are what was
-        asked
-    python -m tests.support.upstream --port P        # prints ``upstream http://127.0.0.1:P/v1`` once it
-    listens
+        …                   # upstream.url is a base URL, upstream.exchanges are what was asked
+    python -m tests.support.upstream --port P
+                            # prints ``upstream http://127.0.0.1:P/v1`` once it listens
 
 The script is chosen by the user's message, see ``upstream_scripts``. Every request is validated as the
 strictest provider would. ``GET /exchanges`` tells the other process what happened.
@@ -159,7 +158,8 @@ class Response:
 
     async def refuse(self, status: int, headers: dict[str, str]) -> None:
         self.refused = True
-        self.response = _error(status, f"The server answers {status}.", headers)
+        key = self._request.headers.get("Authorization", "nobody")
+        self.response = _error(status, f"The server answers {status} to {key}.", headers)
 
     async def delta(self, delta: Delta) -> None:
         await self._chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})

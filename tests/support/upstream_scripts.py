@@ -1,15 +1,20 @@
 """What the upstream does, chosen by the user's message.
 
-count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
-hang                          no answer, not even headers
-silence                       headers, then nothing
-stall after N                 N words, then nothing
-cut after N                   N words, then a clean end of the stream, without a reason to stop
-reset after N                 N words, then the connection is reset
-status CODE [once|twice|K times] [retry-after S]     that status so often (else always), then ``count 3``
-malformed | error | html | json     2 words and broken JSON; 2 words and an error; a page; an answer not
-streamed nodone | nousage | cutoff     no [DONE]; no usage; stopped by its length tool | reason | empty |
-surrogate | crlf | dribble | gzip | big     what the names say anything else                 ``You said: …``
+    count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
+    hang                          no answer, not even headers
+    silence                       headers, then nothing
+    stall after N                 N words, then nothing
+    cut after N                   N words, then a clean end of the stream, without a reason to stop
+    reset after N                 N words, then the connection is reset
+    status CODE [once|twice|K times] [retry-after S]
+                                  that status so often (else always), then ``count 3``
+    malformed, error              2 words, then broken JSON, or an error object
+    html, json                    a page, or an answer that is not streamed
+    nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
+    late                          ``count 3``, and the body ends a moment after [DONE]
+    tool, reason, empty, surrogate, crlf, dribble, gzip, big
+                                  what the names say
+    anything else                 ``You said: …``
 """
 
 import asyncio
@@ -153,6 +158,13 @@ async def _nodone(stage: Stage, match: Match) -> None:
     await stage.finish(done=False)
 
 
+async def _late(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish()
+    await asyncio.sleep(0.01)
+
+
 async def _nousage(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, 3)
@@ -248,6 +260,7 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"json", _json),
         (r"nodone", _nodone),
         (r"nousage", _nousage),
+        (r"late", _late),
         (r"cutoff", _cutoff),
         (r"tool", _tool),
         (r"reason", _reason),

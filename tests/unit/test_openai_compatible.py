@@ -165,9 +165,12 @@ async def test_an_empty_answer_and_a_long_one_end_with_their_reason(provider: Op
     assert (await deltas_of(provider, "nousage"))[-2:] == [TextDelta("3 "), StopDelta("stop")]
 
 
-async def test_a_connection_serves_one_answer_after_the_other(provider: OpenAICompatible, upstream: Upstream) -> None:
+@pytest.mark.parametrize("script", ["count 5", "late"])
+async def test_a_connection_serves_one_answer_after_the_other(
+    provider: OpenAICompatible, upstream: Upstream, script: str
+) -> None:
     for _ in range(3):
-        await deltas_of(provider, "count 5")
+        await deltas_of(provider, script)
 
     assert len({exchange.peer for exchange in upstream.exchanges}) == 1
 

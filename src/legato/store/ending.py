@@ -53,7 +53,7 @@ def finish(conn: Connection, session_id: str, turn_id: str, epoch: int, ending: 
     row = _row(session, turn_id)
     if session.epoch != epoch or row.status != "in_progress":
         return None
-    return Ended(end_open(session, row, ending, meter), tuple(session.rows))
+    return Ended(end_open(session, row, ending, meter), session.save())
 
 
 def rescue(
@@ -64,7 +64,7 @@ def rescue(
     row = _row(session, turn_id)
     if row.status != "in_progress" or row.worker_id != worker_id:
         return None
-    return Ended(end_open(session, row, ending, meter), tuple(session.rows))
+    return Ended(end_open(session, row, ending, meter), session.save())
 
 
 def cancel(conn: Connection, session_id: str, owner: str, turn_id: str, ending: Ending, meter: Meter) -> Ended:
@@ -78,7 +78,7 @@ def cancel(conn: Connection, session_id: str, owner: str, turn_id: str, ending: 
     if is_terminal(row.status):
         return Ended(to_turn(row))
     end = end_open if row.status == "in_progress" else end_queued
-    return Ended(end(session, row, ending, meter), tuple(session.rows))
+    return Ended(end(session, row, ending, meter), session.save())
 
 
 def withdraw(conn: Connection, session_id: str, owner: str, turn_id: str, meter: Meter) -> Ended:
@@ -92,7 +92,7 @@ def withdraw(conn: Connection, session_id: str, owner: str, turn_id: str, meter:
     if row.status != "queued":
         raise TurnNotQueued(turn_id=turn_id)
     turn = end_queued(session, row, Ending(status="cancelled", reason="withdrawn"), meter)
-    return Ended(turn, tuple(session.rows))
+    return Ended(turn, session.save())
 
 
 class Cleared(msgspec.Struct, frozen=True):
@@ -121,7 +121,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     session.move_leaf(None)
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
-    return Cleared(tuple(row.id for row in unfinished), tuple(session.rows))
+    return Cleared(tuple(row.id for row in unfinished), session.save())
 
 
 def last_finished(conn: Connection, session_id: str) -> tuple[Turn, ...]:

@@ -29,6 +29,7 @@ class Locked:
         self.epoch: int = row.epoch
         self.leaf_id: str | None = row.leaf_id
         self.rows: list[Row] = []
+        self._changes: dict[str, object] = {}
 
     def append(self, events: list[Event], turn_id: str | None = None) -> Row:
         """Append to the journal and move the head. Needs no epoch: the row is ours."""
@@ -54,10 +55,18 @@ class Locked:
         self.change(last_activity=self.now)
 
     def change(self, **values: object) -> None:
-        self.conn.execute(update(sessions).where(sessions.c.id == self.id).values(**values))
+        self._changes |= values
+
+    def save(self) -> tuple[Row, ...]:
+        """Write all changes of the row at once; the rows that were appended. The last thing that a transaction does."""
+        if self._changes:
+            self.conn.execute(update(sessions).where(sessions.c.id == self.id).values(**self._changes))
+            self._changes = {}
+        return tuple(self.rows)
 
     def session(self) -> Session:
         """The session as this transaction leaves it so far."""
+        self.save()
         return to_session(self.conn.execute(select(sessions).where(sessions.c.id == self.id)).one())
 
 

@@ -58,7 +58,7 @@ def create(conn: Connection, new: NewSession) -> Changed:
     found = lock(conn, new.id, new.owner)
     session = found.session()
     found.append([SessionEvent(session)])
-    return Changed(session, tuple(found.rows))
+    return Changed(session, found.save())
 
 
 def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]) -> Changed:
@@ -74,7 +74,7 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
         found.change(**columns)
     session = found.session()
     found.append([SessionEvent(session)])
-    return Changed(session, tuple(found.rows))
+    return Changed(session, found.save())
 
 
 def get(conn: Connection, session_id: str, owner: str) -> Session:

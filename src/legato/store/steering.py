@@ -50,7 +50,7 @@ def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steere
     session.append(events, turn_id)
     for other in waiting:
         end_steered(session, other, Ending(status="completed", reason="steered"))
-    return Steered(turn, tuple(taken), tuple(session.rows))
+    return Steered(turn, tuple(taken), session.save())
 
 
 def _close_answer(session: Locked, row: Any) -> list[Event]:

@@ -74,7 +74,7 @@ def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
     _remember(conn, send, turn, start)
     session.append([TurnEvent(turn)], turn.id)
     session.touch()
-    return Accepted(turn, start, fresh=True, rows=tuple(session.rows), ended_turn_id=ended)
+    return Accepted(turn, start, fresh=True, rows=session.save(), ended_turn_id=ended)
 
 
 def _repeat(conn: Connection, send: Send) -> Accepted | None:
@@ -215,7 +215,7 @@ def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[st
     epoch = session.raise_epoch()
     message = _place(session, to_turn(row))
     turn = _start(session, to_turn(row), worker_id)
-    return Claimed(turn, session.session(), message, epoch, row.locale, tuple(session.rows))
+    return Claimed(turn, session.session(), message, epoch, row.locale, session.save())
 
 
 def _place(session: Locked, turn: Turn) -> Message:

@@ -140,6 +140,16 @@ async def test_another_incarnation_begins_with_a_snapshot(wire: Wire, client: As
     assert message.parts == (TextPart("from the back-up!"),)
 
 
+async def test_a_server_that_lost_events_goes_back_with_a_snapshot(wire: Wire, client: AsyncClient) -> None:
+    """A cursor beyond the journal's head: what was read is replaced, and what comes is not taken for a duplicate."""
+    told = story.state(text="half")
+    back = story.snapshot(6, told) + story.frame(7, story.token(" whole")) + story.frame(8, story.done())
+    wire.on("GET", EVENTS_PATH, stream(frames(WHOLE[:12]), "cut"), stream(back))
+    entries = await follow(client)
+    assert [at.seq for at, _ in entries] == [*range(1, 13), 6, 7, 8]
+    assert text_of([event for _, event in entries]) == "half whole"
+
+
 async def test_another_incarnation_without_a_snapshot_is_refused(wire: Wire, client: AsyncClient) -> None:
     body = frames(WHOLE[:3]) + story.frame(9, story.token("?"), "beef")
     wire.on("GET", EVENTS_PATH, stream(body))

@@ -35,7 +35,9 @@ def _load(name: str) -> "Command":
     module, _, attribute = _COMMANDS[name].partition(":")
     found: typer.Typer | Callable[..., Any] = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return get_group(found)
+        group = get_group(found)
+        group.name = name
+        return group
     alone = typer.Typer(add_completion=False)
     alone.command(name)(found)
     return get_command(alone)

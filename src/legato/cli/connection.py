@@ -40,4 +40,4 @@ async def reach(client: AsyncClient) -> list[Agent]:
     """
     with move_on_after(_FIRST_ANSWER_S):
         return await client.agents()
-    raise Unreachable
+    raise Unreachable("The server does not answer.")

@@ -14,12 +14,13 @@ _KNOWN: Final = frozenset(EVENT_TYPES)
 
 
 class Position:
-    """A cursor that only moves forward.
+    """A cursor that moves forward, and elsewhere only with a snapshot.
 
     ``after``: a cursor, ``"0"`` for the beginning, None for a snapshot of now.
 
-    Within an incarnation every seq is let through once. Another incarnation (the database was restored)
-    begins with a snapshot of everything, which the cursor follows wherever it is.
+    Within an incarnation every seq is let through once. A snapshot of a state replaces everything, so the cursor goes
+    with it wherever it is: into another incarnation (the database was restored), or back, where a server lost its newest
+    events (the disk of a copied database) and says so in this way.
     """
 
     def __init__(self, after: Cursor | str | None) -> None:
@@ -51,8 +52,10 @@ class Position:
         return None if event is None else (cursor, event)
 
     def _goes_on(self, cursor: Cursor, event: Event | None) -> bool:
-        if self.cursor is None or cursor.incarnation == self.cursor.incarnation:
-            return self.cursor is None or cursor.seq > self.cursor.seq
-        if isinstance(event, Snapshot) and event.state is not None:
+        if self.cursor is None:
             return True
+        if isinstance(event, Snapshot) and event.state is not None:
+            return cursor != self.cursor
+        if cursor.incarnation == self.cursor.incarnation:
+            return cursor.seq > self.cursor.seq
         raise NotLegato(f"the journal went from {self.cursor} to {cursor} without a snapshot")

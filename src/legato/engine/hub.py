@@ -70,13 +70,16 @@ class Channel:
 
     def after(self, position: int) -> Chunk | None:
         """What the window has right after ``position``; None when it doesn't reach back that far, or no further."""
-        frames: list[bytes] = []
-        last, size = position, 0
-        for first_seq, last_seq, piece in self._window:
-            if first_seq == last + 1 and size < _CHUNK_BYTES:
-                frames.append(piece)
-                last, size = last_seq, size + len(piece)
-        return Chunk(b"".join(frames), last) if last > position else None
+        pieces: list[bytes] = []
+        for first_seq, last_seq, frames in reversed(self._window):  # readers are near its end: seldom more than a step
+            if last_seq <= position:
+                break
+            if first_seq <= position:
+                return None  # in the middle of a row, which the store cuts
+            pieces.append(frames)
+            if first_seq == position + 1:
+                return Chunk(b"".join(reversed(pieces)), self._window[-1][1])
+        return None
 
     async def news(self, timeout_s: float) -> None:
         waiting = self._news.wait()

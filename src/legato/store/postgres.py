@@ -38,7 +38,7 @@ class PostgresStore:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=False,
+            hide_parameters=True,  # they are people's messages
             connect_args={"server_settings": dict(_SETTINGS), "timeout": 5},
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -135,6 +135,7 @@ class SqliteStore:
             f"sqlite:///{self._path}",
             module=dbapi,
             poolclass=pool,
+            hide_parameters=True,  # they are people's messages
             connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000},
             **options,
         )

@@ -14,11 +14,13 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from legato.core.errors import LegatoError
 from legato.core.events import Snapshot, encode_data
 from legato.core.model import State
 from legato.core.sse import KEEP_ALIVE, encode_frame, encode_retry
 from legato.engine.hub import Reader
 from legato.engine.lists import Watcher
+from legato.engine.tasks import report
 from legato.web.settings import WebSettings
 
 _HEADERS: Final = {
@@ -50,9 +52,12 @@ class EventStream(Response):
 
             async def write() -> None:
                 nonlocal ended
-                async with aclosing(self._frames) as frames:  # type: ignore[type-var]
-                    async for chunk in frames:
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                try:
+                    async with aclosing(self._frames) as frames:  # type: ignore[type-var]
+                        async for chunk in frames:
+                            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                except LegatoError as error:
+                    report(error, "a stream broke")  # an end without `done`: the reader comes back
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 ended = True
                 group.cancel_scope.cancel()

@@ -43,7 +43,7 @@ class PostgresFailed(Exception):
 def postgres_server(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Runs PostgreSQL with its data below ``directory``; yields the URL that ``new_database`` wants.
 
-    ``settings`` are added to the defaults of PostgreSQL (``{"fsync": "off"}``); they don't reach a server named by
+    ``settings`` are added to the defaults of PostgreSQL (``{"max_connections": "20"}``); they don't reach a server named by
     ``DATABASE_URL``.
     """
     if given := os.environ.get("DATABASE_URL"):

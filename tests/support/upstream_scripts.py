@@ -1,20 +1,20 @@
 """What the upstream does, chosen by the user's message.
 
-    count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
-    hang                          no answer, not even headers
-    silence                       headers, then nothing
-    stall after N                 N words, then nothing
-    cut after N                   N words, then a clean end of the stream, without a reason to stop
-    reset after N                 N words, then the connection is reset
-    status CODE [once|twice|K times] [retry-after S]
-                                  that status so often (else always), then ``count 3``
-    malformed, error              2 words, then broken JSON, or an error object
-    html, json                    a page, or an answer that is not streamed
-    nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
-    late                          ``count 3``, and the body ends a moment after [DONE]
-    tool, reason, empty, surrogate, crlf, dribble, gzip, big
-                                  what the names say
-    anything else                 ``You said: …``
+count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
+hang                          no answer, not even headers
+silence                       headers, then nothing
+stall after N                 N words, then nothing
+cut after N                   N words, then a clean end of the stream, without a reason to stop
+reset after N                 N words, then the connection is reset
+status CODE [once|twice|K times] [retry-after S]
+                              that status so often (else always), then ``count 3``
+malformed, error              2 words, then broken JSON, or an error object
+html, json                    a page, or an answer that is not streamed
+nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
+late                          ``count 3``, and the body ends a moment after [DONE]
+tool, reason, empty, surrogate, crlf, dribble, gzip, big
+                              what the names say
+anything else                 ``You said: …``
 """
 
 import asyncio

@@ -81,6 +81,7 @@ def test_a_file_says_everything() -> None:
     )
     assert (editor.tail, editor.reserve, editor.max_turn_s, editor.max_tokens) == (0, 500, 30.0, 400)
     assert (own.run, own.model_id, own.name, own.available) == (demo, None, "custom", False)
+    assert [agent.demo for agent in made.agents] == [False, False, True]
     assert made.registry().default() is editor
 
     assert made.providers["openai"].api_key == "sk-1"

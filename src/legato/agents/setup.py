@@ -82,10 +82,11 @@ def _entries_from(env: Mapping[str, str]) -> tuple[AgentEntry, ...]:
 
 def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place: str) -> AgentSpec:
     model = entry.model or (default_model(env) if entry.run is None else None)
+    run = assistant if entry.run is None else _function(entry.run, f"{place}.run")
     return AgentSpec(
         id=entry.id,
         name=entry.name or entry.id,
-        run=assistant if entry.run is None else _function(entry.run, f"{place}.run"),
+        run=run,
         role=entry.role,
         parent_role=entry.parent_role,
         description=entry.description,
@@ -97,6 +98,7 @@ def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place
         max_tokens=entry.max_tokens,
         options=entry.options,
         enabled=entry.enabled,
+        demo=run == demo,
         unavailable=providers.lacking(model, f"{place}.model") if model else None,
     )
 

@@ -5,11 +5,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from legato.agents.config import Config
+from legato.agents.config import Config, load_config
 from legato.agents.keys import Providers
 from legato.agents.registry import AgentSpec, Registry, Run
 from legato.agents.setup import DEMO, make_setup
@@ -70,7 +71,7 @@ class Legato:
         app = FastAPI(lifespan=chat.lifespan)
         app.mount("/chat", chat.asgi(auth=my_user))
 
-    ``database`` is ``sqlite:///file`` or ``postgresql://…``. Providers come from ``config`` and the environment
+    ``database`` is ``sqlite:///file`` or ``postgresql://…``. Providers come from ``config`` (a TOML file) and the environment
     (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``). Without any agent the offline demo answers.
     """
 
@@ -78,7 +79,7 @@ class Legato:
         self,
         database: str = "sqlite:///legato.db",
         *,
-        config: Config | None = None,
+        config: Config | Path | None = None,
         environment: Mapping[str, str] = os.environ,
         settings: EngineSettings | None = None,
         web: WebSettings | None = None,
@@ -89,7 +90,8 @@ class Legato:
         self.web = web or WebSettings()
         self.draining = False
         self._database = database
-        self._config = config or Config()
+        self._source = str(config) if isinstance(config, Path) else "configuration"
+        self._config = load_config(config) if isinstance(config, Path) else config or Config()
         self._environment = environment
         self._clock_us = clock_us
         self._monotonic_s = monotonic_s
@@ -164,7 +166,7 @@ class Legato:
         )
 
     def _agents_and_models(self) -> tuple[Registry, Models]:
-        setup = make_setup(self._config, self._environment)
+        setup = make_setup(self._config, self._environment, source=self._source)
         providers = Providers(self._config, self._environment)
         declared = [self._checked(spec, providers) for spec in self._declared]
         configured = () if declared and setup.agents == (DEMO,) else setup.agents
@@ -255,9 +257,11 @@ class _Running:
     async def start(self) -> None:
         """Start from the bottom up; what fails takes down again what stood already."""
         async with AsyncExitStack() as stack:
+            prices = asyncio.create_task(asyncio.to_thread(self._models.catalog.load))
+            stack.push_async_callback(asyncio.wait, [prices])
             await self._store.start()
             stack.push_async_callback(self._store.stop)
-            await asyncio.to_thread(self._models.catalog.load)
+            await prices
             for provider in self._models.providers.values():
                 await provider.start()
                 stack.push_async_callback(provider.stop)

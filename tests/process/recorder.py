@@ -6,7 +6,6 @@ from typing import Final
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 
 from legato.client import AsyncAnswer, AsyncClient, Sent
 from legato.client.http import Http
@@ -170,16 +169,10 @@ async def _catch_up(reader: Reader, seq: int) -> None:
 
 
 @asynccontextmanager
-async def reading(reader: Reader, group: TaskGroup) -> AsyncIterator[Reader]:
-    """Lets ``reader`` read meanwhile."""
-    scope = anyio.CancelScope()
-
-    async def read() -> None:
-        with scope:
-            await reader.read()
-
-    group.start_soon(read)
-    try:
-        yield reader
-    finally:
-        scope.cancel()
+async def reading(*readers: Reader) -> AsyncIterator[None]:
+    """Lets ``readers`` read meanwhile."""
+    async with anyio.create_task_group() as group:
+        for reader in readers:
+            group.start_soon(reader.read)
+        yield
+        group.cancel_scope.cancel()

@@ -153,20 +153,27 @@ async def test_ctrl_c_cancels_and_keeps_what_was_said(wire: Wire) -> None:
 
 async def test_ctrl_c_while_the_message_is_on_its_way(wire: Wire) -> None:
     """The turn is cancelled as soon as it is known."""
-    accepted = anyio.Event()
+    accepted, cancelled = anyio.Event(), anyio.Event()
 
     async def late() -> AsyncGenerator[bytes, None]:
         await accepted.wait()
         yield msgspec.json.encode(story.sent())
 
+    async def said() -> AsyncGenerator[bytes, None]:
+        await cancelled.wait()
+        yield frames([*story.opening()[:2], story.done("cancelled", "cancelled")])
+
+    def cancel(request: Request) -> Reply:
+        cancelled.set()
+        return json_reply(story.turn(status="cancelled"))
+
     wire.on("POST", TURNS_PATH, lambda _: Reply(202, {}, late()))
-    wire.on("POST", f"{TURN_PATH}/cancel", json_reply(story.turn(status="cancelled")))
-    events = [*story.opening()[:2], story.done("cancelled", "cancelled")]
-    wire.on("GET", EVENTS_PATH, lambda request: stream(rest(request, events)))
+    wire.on("POST", f"{TURN_PATH}/cancel", cancel)
+    wire.on("GET", EVENTS_PATH, lambda _: stream(said()))
     async with Command.run(wire, "chat", "Go") as command:
         await wire.until_asked("POST", TURNS_PATH)
         command.process.send_signal(signal.SIGINT)
-        await anyio.sleep(0.2)  # the signal may come at any time; then the answer to the send does
+        await anyio.sleep(0.2)  # mostly enough for the signal to be first; the test is right either way
         accepted.set()
     assert command.status == 130
     assert len(wire.asked("POST", f"{TURN_PATH}/cancel")) == 1
@@ -227,7 +234,7 @@ async def test_a_refusal_is_one_line(wire: Wire) -> None:
 
 async def test_an_agent_that_is_not_there(wire: Wire) -> None:
     command = await finished(wire, "chat", "Hello?", "--agent", "nobody")
-    assert command.err == "legato: There is no agent 'nobody' here, but: demo.\n".encode()
+    assert command.err == b"legato: There is no agent 'nobody' here, but: demo.\n"
     assert command.status == 1
 
 
@@ -281,9 +288,6 @@ class Screen:
         """Waits until ``text`` is shown; what stands before it, which is then forgotten."""
         while text not in self.text:
             await anyio.wait_readable(self._master)
-            import sys
-
-            print(repr(self.text), file=sys.stderr)
             self.text += os.read(self._master, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
         before, _, self.text = self.text.partition(text)
         return before
@@ -364,11 +368,19 @@ async def test_ctrl_c_in_a_terminal(wire: Wire) -> None:
         await screen.until("cancelling")
         await screen.until("[cancelled]")
         await screen.until("> ")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(insist, process)
+            await screen.until("again leaves")
+            await process.wait()
+            tasks.cancel_scope.cancel()
+    assert process.returncode in (130, -signal.SIGINT)  # the latter when one more came while Python was leaving
+
+
+async def insist(process: Process) -> None:
+    """Ctrl-C again and again: one that comes right before the prompt waits for a key goes unnoticed (CPython's way)."""
+    while process.returncode is None:
         process.send_signal(signal.SIGINT)
-        await screen.until("again leaves")
-        await screen.until("> ")
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
+        await anyio.sleep(0.3)
 
 
 # Sessions

@@ -96,7 +96,7 @@ def test_a_lost_connection_is_told_once() -> None:
     terminal.notice(Notice("lost", "before it was ever there"))
     terminal.is_connected = True
     for what in ("back", "lost", "lost", "lost", "back", "back"):
-        terminal.notice(Notice(what, "cut" if what == "lost" else ""))  # type: ignore[arg-type]
+        terminal.notice(Notice(what, "cut" if what == "lost" else ""))
     assert err.getvalue() == "· connection lost, reconnecting… (cut)\n· connected again\n"
 
 

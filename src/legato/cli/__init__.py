@@ -43,7 +43,7 @@ def _load(name: str) -> "Command":
     return get_command(alone)
 
 
-app = typer.Typer(name="legato", cls=_Lazy, no_args_is_help=True)
+app = typer.Typer(name="legato", cls=_Lazy, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()

@@ -78,7 +78,7 @@ class Conversation:
 
     async def _run(self, send: Callable[[], Awaitable[Sent]], state: State | None = None) -> int:
         interrupted = anyio.Event()
-        failure: LegatoError | None = None
+        failure: LegatoError | BrokenPipeError | None = None
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen, interrupted, tasks)
             try:
@@ -87,10 +87,11 @@ class Conversation:
                 tasks.start_soon(self._cancel_after, interrupted, answer)
                 await self._show(answer)
                 self.last_turn = answer.turn
-            except LegatoError as error:
-                failure = error
+            except (LegatoError, BrokenPipeError) as error:
+                failure = error  # raised outside, where no group of exceptions wraps it
             tasks.cancel_scope.cancel()
-        self._terminal.end()
+        if not isinstance(failure, BrokenPipeError):
+            self._terminal.end()
         if failure is not None:
             raise failure
         if self.left:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -38,7 +39,9 @@ def doctor(
 
 def _configuration(path: Path | None) -> Iterator[Finding]:
     try:
-        setup = make_setup(load_config(path) if path else Config(), os.environ)
+        sys.path.insert(0, os.getcwd())  # as `serve` does
+        config = load_config(path) if path else Config()
+        setup = make_setup(config, os.environ, source=str(path or "environment"))
     except LegatoError as error:
         yield Finding(False, error.message)
         return

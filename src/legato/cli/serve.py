@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvicorn
 
-from legato.agents.config import Config, load_config
 from legato.app import Legato
 from legato.core.errors import LegatoError, UnsafeBind
 from legato.web.auth import Authenticate, BearerToken, LoopbackUser, is_loopback
@@ -53,7 +53,8 @@ def serve(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
-        chat = Legato(database, config=load_config(config) if config else Config())
+        sys.path.insert(0, os.getcwd())  # where the functions live that a configuration's `run` names
+        chat = Legato(database, config=config)
         asyncio.run(_serve(chat, chat.asgi(auth), host, port))
     except LegatoError as error:
         typer.secho(f"legato: {error.message}", fg="red", err=True)

@@ -11,10 +11,10 @@ import msgspec
 from legato.agents.registry import Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import ContextOverflow, Invalid
+from legato.core.errors import Invalid
 from legato.core.ids import new_id
-from legato.core.model import Mode, Part, Session, State, Stats, TextPart, Turn
-from legato.core.prompt import MESSAGE_OVERHEAD
+from legato.core.model import Message, Mode, Part, Session, State, Stats, TextPart, Turn
+from legato.core.prompt import Budget, build_prompt
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import Hub, after
 from legato.engine.lists import Lists
@@ -262,19 +262,18 @@ class Engine:
         if model_id is None or not spec.available:
             return
         self.models.provider(model_id)
-        count = self.models.catalog.counter(model_id)
         window = self.models.catalog.get(model_id).context_window
-        texts = [spec.system, *(part.text for part in request.parts if isinstance(part, TextPart))]
-        needed = sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
-        available = max(0, window - spec.reserve)
-        if needed > available:
-            raise ContextOverflow(
-                f"The message does not fit: it needs {needed} tokens of context and the model has room for {available}.",
-                needed=needed,
-                available=available,
-                window=window,
-                reserved=spec.reserve,
-            )
+        message = Message(
+            id="",
+            session_id="",
+            turn_id="",
+            role="user",
+            status="queued",
+            created_at=session.created_at,
+            parts=request.parts,
+        )
+        budget = Budget(window, spec.reserve, spec.tail)
+        build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))
 
 
 def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:

@@ -1,0 +1,50 @@
+"""The scripted upstream in a process of its own, so that whoever is killed here takes no model with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2
+
+_ROOT: Final = Path(__file__).parents[2]
+
+
+class ModelServer:
+    """``python -m tests.support.upstream``; ``environment`` makes a Legato server talk to it."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"OPENAI_BASE_URL": self.url}
+
+    def exchanges(self) -> list[dict[str, Any]]:
+        """What was asked, and what became of it (``Exchange.told``)."""
+        told: list[dict[str, Any]] = httpx2.get(self.url.removesuffix("/v1") + "/exchanges", trust_env=False).json()
+        return told
+
+    def with_outcome(self, outcome: str) -> tuple[str, ...]:
+        return tuple(str(exchange["asked"]) for exchange in self.exchanges() if exchange["outcome"] == outcome)
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "tests.support.upstream"]
+        self._process = subprocess.Popen(
+            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()  # "upstream http://127.0.0.1:P/v1"
+        self.url = said.split()[1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()

@@ -205,8 +205,8 @@ def _turn_of(event: Event) -> str | None:
             return event.turn.id
         case Token() | ToolCall() | ToolResult() | Reset() | StatusUpdate() | UsageEvent() | ErrorEvent() | Done():
             return event.turn_id
-        case MessageEvent(message=Message(role="assistant")):
-            return event.message.turn_id
+        case MessageEvent(message=Message(role="assistant", turn_id=turn_id)):
+            return turn_id
         case _:
             return None
 

@@ -96,7 +96,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class SessionHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """A session: what was seen of it on the way; and ``journal`` (``after=0``), ``final``, ``messages``, ``turns`` at the end."""
+    """A session: what was seen of it on the way, and from ``journal`` on what stood there at the end (``after=0``)."""
 
     id: str
     sends: tuple[Send, ...]

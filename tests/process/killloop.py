@@ -7,7 +7,7 @@ and kills after the same delays; what falls between is up to the machine.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from random import Random
 from time import time
 from typing import Final
@@ -16,8 +16,9 @@ import anyio
 from anyio import to_thread
 
 from legato.client import Sent
+from legato.core.cursor import parse_cursor
 from legato.core.ids import new_id
-from legato.core.model import Turn
+from legato.core.model import Mode, TurnKind
 from tests.process.history import History, Life, Numbers
 from tests.process.model_server import ModelServer
 from tests.process.recorder import Access, Recorder, access, reading
@@ -28,6 +29,9 @@ _LIVES_S: Final = (0.1, 1.6)
 _BOOT_KILLS: Final = 0.15  # how many are killed before they are ready
 _BOOT_S: Final = (0.02, 0.3)
 _LONG_S: Final = 60.0  # nothing here takes so long
+_PATIENCE_S: Final = 2.0
+_PACES: Final = (60, 40, None)
+_WORDS: Final = (5, 60)
 
 
 class KillLoop:
@@ -41,7 +45,7 @@ class KillLoop:
         self._seed = seed
         self._lives: list[Life] = []
         self._recorders: list[Recorder] = []
-        self._over = False
+        self._over = anyio.Event()
 
     async def run(self) -> History:
         """Kills, lets everything finish, and tells what was seen."""
@@ -50,7 +54,7 @@ class KillLoop:
                 for number in range(SESSIONS):
                     group.start_soon(self._person, to, number)
                 await self._kill_again_and_again()
-                self._over = True
+                self._over.set()
             return await self._collect(to)
 
     async def _kill_again_and_again(self) -> None:
@@ -79,17 +83,21 @@ class KillLoop:
         self._lives.append(Life(ready_at, time()))
 
     async def _person(self, to: Access, number: int) -> None:
-        person = Person(to, Random(f"{self._seed}.{number}"), patience_s=2.0 if self._shared else _LONG_S)
-        while not self._over:
+        person = Person(Random(f"{self._seed}.{number}"), patience_s=_PATIENCE_S if self._shared else _LONG_S)
+        while not self._over.is_set():
             recorder = Recorder(to, (await to.client.create_session()).id)
             self._recorders.append(recorder)
-            async with reading(recorder.reader("from the beginning")):
-                while not self._over and await person.speak(recorder):
+            tabs = [recorder.reader(f"tab {tab}") for tab in range(1 + number % 2)]
+            async with reading(*tabs):
+                while not self._over.is_set() and await person.speak(recorder):
                     pass
 
     async def _collect(self, to: Access) -> History:
-        readers = [reader for recorder in self._recorders for reader in recorder.readers]
-        async with reading(*readers):
+        random = Random(self._seed)
+        for recorder in self._recorders:
+            if recorder.snapshots:  # a reader who slept through everything
+                recorder.reader("late", after=parse_cursor(random.choice(recorder.snapshots).cursor))
+        async with reading(*[reader for recorder in self._recorders for reader in recorder.readers]):
             sessions = [await recorder.history() for recorder in self._recorders]
         return History(
             sessions=tuple(sessions),
@@ -103,26 +111,72 @@ class KillLoop:
 class Person:
     """Someone with habits. ``patience_s``: how long they wait for an answer before they open another session."""
 
-    def __init__(self, to: Access, random: Random, *, patience_s: float) -> None:
+    def __init__(self, random: Random, *, patience_s: float) -> None:
         self._random = random
         self._patience_s = patience_s
-        self._number = 0
-        self._habits: list[tuple[Callable[[Recorder], Awaitable[None]], int]] = [
-            (self._ask, 8),
-            (self._ask_twice, 3),
-            (self._queue, 3),
-            (self._interrupt, 2),
-            (self._cancel, 3),
-        ]
-        self._unfinished: Turn | None = None
-        self._to = to
+        self._habits: dict[Callable[[Recorder], Awaitable[bool]], int] = {
+            self._ask: 8,
+            self._ask_twice: 3,
+            self._queue: 3,
+            self._interrupt: 2,
+            self._cancel: 3,
+        }
 
     async def speak(self, recorder: Recorder) -> bool:
         """One exchange; False when they have lost patience with this session."""
-        habits, weights = zip(*self._habits, strict=True)
-        [habit] = self._random.choices(habits, weights)
+        [habit] = self._random.choices(list(self._habits), list(self._habits.values()))
+        heard = await habit(recorder)
+        await recorder.snapshot()
+        return heard
+
+    async def _ask(self, recorder: Recorder) -> bool:
+        sent = await self._send(recorder)
+        return await self._hear(recorder, sent) and await self._once_more(recorder, sent)
+
+    async def _ask_twice(self, recorder: Recorder) -> bool:
+        """A phone that does not know whether its message got through."""
+        numbers, message_id = self._numbers(), new_id("msg")
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(partial(recorder.send, numbers, per_second=_PACES[0], message_id=message_id))
+        sent = await recorder.send(numbers, per_second=_PACES[0], message_id=message_id)
+        return await self._hear(recorder, sent)
+
+    async def _queue(self, recorder: Recorder) -> bool:
+        first, second = await self._send(recorder), await self._send(recorder)
+        return await self._hear(recorder, first) and await self._hear(recorder, second)
+
+    async def _interrupt(self, recorder: Recorder) -> bool:
+        first = await self._send(recorder)
+        await self._hesitate()
+        second = await self._send(recorder, "interrupt")
+        return await self._hear(recorder, first) and await self._hear(recorder, second)
+
+    async def _cancel(self, recorder: Recorder) -> bool:
+        sent = await self._send(recorder)
+        await self._hesitate()
+        await recorder.cancel(sent.turn.id)
+        return await self._hear(recorder, sent)
+
+    async def _once_more(self, recorder: Recorder, sent: Sent) -> bool:
+        """Of an answer that ended early: go on, or try again."""
+        turn = await recorder.ended(sent.turn.id)
+        if turn.status != "incomplete":
+            return True
+        kind: TurnKind = self._random.choice(("continue", "retry"))
+        return await self._hear(recorder, await recorder.again(kind, turn.id))
+
+    async def _send(self, recorder: Recorder, mode: Mode = "queue") -> Sent:
+        return await recorder.send(self._numbers(), per_second=self._random.choice(_PACES), mode=mode)
+
+    def _numbers(self) -> Numbers:
+        first = self._random.randrange(1, 100_000)
+        return Numbers(first, first + self._random.randrange(*_WORDS))
+
+    async def _hesitate(self) -> None:
+        await anyio.sleep(self._random.uniform(0, 0.6))
+
+    async def _hear(self, recorder: Recorder, sent: Sent) -> bool:
         with anyio.move_on_after(self._patience_s) as scope:
-            await habit(recorder)
-            await recorder.snapshot()
-            await self._once_more(recorder)
+            await recorder.ended(sent.turn.id)
         return not scope.cancelled_caught

@@ -33,9 +33,7 @@ class Nursery:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.process.nursery"]
         # Unbuffered: a line that waits in a buffer would be unknown to select.
-        self._process = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
+        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         return self
 
     def __exit__(

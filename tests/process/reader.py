@@ -38,7 +38,7 @@ def events_path(session_id: str) -> str:
 
 
 class Reader:
-    """It resumes by itself, as the project's client does, and stops when its scope is cancelled; ``read`` may be called again."""
+    """It resumes by itself, as the project's client does, until it is cancelled; then ``read`` may be called again."""
 
     def __init__(self, http: Http, session_id: str, *, name: str, after: Cursor | None = None) -> None:
         self._http = http

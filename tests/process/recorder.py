@@ -65,13 +65,13 @@ class Recorder:
         self._sends: dict[str, Send] = {}
         self._answers: dict[str, AsyncAnswer] = {}
         self._cancels: list[Cancel] = []
-        self._snapshots: list[Snapshot] = []
-        self._readers: list[Reader] = []
+        self.snapshots: list[Snapshot] = []
+        self.readers: list[Reader] = []
 
     def reader(self, name: str, *, after: Cursor | None = None, through: Access | None = None) -> Reader:
         """A new follower; whoever wants it to read calls ``read``."""
         reader = Reader((through or self._to).http, self.id, name=name, after=after)
-        self._readers.append(reader)
+        self.readers.append(reader)
         return reader
 
     async def send(
@@ -91,10 +91,11 @@ class Recorder:
         to = through or self._to
         return self._acknowledged(message_id, await to.client.send(self.id, text, message_id=message_id, mode=mode), to)
 
-    async def again(self, kind: TurnKind, turn_id: str, numbers: Numbers | None, *, through: Access | None = None) -> Sent:
-        """Continues or retries a turn; ``numbers`` are what is answered."""
+    async def again(self, kind: TurnKind, turn_id: str, *, through: Access | None = None) -> Sent:
+        """Continues or retries a turn; a retry is asked for the same numbers."""
         to, message_id = through or self._to, new_id("msg")
-        self._begun(message_id, kind, numbers)
+        asked = next((send for send in self._sends.values() if turn_id in send.turn_ids), None)
+        self._begun(message_id, kind, asked.numbers if asked and kind == "retry" else None)
         ask = to.client.continue_ if kind == "continue" else to.client.retry
         return self._acknowledged(message_id, await ask(self.id, turn_id, message_id=message_id), to)
 
@@ -107,8 +108,8 @@ class Recorder:
 
     async def snapshot(self, *, through: Access | None = None) -> Snapshot:
         view = await self._view(through or self._to)
-        self._snapshots.append(Snapshot(view.state, view.cursor))
-        return self._snapshots[-1]
+        self.snapshots.append(Snapshot(view.state, view.cursor))
+        return self.snapshots[-1]
 
     async def ended(self, turn_id: str) -> Turn:
         """Waits until the client that sent it has seen a turn to its end."""
@@ -124,15 +125,15 @@ class Recorder:
                 await self.ended(turn_id)
         final = await self._view(to)
         async with anyio.create_task_group() as group:
-            for reader in self._readers:
+            for reader in self.readers:
                 group.start_soon(_catch_up, reader, parse_cursor(final.cursor).seq)
         view = await self._view(to)
         return SessionHistory(
             id=self.id,
             sends=tuple(self._sends.values()),
             cancels=tuple(self._cancels),
-            readers=tuple(reader.recorded() for reader in self._readers),
-            snapshots=tuple(self._snapshots),
+            readers=tuple(reader.recorded() for reader in self.readers),
+            snapshots=tuple(self.snapshots),
             answers=tuple(Answer(turn_id, answer.text) for turn_id, answer in self._answers.items()),
             journal=tuple(await self._journal(to)),
             final=Snapshot(view.state, view.cursor),

@@ -82,9 +82,10 @@ def get(conn: Connection, session_id: str, owner: str) -> Session:
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of a list and the way to the next."""
+    """One page of a list, which of its sessions have a running turn, and the way to the next."""
 
     data: tuple[Session, ...]
+    running: tuple[str, ...]
     next: str | None
 
 
@@ -121,7 +122,13 @@ def page(
     query = query.order_by(sessions.c.last_activity.desc(), sessions.c.id.desc()).limit(limit + 1)
     rows = conn.execute(query).all()
     more = len(rows) > limit
-    return Page(tuple(to_session(row) for row in rows[:limit]), _write(rows[limit - 1]) if more else None)
+    page = tuple(to_session(row) for row in rows[:limit])
+    return Page(page, _running(conn, [session.id for session in page]), _write(rows[limit - 1]) if more else None)
+
+
+def _running(conn: Connection, session_ids: Sequence[str]) -> tuple[str, ...]:
+    found = select(turns.c.session_id).where(turns.c.session_id.in_(session_ids), turns.c.status == "in_progress")
+    return tuple(conn.execute(found).scalars())
 
 
 def _write(row: Any) -> str:

@@ -26,9 +26,10 @@ class SentReply(msgspec.Struct, frozen=True):
 
 
 class SessionList(msgspec.Struct, frozen=True):
-    """A page of sessions."""
+    """A page of sessions; ``running`` are the ids of those whose turn is being answered."""
 
     data: tuple[Session, ...]
+    running: tuple[str, ...]
     has_more: bool
     next: str | None
 

@@ -42,7 +42,7 @@ async def list_sessions(
     page = await asking.engine.store.read(
         sessions.page, asking.owner, status=status, agent_id=agent_id, limit=limit, cursor=cursor
     )
-    return reply(SessionList(page.data, page.next is not None, page.next))
+    return reply(SessionList(page.data, page.running, page.next is not None, page.next))
 
 
 @router.get("/{session_id}", responses=documents(SnapshotReply))

@@ -1,0 +1,67 @@
+"""An application behind a real uvicorn on a free port of loopback, in the event loop of the test."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+import uvicorn
+
+from legato import Legato
+from legato.web.auth import Authenticate
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves the signals to pytest."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@asynccontextmanager
+async def listening(app: Any, *, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[str]:
+    """``app`` at the URL that is yielded, served as ``legato serve`` does it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan=lifespan,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        server = _Server(config)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(server.serve, sockets=[listener]))
+            with anyio.fail_after(30):
+                await server.listening.wait()
+            try:
+                yield "http://127.0.0.1:{}".format(listener.getsockname()[1])
+            finally:
+                server.should_exit = True
+
+
+@asynccontextmanager
+async def serving(chat: Legato, auth: Authenticate | None = None) -> AsyncIterator[str]:
+    """A started Legato at the URL that is yielded."""
+    async with chat.lifespan(), listening(chat.asgi(auth)) as url:
+        try:
+            yield url
+        finally:
+            chat.drain()  # as `legato serve` does: uvicorn would wait for streams that never end

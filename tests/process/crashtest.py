@@ -1,0 +1,140 @@
+"""``python -m tests.process.crashtest --cycles N``: the kill loop for as long as you like, and a table of what it found."""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import anyio
+import msgspec
+
+from tests.process.checker import violations
+from tests.process.history import History, dangling, delivered, doubled, lost, rescues
+from tests.process.killloop import KillLoop
+from tests.process.model_server import ModelServer
+from tests.process.nursery import ForkedServer, Nursery
+from tests.support.postgres import drop_database, new_database, postgres_server
+
+Kind = Literal["sqlite", "postgresql"]
+_ROUND: Final = 20  # kills, after which everything may finish and is checked
+_ARTIFACTS: Final = Path(__file__).parents[2] / ".artifacts" / "crashtest"
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """Sums over rounds."""
+
+    database: str
+    cycles: int = 0
+    kills: int = 0
+    sessions: int = 0
+    turns: int = 0
+    delivered: int = 0
+    lost: int = 0
+    doubled: int = 0
+    dangling: int = 0
+    rescued: int = 0
+    slowest_rescue_s: float = 0.0
+    slowest_heard_s: float = 0.0
+    violations: list[str] = []
+
+    def add(self, history: History) -> None:
+        """One round, judged."""
+        found = rescues(history)
+        self.cycles += history.kills
+        self.kills += history.kills
+        self.sessions += len(history.sessions)
+        self.turns += sum(len(session.turns) for session in history.sessions)
+        self.delivered += sum(map(delivered, history.sessions))
+        self.lost += sum(map(lost, history.sessions))
+        self.doubled += sum(map(doubled, history.sessions))
+        self.dangling += sum(len(dangling(session)) for session in history.sessions)
+        self.rescued += len(found)
+        self.slowest_rescue_s = max([self.slowest_rescue_s, *(rescue.ended_s for rescue in found)])
+        self.slowest_heard_s = max([self.slowest_heard_s, *(rescue.heard_s for rescue in found)])
+        self.violations += violations(history)
+
+    def table(self) -> str:
+        rows = [
+            ("database", self.database),
+            ("cycles", self.cycles),
+            ("kills", self.kills),
+            ("sessions", self.sessions),
+            ("turns", self.turns),
+            ("events delivered", self.delivered),
+            ("lost", self.lost),
+            ("doubled", self.doubled),
+            ("dangling turns", self.dangling),
+            ("turns rescued", self.rescued),
+            ("slowest rescue", f"{self.slowest_rescue_s:.2f} s after the restart"),
+            ("… heard by a reader", f"{self.slowest_heard_s:.2f} s after the restart"),
+            ("violations", len(self.violations)),
+        ]
+        return "\n".join(f"{name:<20} {value}" for name, value in rows)
+
+
+@contextmanager
+def database(kind: Kind, directory: Path) -> Iterator[str]:
+    """The URL of an empty database of this kind."""
+    if kind == "sqlite":
+        yield f"sqlite:///{directory / 'legato.db'}"
+        return
+    with postgres_server(directory) as base_url:
+        url = new_database(base_url)
+        yield url
+        drop_database(base_url, url)
+
+
+async def crash(kind: Kind, url: str, cycles: int, seed: int) -> Result:
+    """Kills servers on the database ``url`` in rounds; a round that breaks a promise is kept as an artifact."""
+    result = Result(database=kind)
+    with Nursery() as nursery, ModelServer() as model:
+        server = ForkedServer(nursery, url, model.environment)
+        try:
+            while result.kills < cycles:
+                kills = min(_ROUND, cycles - result.kills)
+                loop = KillLoop(
+                    server=server, model=model, shared=kind == "postgresql", kills=kills, seed=seed + result.kills
+                )
+                history = await loop.run()
+                result.add(history)
+                await anyio.to_thread.run_sync(server.kill)
+                if result.violations:
+                    _keep(history, f"{kind}-{seed + result.kills - kills}")
+        finally:
+            server.kill()
+    return result
+
+
+def _keep(history: History, name: str) -> None:
+    _ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    (_ARTIFACTS / f"{name}.json").write_bytes(msgspec.json.encode(history))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--cycles", type=int, default=100, help="kills, on each database")
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    asked = parser.parse_args(arguments)
+    print(f"seed {asked.seed}", flush=True)
+    kinds: tuple[Kind, ...] = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
+    results = [_crash(kind, asked.cycles, asked.seed) for kind in kinds]
+    return int(any(result.violations for result in results))
+
+
+def _crash(kind: Kind, cycles: int, seed: int) -> Result:
+    with tempfile.TemporaryDirectory() as directory, database(kind, Path(directory)) as url:
+        result = anyio.run(crash, kind, url, cycles, seed)
+    print(f"\n{result.table()}", flush=True)
+    for violation in result.violations:
+        print(f"  {violation}")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,7 +23,7 @@ _PROTOCOL: Final = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 def _documented_codes() -> dict[int, set[str]]:
     """The table of problems in the protocol: code by status."""
-    codes: dict[int, set[str]] = {405: {"method_not_allowed"}}
+    codes: dict[int, set[str]] = {405: {"method_not_allowed"}, 503: {"not_started"}}
     for line in _PROTOCOL.read_text().splitlines():
         row = re.fullmatch(r"\| (\d{3}(?: / \d{3})*) \| (`.*) \|", line)
         if row is None:
@@ -237,9 +237,11 @@ def text_of(message: dict[str, Any]) -> str:
     return "".join(part.get("text", "") for part in message.get("parts", ()) if part["type"] == "text")
 
 
-def folded(state: dict[str, Any] | None, events: list[Event]) -> dict[str, Any]:
-    """State ⊕ events, as the server would write it."""
-    fold = Fold(None if state is None else msgspec.convert(state, State, strict=False))
-    fold.apply_all(event.core() for event in events)
-    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fold.state()))
-    return built
+def state_of(json: dict[str, Any]) -> State:
+    """A state as it was read; fields at their default may be left out, so that JSON is not to be compared."""
+    return msgspec.convert(json, State, strict=False)
+
+
+def folded(state: State | None, events: list[Event]) -> State:
+    """State ⊕ events."""
+    return Fold(state).apply_all(event.core() for event in events).state()

@@ -9,7 +9,7 @@ import pytest
 from legato.core.ids import is_id, new_id
 from tests.http.conftest import Served
 from tests.http.puppets import Puppets
-from tests.http.speaking import Api, folded, text_of
+from tests.http.speaking import Api, folded, state_of, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -216,7 +216,7 @@ async def test_clear_empties_a_session_and_keeps_it(api: Api, puppets: Puppets) 
             snapshot = await stream.until("snapshot")
             assert snapshot.data["state"]["messages"] == []
             assert [event.data["reason"] for event in stream.events if event.type == "done"][-2:] == ["cleared"] * 2
-        assert folded(None, reader.events) == folded(None, newcomer.events) == await api.state(session)
+        assert folded(None, reader.events) == folded(None, newcomer.events) == state_of(await api.state(session))
     state = await api.state(session)
     assert (state["messages"], state["leaf_id"], state["has_more"]) == ([], None, False)
     assert state["session"] | {"last_activity": ""} == before | {"last_activity": ""}
@@ -227,7 +227,7 @@ async def test_clear_empties_a_session_and_keeps_it(api: Api, puppets: Puppets) 
     assert (await api.texts(session)) == []
     again = await api.send(session, "Four")
     fourth = await puppets.of(again["id"])
-    assert [text_of_message for text_of_message in map(str, fourth.turn.history)] == [str(fourth.turn.message)]
+    assert fourth.turn.history == (fourth.turn.message,)
     fourth.say("Vier")
     fourth.end()
     await api.over(session, again["id"])

@@ -21,7 +21,22 @@ from legato.core.model import (
     Usage,
 )
 
-TRAPS = ("\n", "\r", "\r\n", "\n\n", "\u2028", "\u2029", "\u0085", "\ufeff", "\ufffd", "data: x\n\n", "👩‍👩‍👧", "\\n", '"', "\x01")
+TRAPS = (
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    "\u2028",
+    "\u2029",
+    "\u0085",
+    "\ufeff",
+    "\ufffd",
+    "data: x\n\n",
+    "👩‍👩‍👧",
+    "\\n",
+    '"',
+    "\x01",
+)
 SURROGATES = ("\ud800", "\udbff", "\udc00", "\udfff", "\ud83c\udfbc", "\x00")
 
 #: What may be stored: anything that UTF-8 can encode, without NUL.

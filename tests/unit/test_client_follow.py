@@ -279,6 +279,20 @@ async def test_a_turn_that_ended_before_the_cursor_is_over(wire: Wire, client: A
     assert len(wire.asked("GET", TURN_PATH)) == 2
 
 
+async def test_a_turn_that_ended_before_the_cursor_is_over_though_others_came_since(
+    wire: Wire, client: AsyncClient
+) -> None:
+    another = {"type": "done", "data": {"turn_id": "trn_other"}}
+    token = {"type": "token", "data": {}}
+    pages = {
+        "7f3a.99": {"data": [token, another], "cursor": "7f3a.120", "has_more": True},
+        "7f3a.120": {"data": [token], "cursor": "7f3a.121", "has_more": False},
+    }
+    wire.on("GET", EVENTS_PATH, lambda request: _stream_or(json_reply(pages[request.query["after"]]))(request))
+    wire.on("GET", TURN_PATH, json_reply(story.turn(status="completed")))
+    assert await follow(client, after=cursor(99)) == []
+
+
 async def test_a_turn_that_ended_meanwhile_is_read_to_its_end(wire: Wire, client: AsyncClient) -> None:
     more = json_reply(
         {"data": [{"cursor": "7f3a.5", "type": "token", "data": {}}], "cursor": "7f3a.5", "has_more": True}

@@ -42,7 +42,9 @@ def test_an_id_says_what_it_is(prefix: Prefix) -> None:
     assert [other for other in PREFIXES if is_id(made, other)] == [prefix]
 
 
-@pytest.mark.parametrize("change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"])
+@pytest.mark.parametrize(
+    "change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"]
+)
 def test_what_only_looks_like_an_id_is_none(change: Any) -> None:
     assert not is_id(change(new_id("ses")), "ses")
     assert not is_id("ses_" + "u" * 26, "ses")

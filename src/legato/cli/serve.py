@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
+import uvloop
 
 from legato.app import Legato
 from legato.core.errors import LegatoError, UnsafeBind
@@ -55,7 +56,8 @@ def serve(
         auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
         sys.path.insert(0, os.getcwd())  # where the functions live that a configuration's `run` names
         chat = Legato(database, config=config)
-        asyncio.run(_serve(chat, chat.asgi(auth), host, port))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(chat, chat.asgi(auth), host, port))
     except LegatoError as error:
         typer.secho(f"legato: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from error

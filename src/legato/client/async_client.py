@@ -19,7 +19,7 @@ from legato.client.stream import Stream
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
-from legato.core.events import Done, Event
+from legato.core.events import Done, Event, Snapshot
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Session, State, Stats, Turn
 from legato.core.states import is_terminal
@@ -36,6 +36,27 @@ class _SentBody(msgspec.Struct):
 class _ViewBody(msgspec.Struct):
     state: State
     cursor: str
+
+
+class _Event(msgspec.Struct):
+    type: str
+    data: msgspec.Raw
+
+    def brings(self, turn_id: str) -> bool:
+        """Whether a stream would tell the turn's end here."""
+        if self.type == Done.event:
+            return decode(_DoneData, self.data, "the journal").turn_id == turn_id
+        return self.type == Snapshot.event
+
+
+class _DoneData(msgspec.Struct):
+    turn_id: str
+
+
+class _Events(msgspec.Struct):
+    data: list[_Event]
+    cursor: str
+    has_more: bool
 
 
 class AsyncClient:
@@ -296,11 +317,15 @@ class AsyncClient:
 
     async def _nothing_left(self, session_id: str, turn_id: str, position: Position) -> bool:
         """Whether the turn has ended, and its ``done`` lies before our position or was cleared."""
-        turn = await self.turn(session_id, turn_id)
-        if position.cursor is None or not is_terminal(turn.status):
+        if position.cursor is None or not is_terminal((await self.turn(session_id, turn_id)).status):
             return False
-        path = _path(session_id, "events")
-        return not (await self._http.call(Page[msgspec.Raw], "GET", path, params=position.params())).data
+        after, has_more = str(position.cursor), True
+        while has_more:
+            page = await self._http.call(_Events, "GET", _path(session_id, "events"), params={"after": after})
+            if any(event.brings(turn_id) for event in page.data):
+                return False
+            after, has_more = page.cursor, page.has_more
+        return True
 
     async def answer(
         self,

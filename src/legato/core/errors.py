@@ -13,14 +13,17 @@ LegatoError
 
 from typing import ClassVar, Final
 
+from legato.core.text import normalise
+
 MAX_ERROR_BYTES: Final = 4096  # promise R-12: a typed error carries at most 4 KB
 
 
 def cut(text: str, limit: int = MAX_ERROR_BYTES) -> str:
-    """``text`` cut to ``limit`` bytes of UTF-8, at a character's boundary, with an ellipsis where something is missing."""
-    raw = text.encode("utf-8", "replace")
+    """``text``, normalised, cut to ``limit`` bytes of UTF-8 at a character's boundary, with an ellipsis where it is cut."""
+    text = normalise(text)  # a provider's words may hold a NUL, and a turn must be able to end with them
+    raw = text.encode("utf-8")
     if len(raw) <= limit:
-        return raw.decode("utf-8")
+        return text
     return raw[: limit - 3].decode("utf-8", "ignore") + "…"
 
 

@@ -210,7 +210,7 @@ def decode_event(name: str, data: bytes | str) -> Event:
     """
     try:
         return _decoders[name].decode(data)
-    except (KeyError, msgspec.MsgspecError) as error:
+    except (KeyError, ValueError, RecursionError) as error:  # ValueError: msgspec's own, and bytes that are not UTF-8
         raise Corrupted(f"an event of type {name!r} can't be read") from error
 
 

@@ -182,12 +182,12 @@ class Fold:
         return draft.build() if draft else None
 
     def _path(self) -> list[str]:
-        path: list[str] = []
+        path: dict[str, None] = {}  # a circle, which only damage can make, is not walked for ever
         at = self.leaf_id
-        while at is not None and at in self.messages:
-            path.append(at)
+        while at is not None and at in self.messages and at not in path:
+            path[at] = None
             at = self.messages[at].base.parent_id
-        return path[::-1]
+        return list(path)[::-1]
 
     def _message(self, event: MessageEvent) -> None:
         if event.message is None:

@@ -81,7 +81,10 @@ class Channel:
                 return Chunk(b"".join(reversed(pieces)), self._window[-1][1])
         return None
 
-    async def news(self, timeout_s: float) -> None:
+    async def news(self, position: int, timeout_s: float) -> None:
+        """Wait until there is something after ``position``, which may have come while the caller looked elsewhere."""
+        if self.head > position:
+            return
         waiting = self._news.wait()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(waiting, timeout_s)
@@ -108,7 +111,7 @@ class Reader:
         """
         chunk = await self._ready()
         if chunk is None and not self.stopped:
-            await self._channel.news(timeout_s)
+            await self._channel.news(self.position, timeout_s)
             chunk = await self._ready()
         if chunk is not None:
             self.position = chunk.last_seq

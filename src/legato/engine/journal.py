@@ -45,6 +45,7 @@ class TurnWriter:
         self._committing = False
         self._failure: Exception | None = None
         self._moved = asyncio.Event()
+        self._spoke = False
 
     def token(self, message_id: str, part: int, kind: TokenKind, text: str) -> None:
         """Add text to a part; joins what waits for the same part."""
@@ -109,6 +110,8 @@ class TurnWriter:
         moved.set()
         if self._events or self._pieces:
             self._journal.wake(self)
+        if self._spoke and row is not None:
+            reached("after_first_token")
 
     def _raise(self) -> None:
         if self.fenced:
@@ -129,6 +132,7 @@ class TurnWriter:
         if last:
             text += self._text.flush()
         self._pieces = []
+        self._spoke = True
         message_id, part, kind = self._key
         for start in range(0, len(text), _EVENT_CHARS):
             piece = text[start : start + _EVENT_CHARS]
@@ -184,7 +188,6 @@ class Journal:
         self._publisher.publish([row for row in rows if row is not None])
         for writer, row in zip(writers, rows, strict=True):
             writer.settle(row, failure)
-        reached("after_first_token")
 
     async def _append(self, batches: Sequence[Batch]) -> list[Row | None]:
         """Trying again is safe: a batch that entered without our knowing is found by its number."""

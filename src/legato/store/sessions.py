@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, tuple_
@@ -19,6 +20,9 @@ from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import messages, sessions, turns
 
 SessionStatus = Literal["active", "closed", "archived", "pinned"]
+
+# What a list's cursor says, and nothing that a database could choke on: last activity and id.
+_PLACE: Final = re.compile(r"([0-9]{1,18})\.(ses_[0-9a-z]{26})")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,10 +141,12 @@ def _write(row: Any) -> str:
 
 def _parse(cursor: str) -> tuple[int, str]:
     try:
-        activity, _, session_id = base64.urlsafe_b64decode(cursor).decode().partition(".")
-        return int(activity), session_id
+        found = _PLACE.fullmatch(base64.urlsafe_b64decode(cursor).decode())
     except (binascii.Error, ValueError) as error:
         raise BadCursor from error
+    if found is None:
+        raise BadCursor
+    return int(found[1]), found[2]
 
 
 def stats(conn: Connection, session_id: str, owner: str) -> Stats:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from legato import Legato
 from legato.agents.builtin import assistant
 from legato.agents.config import Config
+from legato.engine.settings import EngineSettings
 from legato.providers.catalog import ModelEntry
 from legato.web.settings import WebSettings
 from tests.http.puppets import Puppets, echo
@@ -36,6 +37,7 @@ def make_chat(database: str, puppets: Puppets, upstream: Upstream | None = None,
         database,
         config=Config(models=MODELS if upstream else ()),
         environment=environment,
+        settings=EngineSettings(queue_limit=20),
         web=WebSettings(heartbeat_s=heartbeat_s),
     )
     chat.agent("puppet", name="The puppet", role="toy", parent_role="toybox", description="Held by strings.")(

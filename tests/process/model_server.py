@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -9,6 +10,7 @@ from typing import Any, Final, Self
 import httpx2
 
 _ROOT: Final = Path(__file__).parents[2]
+_POLL_S: Final = 0.05
 
 
 class ModelServer:
@@ -29,6 +31,19 @@ class ModelServer:
 
     def with_outcome(self, outcome: str) -> tuple[str, ...]:
         return tuple(str(exchange["asked"]) for exchange in self.exchanges() if exchange["outcome"] == outcome)
+
+    def wait_closed(self, asked: str, within_s: float = 20) -> float:
+        """Returns when the answer to ``asked`` is no longer streaming: after how many seconds.
+
+        Raises:
+            TimeoutError: it still is.
+        """
+        began = time.monotonic()
+        while asked in self.with_outcome("running"):
+            if time.monotonic() - began > within_s:
+                raise TimeoutError(f"{asked!r} is still streaming")
+            time.sleep(_POLL_S)
+        return time.monotonic() - began
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.support.upstream"]

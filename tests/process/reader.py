@@ -50,6 +50,10 @@ class Reader:
         self._entries: list[list[Entry]] = []
         self._news = anyio.Event()
 
+    def move(self, http: Http) -> None:
+        """From the next ``read`` on, another server is asked."""
+        self._http = http
+
     @property
     def cursor(self) -> Cursor | None:
         """Everything up to here has been given; None at the beginning."""

@@ -57,7 +57,7 @@ async def access(url: str) -> AsyncIterator[Access]:
 
 
 class Recorder:
-    """``to`` and ``through`` name the server that is asked; by default the one where the session was made."""
+    """``to`` is where answers are followed, and where everything is asked that names no other server to go ``through``."""
 
     def __init__(self, to: Access, session_id: str) -> None:
         self.id = session_id
@@ -89,7 +89,7 @@ class Recorder:
         message_id = message_id or new_id("msg")
         self._begun(message_id, "send", numbers)
         to = through or self._to
-        return self._acknowledged(message_id, await to.client.send(self.id, text, message_id=message_id, mode=mode), to)
+        return self._acknowledged(message_id, await to.client.send(self.id, text, message_id=message_id, mode=mode))
 
     async def again(self, kind: TurnKind, turn_id: str, *, through: Access | None = None) -> Sent:
         """Continues or retries a turn; a retry is asked for the same numbers."""
@@ -97,7 +97,7 @@ class Recorder:
         asked = next((send for send in self._sends.values() if turn_id in send.turn_ids), None)
         self._begun(message_id, kind, asked.numbers if asked and kind == "retry" else None)
         ask = to.client.continue_ if kind == "continue" else to.client.retry
-        return self._acknowledged(message_id, await ask(self.id, turn_id, message_id=message_id), to)
+        return self._acknowledged(message_id, await ask(self.id, turn_id, message_id=message_id))
 
     async def cancel(self, turn_id: str, *, through: Access | None = None) -> Turn:
         to = through or self._to
@@ -145,10 +145,10 @@ class Recorder:
         known = self._sends.get(message_id)
         self._sends[message_id] = known or Send(message_id=message_id, turn_ids=(), kind=kind, numbers=numbers)
 
-    def _acknowledged(self, message_id: str, sent: Sent, to: Access) -> Sent:
+    def _acknowledged(self, message_id: str, sent: Sent) -> Sent:
         send = self._sends[message_id]
         self._sends[message_id] = msgspec.structs.replace(send, turn_ids=(*send.turn_ids, sent.turn.id))
-        self._answers.setdefault(sent.turn.id, to.client.watch(sent))
+        self._answers.setdefault(sent.turn.id, self._to.client.watch(sent))
         return sent
 
     async def _view(self, to: Access) -> _View:

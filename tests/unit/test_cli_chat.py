@@ -433,3 +433,10 @@ async def test_a_session_that_is_not_there(wire: Wire) -> None:
     command = await finished(wire, "sessions", "show", "ses_x")
     assert command.err == b"legato: There is no such session.\n"
     assert command.status == 1
+
+
+async def test_a_terminal_without_utf_8(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONIOENCODING", "ascii:strict")
+    command = await finished(wire, "chat", "Hi")
+    assert command.out.decode("ascii") == story.TEXT.encode("ascii", "replace").decode() + "\n"
+    assert command.status == 0

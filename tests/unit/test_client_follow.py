@@ -294,10 +294,16 @@ async def test_a_turn_that_ended_before_the_cursor_is_over_though_others_came_si
 
 
 async def test_a_turn_that_ended_meanwhile_is_read_to_its_end(wire: Wire, client: AsyncClient) -> None:
-    more = json_reply(
-        {"data": [{"cursor": "7f3a.5", "type": "token", "data": {}}], "cursor": "7f3a.5", "has_more": True}
+    some = {"data": [{"type": "token", "data": {}}], "cursor": "7f3a.5", "has_more": True}
+    done = {"data": [{"type": "done", "data": {"turn_id": TURN}}], "cursor": "7f3a.6", "has_more": False}
+    wire.on(
+        "GET",
+        EVENTS_PATH,
+        stream(b""),
+        json_reply(some),
+        json_reply(done),
+        lambda request: stream(rest(request)),
     )
-    wire.on("GET", EVENTS_PATH, stream(b""), more, lambda request: stream(rest(request)))
     wire.on("GET", TURN_PATH, json_reply(story.turn(status="completed")))
     assert await follow(client, after=cursor(BEGUN)) == JOURNAL[BEGUN:]
 

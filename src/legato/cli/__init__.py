@@ -1,7 +1,9 @@
 """The command line: each command in a file of its own, imported when it is used, so that ``chat`` starts fast."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -53,4 +55,7 @@ def _legato() -> None:
 
 def main() -> None:
     """The entry point."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper):
+            output.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not a stack trace
     app()

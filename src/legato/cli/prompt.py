@@ -1,6 +1,7 @@
 """The conversation's other half: a prompt, and what can be typed there besides messages."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -61,7 +62,7 @@ class Prompt:
         asked_to_leave = False
         while not self._conversation.left:
             try:
-                line = input(_PROMPT)
+                line = _read()
                 asked_to_leave = False
                 if line.strip() in (":quit", ":q", ":exit"):
                     return 0
@@ -134,6 +135,15 @@ class Prompt:
         for message in _last_exchange(state):
             self._terminal.note(f"{_PROMPT if message.role == 'user' else ''}{_text(message)}")
         await self._conversation.watch_running()
+
+
+def _read() -> str:
+    if sys.stdout.isatty():
+        return input(_PROMPT)
+    print(_PROMPT, end="", file=sys.stderr, flush=True)  # input() would put it into the pipe, among the answers
+    if line := sys.stdin.readline():
+        return line.removesuffix("\n")
+    raise EOFError
 
 
 def _last_exchange(state: State) -> list[Message]:

@@ -9,8 +9,8 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import anyio
-import msgspec
 
+from legato.client.bodies import EventsBody, SentBody, ViewBody
 from legato.client.http import Http, Notice, decode
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
@@ -19,44 +19,13 @@ from legato.client.stream import Stream
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
-from legato.core.events import Done, Event, Snapshot
+from legato.core.events import Done, Event
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Session, State, Stats, Turn
 from legato.core.states import is_terminal
 from legato.core.text import normalise
 
 _MESSAGES_A_PAGE = 200
-
-
-class _SentBody(msgspec.Struct):
-    turn: Turn
-    cursor: str
-
-
-class _ViewBody(msgspec.Struct):
-    state: State
-    cursor: str
-
-
-class _Event(msgspec.Struct):
-    type: str
-    data: msgspec.Raw
-
-    def brings(self, turn_id: str) -> bool:
-        """Whether a stream would tell the turn's end here."""
-        if self.type == Done.event:
-            return decode(_DoneData, self.data, "the journal").turn_id == turn_id
-        return self.type == Snapshot.event
-
-
-class _DoneData(msgspec.Struct):
-    turn_id: str
-
-
-class _Events(msgspec.Struct):
-    data: list[_Event]
-    cursor: str
-    has_more: bool
 
 
 class AsyncClient:
@@ -173,7 +142,7 @@ class AsyncClient:
     async def session(self, session_id: str, *, limit: int | None = None) -> View:
         """State and cursor of one instant, with the newest ``limit`` messages (the server's choice: 100)."""
         params = {} if limit is None else {"limit": str(limit)}
-        body = await self._http.call(_ViewBody, "GET", _path(session_id), params=params)
+        body = await self._http.call(ViewBody, "GET", _path(session_id), params=params)
         return View(body.state, parse_cursor(body.cursor))
 
     async def update_session(
@@ -257,7 +226,7 @@ class AsyncClient:
         return await self._send(_path(session_id, "turns", turn_id, "retry"), body)
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> Sent:
-        sent = await self._http.call(_SentBody, "POST", path, body=body)
+        sent = await self._http.call(SentBody, "POST", path, body=body)
         return Sent(sent.turn, parse_cursor(sent.cursor))
 
     async def turn(self, session_id: str, turn_id: str) -> Turn:
@@ -321,8 +290,8 @@ class AsyncClient:
             return False
         after, has_more = str(position.cursor), True
         while has_more:
-            page = await self._http.call(_Events, "GET", _path(session_id, "events"), params={"after": after})
-            if any(event.brings(turn_id) for event in page.data):
+            page = await self._http.call(EventsBody, "GET", _path(session_id, "events"), params={"after": after})
+            if any(event.ends(turn_id) for event in page.data):
                 return False
             after, has_more = page.cursor, page.has_more
         return True

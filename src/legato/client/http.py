@@ -149,7 +149,7 @@ class Http:
         return self._http.stream("GET", path, params=params, headers=headers, timeout=timeout)
 
 
-def decode(into: type[T], content: bytes | str | msgspec.Raw, asked: str) -> T:
+def decode(into: type[T], content: bytes | str, asked: str) -> T:
     """The answer to what was ``asked``.
 
     Raises:

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select, update
 
 from legato.core.errors import TurnNotFound, TurnNotQueued
-from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, UsageEvent
+from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, TurnEvent, UsageEvent
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal
@@ -143,6 +143,8 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     events: list[Event] = []
     if ending.remove:
         events += _remove(session, row)
+        # Who comes later finds none of its earlier events: this tells what ended.
+        events.append(TurnEvent(msgspec.structs.replace(turn, phase=None, detail=None)))
     else:
         _project(session, fold.message(turn.answer_id or ""), ending, usage)
     if usage is not None:
@@ -206,7 +208,8 @@ def _remove(session: Locked, row: Any) -> list[Event]:
         leaf = mine[leaf].parent_id
     session.move_leaf(leaf)
     messages.remove(session.conn, list(mine))
-    journal.bury_turn(session.conn, session.id, row.id)
+    # A retry brought no message; where its answer stood must still be told to who comes later, or he stays on the old one.
+    journal.bury_turn(session.conn, session.id, row.id, row.start_seq if row.kind == "retry" else 0)
     return events
 
 

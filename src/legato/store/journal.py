@@ -173,11 +173,11 @@ def bury(conn: Connection, session_id: str, last_seq: int) -> None:
     insert_row(conn, Row(session_id, 1, last_seq, b""), None)
 
 
-def bury_turn(conn: Connection, session_id: str, turn_id: str) -> None:
-    """Leave only tombstones of what the turn said; its seqs stay accounted for."""
+def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> None:
+    """Leave only tombstones of what the turn said after a seq; its seqs stay accounted for."""
     conn.execute(
         update(journal)
-        .where(journal.c.session_id == session_id, journal.c.turn_id == turn_id)
+        .where(journal.c.session_id == session_id, journal.c.turn_id == turn_id, journal.c.last_seq > after)
         .values(payload=b"", crc=payload_crc(session_id, b""))
     )
 

@@ -226,9 +226,16 @@ def _place(session: Locked, turn: Turn) -> Message:
     if turn.kind != "retry":
         message = msgspec.structs.replace(message, status="completed", parent_id=session.leaf_id)
         messages.replace(session.conn, message)
-        session.append([MessageEvent("changed", message.id, message)], turn.id)
+    told = [message] if turn.kind != "retry" else _returning(session, message)
+    session.append([MessageEvent("changed", other.id, other) for other in told], turn.id)
     session.move_leaf(message.id)
     return message
+
+
+def _returning(session: Locked, message: Message) -> list[Message]:
+    """A retried message, and what leads to it from the active branch: who follows that one need not hold the other."""
+    held = {other.id for other in messages.branch(session.conn, session.leaf_id, 0)} - {message.id}
+    return [other for other in messages.branch(session.conn, message.id, 0) if other.id not in held]
 
 
 def _start(session: Locked, turn: Turn, worker_id: str) -> Turn:

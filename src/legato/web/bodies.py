@@ -1,6 +1,7 @@
 """What requests may contain. Unknown fields are refused: a misspelt option must not be ignored in silence."""
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -8,11 +9,31 @@ from legato.core.ids import is_id
 from legato.core.model import Mode, TextPart
 from legato.core.text import normalise
 
+_MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
+
+
+def _clean(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """JSON that can be stored and read again: text as everywhere else, numbers that are some, not nested without end."""
+    match value:
+        case str():
+            return normalise(value)
+        case float() if not math.isfinite(value):
+            raise ValueError("a number must be finite")
+        case dict() | list() if depth == 0:
+            raise ValueError(f"it may be nested {_MAX_DEPTH} deep")
+        case dict():
+            return {normalise(key): _clean(inner, depth - 1) for key, inner in value.items()}
+        case list():
+            return [_clean(inner, depth - 1) for inner in value]
+        case _:
+            return value
+
+
 Text = Annotated[str, AfterValidator(normalise)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 Title = Annotated[Text, StringConstraints(max_length=200)]
 Key = Annotated[Text, StringConstraints(min_length=1, max_length=512)]
-Metadata = Annotated[dict[str, Any], Field(max_length=100)]
+Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_clean)]
 MessageId = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from legato.core.cursor import parse_cursor
 from legato.core.events import split_lines
 from legato.store.port import Row
+from legato.web.bodies import Text
 from legato.web.context import Asking, Context
 from legato.web.replies import EventList, EventReply, documents, reply
 from legato.web.streams import EventStream, Until, journal_frames, list_frames, snapshot_frame
@@ -20,10 +21,10 @@ router = APIRouter(prefix="/v1", tags=["events"])
 @router.get("/sessions/{session_id}/events", responses=documents(EventList, stream=True))
 async def events(
     asking: Asking,
-    session_id: str,
+    session_id: Text,
     request: Request,
     after: str | None = None,
-    until: str | None = None,
+    until: Text | None = None,
     wait: Annotated[float, Query(ge=0, le=30)] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legato.core import errors
 from legato.engine.tasks import report
@@ -70,11 +71,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.LegatoError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def of_error(error: errors.LegatoError) -> Response:
-    return problem(status_of(error), error.code, error.message, **error.details)
+    # What a database says of itself (addresses, users, statements) is for the operator.
+    message = (errors.Unavailable.__doc__ or "") if isinstance(error, errors.Unavailable) else error.message
+    return problem(status_of(error), error.code, message, **error.details)
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:
@@ -86,17 +88,43 @@ async def _on_error(_request: Request, error: Exception) -> Response:
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    # Where and why; never the input, which is somebody's message.
-    found = [{"where": ".".join(map(str, item["loc"])), "why": item["msg"]} for item in error.errors()]
-    return problem(422, errors.Invalid.code, found[0]["where"] + ": " + found[0]["why"], errors=found[:20])
+    # Where and why; never the input, which is somebody's message. Names of unknown fields come from the request, too.
+    found = [
+        {"where": errors.cut(".".join(map(str, item["loc"])), 100), "why": errors.cut(item["msg"], 200)}
+        for item in error.errors()[:20]
+    ]
+    return problem(422, errors.Invalid.code, found[0]["where"] + ": " + found[0]["why"], errors=found)
 
 
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
+    if error.__cause__ is not None:  # FastAPI could not read the body; perhaps because we stopped it
+        cause = error.__cause__
+        return of_error(cause if isinstance(cause, errors.LegatoError) else errors.Invalid("The body is not JSON."))
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return problem(error.status_code, code, str(error.detail))
+    response = problem(error.status_code, code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
 
 
-async def _on_bug(_request: Request, error: Exception) -> Response:
-    report(error, "a request failed")
-    return problem(500, "internal_error", "Something went wrong; the server's log has it.")
+class Contained:
+    """Answers a bug with a problem and logs where it is. Whoever serves us would log what was said, too (X-05)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            report(error, "a request failed")
+            if started:
+                raise RuntimeError("a response broke off") from None  # the connection must not look complete
+            await problem(500, "internal_error", "Something went wrong; the server's log has it.")(scope, receive, send)

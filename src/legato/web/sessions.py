@@ -8,7 +8,7 @@ from starlette.responses import Response
 from legato.core.model import Session, Stats
 from legato.store import sessions, snapshots
 from legato.store.sessions import SessionStatus
-from legato.web.bodies import CreateSession, PatchSession
+from legato.web.bodies import CreateSession, PatchSession, Text
 from legato.web.context import Asking
 from legato.web.replies import MessageList, SessionList, SnapshotReply, documents, reply
 
@@ -34,9 +34,9 @@ async def create_session(asking: Asking, body: CreateSession) -> Response:
 async def list_sessions(
     asking: Asking,
     status: SessionStatus | None = None,
-    agent_id: str | None = None,
+    agent_id: Text | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: str | None = None,
+    cursor: Text | None = None,
 ) -> Response:
     """Your sessions, newest activity first."""
     page = await asking.engine.store.read(
@@ -46,40 +46,40 @@ async def list_sessions(
 
 
 @router.get("/{session_id}", responses=documents(SnapshotReply))
-async def get_session(asking: Asking, session_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> Response:
+async def get_session(asking: Asking, session_id: Text, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> Response:
     """State and cursor of one instant: follow the events after the cursor and you have the session, always."""
     state, cursor = await asking.engine.snapshot(asking.owner, session_id, limit)
     return reply(SnapshotReply(state, str(cursor)))
 
 
 @router.patch("/{session_id}", responses=documents(Session))
-async def change_session(asking: Asking, session_id: str, body: PatchSession) -> Response:
+async def change_session(asking: Asking, session_id: Text, body: PatchSession) -> Response:
     """Rename, pin, archive, set metadata."""
     values = body.model_dump(exclude_unset=True)
     return reply(await asking.engine.change_session(asking.owner, session_id, values))
 
 
 @router.post("/{session_id}/close", responses=documents(Session))
-async def close_session(asking: Asking, session_id: str) -> Response:
+async def close_session(asking: Asking, session_id: Text) -> Response:
     """Make a session read-only."""
     return reply(await asking.engine.change_session(asking.owner, session_id, {"closed": True}))
 
 
 @router.post("/{session_id}/reopen", responses=documents(Session))
-async def reopen_session(asking: Asking, session_id: str) -> Response:
+async def reopen_session(asking: Asking, session_id: Text) -> Response:
     """Let a closed session take turns again."""
     return reply(await asking.engine.change_session(asking.owner, session_id, {"closed": False}))
 
 
 @router.post("/{session_id}/clear", status_code=204, responses=documents(None, 204))
-async def clear_session(asking: Asking, session_id: str) -> Response:
+async def clear_session(asking: Asking, session_id: Text) -> Response:
     """Empty a session and keep it; what runs or waits in it is cancelled."""
     await asking.engine.clear(asking.owner, session_id)
     return Response(status_code=204)
 
 
 @router.get("/{session_id}/stats", responses=documents(Stats))
-async def session_stats(asking: Asking, session_id: str) -> Response:
+async def session_stats(asking: Asking, session_id: Text) -> Response:
     """Messages, tokens, cost, age."""
     return reply(await asking.engine.stats(asking.owner, session_id))
 
@@ -87,9 +87,9 @@ async def session_stats(asking: Asking, session_id: str) -> Response:
 @router.get("/{session_id}/messages", responses=documents(MessageList))
 async def list_messages(
     asking: Asking,
-    session_id: str,
+    session_id: Text,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: str | None = None,
+    cursor: Text | None = None,
 ) -> Response:
     """The active branch, the newest page first; each page in the order of the conversation."""
     page, older = await asking.engine.store.read(snapshots.history, session_id, asking.owner, limit, cursor)

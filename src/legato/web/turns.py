@@ -10,7 +10,7 @@ from legato.core.errors import Invalid
 from legato.core.model import Turn
 from legato.core.text import normalise
 from legato.engine.engine import SendRequest, Sent
-from legato.web.bodies import Again, SendTurn
+from legato.web.bodies import Again, SendTurn, Text
 from legato.web.context import Asking, Context
 from legato.web.replies import SentReply, documents, reply
 from legato.web.streams import EventStream, Until, journal_frames
@@ -18,16 +18,19 @@ from legato.web.streams import EventStream, Until, journal_frames
 router = APIRouter(prefix="/v1/sessions/{session_id}/turns", tags=["turns"])
 
 
-@router.post("", status_code=202, responses=documents(SentReply, 202, stream=True))
+@router.post("", status_code=202, responses=documents(SentReply, 202) | documents(SentReply, stream=True))
 async def send(
     asking: Asking,
-    session_id: str,
+    session_id: Text,
     body: SendTurn,
     request: Request,
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
     accept_language: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
     """Send a message. It is answered in the background; a repeat with the same ``message_id`` is the same turn."""
+    streaming, cancel = wants_stream(request), body.on_disconnect == "cancel"
+    if cancel and not streaming:
+        raise Invalid("on_disconnect needs a stream: ask for text/event-stream")
     sent = await asking.engine.send(
         asking.owner,
         session_id,
@@ -39,40 +42,36 @@ async def send(
             locale=_locale(accept_language),
         ),
     )
-    if not wants_stream(request):
-        if body.on_disconnect == "cancel":
-            raise Invalid("on_disconnect needs a stream: ask for text/event-stream")
-        return _sent(sent)
-    return await _stream(asking, session_id, sent, cancel=body.on_disconnect == "cancel")
+    return await _stream(asking, session_id, sent, cancel=cancel) if streaming else _sent(sent)
 
 
 @router.get("/{turn_id}", responses=documents(Turn))
-async def get_turn(asking: Asking, session_id: str, turn_id: str) -> Response:
+async def get_turn(asking: Asking, session_id: Text, turn_id: Text) -> Response:
     """A turn as it stands."""
     return reply(await asking.engine.turn(asking.owner, session_id, turn_id))
 
 
 @router.delete("/{turn_id}", responses=documents(Turn))
-async def withdraw(asking: Asking, session_id: str, turn_id: str) -> Response:
+async def withdraw(asking: Asking, session_id: Text, turn_id: Text) -> Response:
     """Take a waiting turn back."""
     return reply(await asking.engine.withdraw(asking.owner, session_id, turn_id))
 
 
 @router.post("/{turn_id}/cancel", responses=documents(Turn))
-async def cancel(asking: Asking, session_id: str, turn_id: str) -> Response:
+async def cancel(asking: Asking, session_id: Text, turn_id: Text) -> Response:
     """End a turn for good; what it said stays. Asking twice changes nothing."""
     return reply(await asking.engine.cancel(asking.owner, session_id, turn_id))
 
 
-@router.post("/{turn_id}/continue", status_code=202, responses=documents(SentReply, 202))
-async def go_on(asking: Asking, session_id: str, turn_id: str, body: Again | None = None) -> Response:
+@router.post("/{turn_id}/continue", status_code=202, responses=documents(SentReply, 202) | documents(SentReply))
+async def go_on(asking: Asking, session_id: Text, turn_id: Text, body: Again | None = None) -> Response:
     """A new turn that goes on where an ended one stopped."""
     message_id = body.message_id if body else None
     return _sent(await asking.engine.go_on(asking.owner, session_id, turn_id, message_id))
 
 
-@router.post("/{turn_id}/retry", status_code=202, responses=documents(SentReply, 202))
-async def retry(asking: Asking, session_id: str, turn_id: str, body: Again | None = None) -> Response:
+@router.post("/{turn_id}/retry", status_code=202, responses=documents(SentReply, 202) | documents(SentReply))
+async def retry(asking: Asking, session_id: Text, turn_id: Text, body: Again | None = None) -> Response:
     """A new turn that answers the same message again."""
     message_id = body.message_id if body else None
     return _sent(await asking.engine.retry(asking.owner, session_id, turn_id, message_id))

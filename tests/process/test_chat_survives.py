@@ -1,5 +1,6 @@
 """``legato chat`` in a terminal of its own, while the server under it is killed and started again."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def _read_until(chat: "subprocess.Popen[bytes]", word: bytes) -> bytes:
     assert chat.stdout is not None
     seen = b""
     while word not in seen:
-        piece = chat.stdout.read1(4096)  # type: ignore[union-attr]
+        piece = os.read(chat.stdout.fileno(), 4096)
         assert piece, f"the chat ended early: {seen!r}"
         seen += piece
     return seen
@@ -37,7 +38,7 @@ def test_a_running_chat_outlives_its_server(tmp_path: Path) -> None:
     with ServerProcess(f"sqlite:///{tmp_path}/chat.db") as server:
         command = [sys.executable, "-m", "legato.cli", "chat", "--url", server.url, f"/long {_WORDS} 100"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as chat:
-            seen = _read_until(chat, b"w50 ")
+            seen = _read_until(chat, b"w50\n")
             server.kill()
             server.start()
             assert chat.stdout is not None

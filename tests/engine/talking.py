@@ -3,26 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
-from legato.core.events import Done, Event, MessageEvent, TurnEvent, UsageEvent, decode_event, decode_lines
+from sqlalchemy import Connection
+
+from legato.core.events import Done, Event, TurnEvent, UsageEvent, decode_event, decode_lines
 from legato.core.fold import Fold
 from legato.core.model import Message, Mode, State, TextPart, Turn
 from legato.core.sse import Parser
 from legato.engine.engine import Engine, SendRequest, Sent
 from legato.store import journal
+from legato.store.port import Row
 
 PATIENCE_S = 30.0
 
 E = TypeVar("E")
 
 
-class Told(tuple[int, Event]):
-    """``(seq, event)``."""
-
-
 def parse(frames: bytes) -> list[tuple[int, Event]]:
     """The frames of a stream as ``(seq, event)``."""
     return [
-        (int(str(frame.id).rpartition(".")[2]), decode_event(frame.event, frame.data)) for frame in Parser().feed(frames)
+        (int(str(frame.id).rpartition(".")[2]), decode_event(frame.event, frame.data))
+        for frame in Parser().feed(frames)
     ]
 
 
@@ -83,9 +83,7 @@ class Talk:
 
     async def told(self) -> list[tuple[int, Event]]:
         """The whole journal."""
-        head = await self.engine.head(self.owner, self.id)
-        rows = await self.engine.store.read(journal.read_rows, self.id, 0)
-        assert rows[-1].last_seq == head
+        rows = await self.engine.store.read(_whole, self.id)
         return [line for row in rows for line in decode_lines(row.first_seq, row.payload)]
 
     async def until(self, wanted: Callable[[Event], bool], after: int = 0) -> list[tuple[int, Event]]:
@@ -136,5 +134,9 @@ def check_ending(told: Sequence[tuple[int, Event]], turn_id: str) -> None:
     for event in events[at + 1 :]:
         assert getattr(event, "turn_id", None) != turn_id
         assert not (isinstance(event, TurnEvent) and event.turn.id == turn_id)
-        assert not (isinstance(event, MessageEvent) and event.message and event.message.status == "in_progress")\
-            or events[at + 1 :].index(event) > 0
+
+
+def _whole(conn: Connection, session_id: str) -> list[Row]:
+    rows = journal.read_rows(conn, session_id, 0)
+    assert rows[-1].last_seq == journal.heads(conn, [session_id])[session_id]
+    return rows

@@ -37,11 +37,14 @@ class FaultyStore:
     def __init__(self, store: Store) -> None:
         self.down = False
         self.broken: set[str] = set()  # names of functions that fail, though the rest works
+        self.held: set[str] = set()  # names of reads that answer late, and of writes that begin late: when released
+        self.released = asyncio.Event()
         self.faults: list[Fault] = []
         self.appended: list[list[Batch]] = []
         self.open = asyncio.Event()  # appends wait for it
         self.open.set()
-        self.waiting = asyncio.Event()
+        self.waiting = asyncio.Event()  # something has come that far
+        self.refused = asyncio.Event()  # something has found it down or broken
         self._store = store
 
     @property
@@ -68,9 +71,12 @@ class FaultyStore:
 
     async def read(self, query: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self._check(query)
-        return await self._store.read(query, *args, **kwargs)
+        result = await self._store.read(query, *args, **kwargs)
+        await self._hold(query)
+        return result
 
     async def write(self, change: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        await self._hold(change)
         self._check(change)
         return await self._store.write(change, *args, **kwargs)
 
@@ -88,8 +94,14 @@ class FaultyStore:
             raise Unavailable
         return rows
 
+    async def _hold(self, function: Callable[..., object]) -> None:
+        if function.__name__ in self.held:
+            self.waiting.set()
+            await self.released.wait()
+
     def _check(self, function: Callable[..., object]) -> None:
         if self.down or function.__name__ in self.broken:
+            self.refused.set()
             raise Unavailable
 
 

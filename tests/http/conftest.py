@@ -1,13 +1,10 @@
 """One server a module and database, with agents for every need; each test is a user of its own."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from starlette.requests import Request
 
@@ -19,7 +16,7 @@ from legato.providers.catalog import ModelEntry
 from legato.web.settings import WebSettings
 from tests.http.puppets import Puppets, echo
 from tests.http.serving import serving
-from tests.http.speaking import PATIENCE_S, Api
+from tests.http.speaking import Api, user_of
 from tests.support.postgres import new_database, postgres_server
 from tests.support.upstream import Upstream
 
@@ -60,14 +57,6 @@ class Served:
     chat: Legato
     puppets: Puppets
     upstream: Upstream
-    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-
-    @asynccontextmanager
-    async def user(self, name: str | None = None) -> AsyncIterator[Api]:
-        """Somebody nobody has seen before, or somebody known."""
-        headers = {"X-User": name or f"user-{secrets.token_hex(6)}"}
-        async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE_S) as http:
-            yield Api(http)
 
 
 def by_header(request: Request) -> str | None:
@@ -76,9 +65,9 @@ def by_header(request: Request) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """As long as the servers live, which are started once a module."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop of ``legato serve``, as long as the servers live, which are started once a module."""
+    return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +85,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-async def served(database: str, anyio_backend: str) -> AsyncIterator[Served]:
+async def served(database: str, anyio_backend: object) -> AsyncIterator[Served]:
     puppets = Puppets()
     async with Upstream(key=PROVIDER_KEY) as upstream:
         chat = make_chat(database, puppets, upstream)
@@ -108,14 +97,14 @@ async def served(database: str, anyio_backend: str) -> AsyncIterator[Served]:
 async def api(served: Served) -> AsyncIterator[Api]:
     """A new user of the server."""
     with anyio.fail_after(60):
-        async with served.user() as api:
+        async with user_of(served.url) as api:
             yield api
 
 
 @pytest.fixture
 async def stranger(served: Served) -> AsyncIterator[Api]:
     """Another new user of the server."""
-    async with served.user() as api:
+    async with user_of(served.url) as api:
         yield api
 
 

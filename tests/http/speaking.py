@@ -1,12 +1,12 @@
 """What a user's program says and hears, read as strictly as ``docs/protocol.md`` is written."""
 
 import re
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import anyio
 import httpx2
 import msgspec
 
@@ -195,13 +195,12 @@ class Api:
         self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
     ) -> AsyncIterator[Stream]:
         """An event stream; leaving closes the connection."""
-        with anyio.fail_after(PATIENCE_S):
-            async with self.http.stream(method, path, headers=STREAM | (headers or {}), **options) as response:
-                if response.status_code != 200:
-                    await response.aread()
-                assert response.status_code == 200, response.text
-                assert response.headers["content-type"].startswith("text/event-stream")
-                yield Stream(response)
+        async with self.http.stream(method, path, headers=STREAM | (headers or {}), **options) as response:
+            if response.status_code != 200:
+                await response.aread()
+            assert response.status_code == 200, response.text
+            assert response.headers["content-type"].startswith("text/event-stream")
+            yield Stream(response)
 
     def follow(
         self, session: str, after: str | None = None, *, headers: dict[str, str] | None = None, **params: str
@@ -219,6 +218,15 @@ class Api:
             after = page["cursor"]
             if not page["has_more"]:
                 return events
+
+
+@asynccontextmanager
+async def user_of(url: str, name: str | None = None) -> AsyncIterator[Api]:
+    """Somebody whom the server's authenticator knows by a header: a name, or nobody it has seen before."""
+    headers = {"X-User": name or f"user-{secrets.token_hex(6)}"}
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, limits=limits) as http:
+        yield Api(http)
 
 
 def check_problem(response: httpx2.Response) -> None:

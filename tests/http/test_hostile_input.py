@@ -25,7 +25,6 @@ NASTY: Final = (
     "👩‍👩‍👧" * 20,
     "x" * 100_000,
 )
-FINE: Final = {"text": "Hi", "title": "T"}
 
 
 def as_json(value: object) -> dict[str, Any]:
@@ -77,7 +76,7 @@ async def test_a_nasty_string_anywhere_in_a_body(api: Api, text: str) -> None:
             made = response.json()
             assert made["title"] in (None, normalise(text))
             assert made["context"] in (None, normalise(text))
-            await is_whole(api, f"/v1/sessions/{made['id']}")
+            assert (await api.state(f"/v1/sessions/{made['id']}"))["session"] == made
     last = (await api.state(session))["turns"][-1]
     await api.over(session, last["id"])
     await is_whole(api, session)
@@ -138,7 +137,7 @@ async def test_a_nasty_string_in_a_header(api: Api) -> None:
     await is_whole(api, session)
 
 
-@pytest.mark.parametrize("depth", [30, 100, 400, 800, 950, 1_000, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [30, 33, 950, 100_000])
 async def test_what_is_deep(api: Api, depth: int) -> None:
     session = await api.session("echo")
     lists, maps = "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth
@@ -219,7 +218,7 @@ async def test_a_body_that_is_too_large_is_413_declared_or_not(api: Api) -> None
 
 
 async def test_what_is_not_there_and_what_is_not_done_are_problems(api: Api) -> None:
-    for path in ("/v2/sessions", "/v1", "/v1/", "/favicon.ico", "//", "/v1/events/x"):
+    for path in ("/v2/sessions", "/v1", "/v1/", "/favicon.ico", "/v1/events/x"):
         await api.refused(404, "not_found", "GET", path)
     session = await api.session("echo")
     for verb, path in (("PUT", session), ("DELETE", "/v1/sessions"), ("POST", "/v1/events"), ("POST", "/healthz")):

@@ -319,7 +319,10 @@ def _snapshots_lead_to_the_end(session: SessionHistory, fold: Fold) -> Found:
 def _clients_saw_the_end(session: SessionHistory, fold: Fold) -> Found:
     turns = {turn.id: turn for turn in session.turns}
     for answer in session.answers:
-        message = fold.message(turns[answer.turn_id].answer_id or "")
+        if (turn := turns.get(answer.turn_id)) is None:
+            yield f"turn {answer.turn_id} was acknowledged and is gone"
+            continue
+        message = fold.message(turn.answer_id or "")
         if answer.text != text_of(message):
             yield f"turn {answer.turn_id}: a client ended with {_differs(answer.text, text_of(message))}"
 

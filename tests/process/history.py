@@ -145,10 +145,12 @@ class Rescue(msgspec.Struct, frozen=True):
 def rescues(history: History) -> list[Rescue]:
     """The rescue of every turn that lost its owner."""
     return [
-        _rescue(history, session, event)
+        _rescue(history, session, turn, event)
         for session in history.sessions
         for entry in session.journal
-        if isinstance(event := entry.event(), Done) and event.reason == LOST
+        if entry.type == Done.event and isinstance(event := entry.event(), Done) and event.reason == LOST
+        for turn in session.turns
+        if turn.id == event.turn_id
     ]
 
 
@@ -176,8 +178,7 @@ def _expected(session: SessionHistory, reader: Reader) -> set[int]:
     return {entry.seq for entry in session.journal if entry.seq > begin}
 
 
-def _rescue(history: History, session: SessionHistory, done: Done) -> Rescue:
-    turn = next(turn for turn in session.turns if turn.id == done.turn_id)
+def _rescue(history: History, session: SessionHistory, turn: Turn, done: Done) -> Rescue:
     orphaned_at = _orphaned_at(history, turn)
     ended_at = done.finished_at.timestamp()
     heard_at = min((e.at for e in _heard(session, done.turn_id)), default=ended_at)

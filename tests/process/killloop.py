@@ -32,6 +32,7 @@ _LONG_S: Final = 60.0  # nothing here takes so long
 _PATIENCE_S: Final = 2.0
 _PACES: Final = (60, 40, None)
 _WORDS: Final = (5, 60)
+_LATE: Final = 3
 
 
 class KillLoop:
@@ -95,8 +96,9 @@ class KillLoop:
     async def _collect(self, to: Access) -> History:
         random = Random(self._seed)
         for recorder in self._recorders:
-            if recorder.snapshots:  # a reader who slept through everything
-                recorder.reader("late", after=parse_cursor(random.choice(recorder.snapshots).cursor))
+            for number in range(_LATE):  # readers who slept through the rest
+                seen = list(recorder.readers[0].recorded().entries)
+                recorder.reader(f"late {number}", after=parse_cursor(random.choice(seen).cursor) if seen else None)
         async with reading(*[reader for recorder in self._recorders for reader in recorder.readers]):
             sessions = [await recorder.history() for recorder in self._recorders]
         return History(

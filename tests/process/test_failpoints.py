@@ -30,14 +30,14 @@ POINTS: Final = {
     "before_claim": "completed",
     "after_claim": "incomplete",
     "after_first_token": "incomplete",
-    "after_first_token:5": "incomplete",
+    "after_first_token:3": "incomplete",
     "after_commit:1": "completed",  # of the session
     "after_commit:2": "completed",  # of the turn: nobody was told that it is accepted
     "after_commit:3": "incomplete",  # of the claim
     "after_commit:5": "incomplete",  # of words
     "in_finish": "incomplete",
 }
-ON_POSTGRESQL: Final = ("before_claim", "after_claim", "after_first_token:5", "after_commit:5", "in_finish")
+ON_POSTGRESQL: Final = ("before_claim", "after_claim", "after_first_token:3", "after_commit:5", "in_finish")
 
 
 class Survival:
@@ -50,7 +50,7 @@ class Survival:
         self._shared = shared
         self._lives: list[Life] = []
         first = 1 + 1000 * (2 * list(POINTS).index(point) + shared)
-        self._asked = Numbers(first, first + 19)
+        self._asked = Numbers(first, first + 59)
         self._asked_next = Numbers(first + 100, first + 102)
 
     async def go(self) -> None:
@@ -77,9 +77,9 @@ class Survival:
         recorder = Recorder(to, (await to.client.create_session()).id)
         message_id = new_id("msg")
         async with reading(recorder.reader("resumed")):
-            sent = await recorder.send(self._asked, per_second=100, message_id=message_id)
+            sent = await recorder.send(self._asked, per_second=40, message_id=message_id)
             met = await recorder.ended(sent.turn.id)
-            again = await recorder.send(self._asked, per_second=100, message_id=message_id)
+            again = await recorder.send(self._asked, per_second=40, message_id=message_id)
             assert again.turn.id == sent.turn.id
             after = await recorder.ended((await recorder.send(self._asked_next)).turn.id)
             session = await recorder.history()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 UPSTREAM_CLOSED_S = 2.0  # G8
 RESCUED_S = 15.0  # G5
+RUNG_S = 1.0  # without a doorbell the other looks every five seconds
 GRACE_S = 12.0  # G15: ten, and two
 
 
@@ -64,7 +66,7 @@ async def test_both_tell_the_same(pair: Pair) -> None:
     async with ways(pair) as (one, other, session):
         here, there = session.reader("here", through=one), session.reader("there", through=other)
         async with reading(here, there):
-            first = await session.send(Numbers(1, 60), per_second=60, through=one)
+            first = await session.send(Numbers(1, 160), per_second=40, through=one)
             await there.until_type("token", 5)
             joined = session.reader("joined", after=here.cursor, through=other)  # with the other's cursor
             async with reading(joined):
@@ -74,6 +76,8 @@ async def test_both_tell_the_same(pair: Pair) -> None:
     assert judged(told) == []
     by_here, by_there, _ = told.readers
     assert [entry.data for entry in by_here.entries] == [entry.data for entry in by_there.entries]
+    lags = [far.at - near.at for near, far in zip(by_here.entries, by_there.entries, strict=True)]
+    assert median(lags) < RUNG_S
 
 
 @pytest.mark.promise("R-04", "X-09")

@@ -1,4 +1,4 @@
-"""The stores: SQLite in a fresh file, PostgreSQL in a database that is emptied between tests."""
+"""The stores: SQLite in a file, PostgreSQL in a database, both emptied before each test."""
 
 import asyncio
 import shutil
@@ -16,8 +16,9 @@ from tests.support.conversation import Conversation
 from tests.support.postgres import drop_database, new_database, postgres_server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
+    """As long as the stores live, which are started once a module."""
     return "asyncio"
 
 
@@ -53,21 +54,27 @@ def blank_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database with the schema, of each kind."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with the schema, of each kind."""
     if request.param == "sqlite":
-        path = shutil.copy(request.getfixturevalue("blank_sqlite"), tmp_path / "legato.db")
-        return f"sqlite:///{path}"
+        return f"sqlite:///{copied(request.getfixturevalue('blank_sqlite'), tmp_path_factory.mktemp('store'))}"
     url: str = request.getfixturevalue("shared_postgres")
-    asyncio.run(_empty(url))
     return url
 
 
-@pytest.fixture
-async def store(store_url: str, anyio_backend: str) -> AsyncIterator[Store]:
+@pytest.fixture(scope="module")
+async def driver(store_url: str, anyio_backend: str) -> AsyncIterator[Store]:
+    """A started store that many tests use after each other: its statements are compiled once."""
     async with opened(store_url) as store:
         yield store
+
+
+@pytest.fixture
+async def store(driver: Store) -> Store:
+    """An empty store."""
+    await driver.write(_forget)
+    return driver
 
 
 @pytest.fixture
@@ -76,6 +83,10 @@ async def conversation(store: Store) -> AsyncIterator[Conversation]:
     conversation = await Conversation.begin(store)
     yield conversation
     await conversation.agree()
+
+
+def copied(blank: Path, directory: Path) -> Path:
+    return Path(shutil.copy(blank, directory / "legato.db"))
 
 
 @asynccontextmanager
@@ -91,11 +102,6 @@ async def opened(url: str) -> AsyncIterator[Store]:
 async def _migrate(url: str) -> None:
     async with opened(url):
         pass
-
-
-async def _empty(url: str) -> None:
-    async with opened(url) as store:
-        await store.write(_forget)
 
 
 def _forget(conn: Connection) -> None:

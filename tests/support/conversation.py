@@ -199,38 +199,40 @@ class Conversation:
     async def agree(self) -> None:
         """Everybody who resumes, from wherever, ends with the state that the store has."""
         state, head = await self.moment()
+        told = await self.events()
+        await self._check_journal(told, head)
         for taken, seq in [*self.moments, (None, 0)]:
-            told = [event for _, event in await self.events(seq)]
-            assert Fold(taken).apply_all(told).state() == state, f"resumed from {seq} of {head}"
+            fold = Fold(taken).apply_all([event for at, event in told if at > seq])
+            assert fold.state() == state, f"resumed from {seq} of {head}"
 
     async def _stepped(self, rows: Sequence[Row]) -> None:
         self._follow(rows)
         state, head = await self.moment()
         assert self._live.state() == state, "a live reader and the snapshot differ"
         self.moments.append((state, head))
-        await self._check_journal(head)
 
     def _follow(self, rows: Sequence[Row]) -> None:
         self._live.apply_all(journal.turn_events(rows))
 
-    async def _check_journal(self, head: int) -> None:
-        reached, ends = 0, dict[str, int]()
+    async def _check_journal(self, told: list[tuple[int, Event]], head: int) -> None:
+        reached = 0
         for row in await self.rows():
             assert row.first_seq == reached + 1
             assert row.payload == b"" or row.payload.count(b"\n") == row.last_seq - row.first_seq
             reached = row.last_seq
         assert reached == head
-        _check_endings([event for _, event in await self.events()], ends)
+        check_endings([event for _, event in told])
 
 
-def _check_endings(told: list[Event], ended: dict[str, int]) -> None:
+def check_endings(told: list[Event]) -> None:
     """Exactly one ending: ``usage`` at most once and right before ``done``, nothing of a turn after it (guarantee G4)."""
+    ended: set[str] = set()
     metered: set[str] = set()
     for at, event in enumerate(told):
         turn_id = event.turn.id if isinstance(event, TurnEvent) else getattr(event, "turn_id", None)
         assert turn_id not in ended, f"{event} after the end"
         if isinstance(event, Done):
-            ended[event.turn_id] = at
+            ended.add(event.turn_id)
         elif isinstance(event, UsageEvent):
             assert event.turn_id not in metered
             metered.add(event.turn_id)

@@ -78,14 +78,14 @@ class Lifeline:
     async def sweep(self) -> None:
         """Declare the dead, and end what has no living owner."""
         try:
-            counters = await self._store.read(workers.counters)
+            for worker_id in self._dead(await self._store.read(workers.counters)):
+                log.warning("worker %s is dead", worker_id)
+                await self._store.write(workers.remove, worker_id)
+            orphans = await self._store.read(workers.orphans)
         except LegatoError:
-            self._seen.clear()
+            self._seen.clear()  # who could not write either may live
             raise
-        for worker_id in self._dead(counters):
-            log.warning("worker %s is dead", worker_id)
-            await self._store.write(workers.remove, worker_id)
-        for orphan in await self._store.read(workers.orphans):
+        for orphan in orphans:
             await self._rescue(orphan.session_id, orphan.id, orphan.worker_id)
 
     async def check_fences(self) -> None:

@@ -68,6 +68,7 @@ class Runner:
         self._meter = meter
         self._tasks = tasks
         self._settings = settings
+        self._closing = False
 
     def start(self, claimed: Claimed, ended: Callable[[str], None]) -> None:
         """Run a claimed turn; ``ended`` is called with its session's id when the next one may run."""
@@ -75,6 +76,8 @@ class Runner:
         writer = self._journal.writer(claimed.turn.session_id, claimed.turn.id, claimed.epoch)
         live = LiveTurn(claimed=claimed, writer=writer, store=self._store, publisher=self._publisher, tail=spec.tail)
         self.live[claimed.turn.id] = live
+        if self._closing:
+            live.stop(SHUTDOWN)
         self._tasks.spawn(self._run(live, claimed, spec, ended), f"turn {claimed.turn.id}")
 
     def stop(self, turn_id: str, reason: str = FENCED) -> None:
@@ -83,6 +86,8 @@ class Runner:
             live.stop(reason)
 
     def stop_all(self, reason: str) -> None:
+        """Make every turn stop; at a shutdown also those whose claim is still on its way."""
+        self._closing = self._closing or reason == SHUTDOWN
         for live in list(self.live.values()):
             live.stop(reason)
 
@@ -115,7 +120,7 @@ class Runner:
             return None
         if live.stop_reason is not None:
             return Ending(status="incomplete", reason=live.stop_reason)
-        if clock.cancelled_caught:
+        if clock.cancel_called:  # whatever the agent made of it
             failure = TurnTimeout(f"The turn took longer than {spec.max_turn_s:g} s.")
         return _failed(failure) if failure is not None else _completed(live)
 
@@ -147,8 +152,8 @@ class Runner:
             await live.flush()
         except Fenced:
             return
-        except Unavailable:
-            log.warning("turn %s: what it said last could not be stored", live.state.id)
+        except Exception as error:  # an outage, or something that can't be written: the turn ends all the same
+            log.warning("turn %s: what it said last could not be stored: %s", live.state.id, type(error).__name__)
         usage = total(live.usages, self._models.catalog)
         if usage is not None:
             ending = msgspec.structs.replace(ending, usage=usage)

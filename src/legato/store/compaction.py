@@ -55,12 +55,14 @@ _Lines = list[tuple[int, Event]]
 
 def _compacted(conn: Connection, turn_id: str, rows: Sequence[Row]) -> list[Row]:
     lines: _Lines = [line for row in rows for line in decode_lines(row.first_seq, row.payload)]
-    last_token = {event.message_id: seq for seq, event in lines if isinstance(event, Token)}
+    gone = {event.message_id for _, event in lines if isinstance(event, MessageEvent) and event.op == "removed"}
+    last_token = {e.message_id: seq for seq, e in lines if isinstance(e, Token) and e.message_id not in gone}
     stored = {message.id: message for message in messages.of_turn(conn, turn_id)}
     standing = _fold(stored, lines, last_token)
     kept: dict[int, Event] = {seq: event for seq, event in lines if not isinstance(event, Token)}
     kept |= {seq: Snapshot(message=standing[seq]) for seq in last_token.values()}
-    return [_rewritten(row, kept) for row in rows]
+    said = [row for row in rows if b"token " in row.payload]
+    return [_rewritten(row, kept) for row in said]
 
 
 def _fold(stored: dict[str, Message], lines: _Lines, last_token: dict[str, int]) -> dict[int, Message]:

@@ -19,6 +19,7 @@ from legato.store import journal, messages
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_json, to_time, to_turn
+from legato.store.schema import messages as message_table
 from legato.store.schema import turns
 
 #: Usage where no provider has reported it, from the turn and what it has answered.
@@ -210,7 +211,17 @@ def _remove(session: Locked, row: Any) -> list[Event]:
     messages.remove(session.conn, list(mine))
     # A retry brought no message; where its answer stood must still be told to who comes later, or he stays on the old one.
     journal.bury_turn(session.conn, session.id, row.id, row.start_seq if row.kind == "retry" else 0)
+    for steered in session.conn.execute(select(turns.c.id).where(turns.c.message_id.in_(mine), turns.c.id != row.id)):
+        journal.bury_messages(session.conn, session.id, steered.id)
     return events
+
+
+def end_bereft(session: Locked, ending: Ending, meter: Meter) -> None:
+    """End the waiting retries whose message has left the history: they could never run, and nobody after them."""
+    here = select(message_table.c.id).where(message_table.c.session_id == session.id)
+    found = select(turns).where(turns.c.session_id == session.id, turns.c.status == "queued", turns.c.kind == "retry")
+    for row in session.conn.execute(found.where(turns.c.message_id.not_in(here)).order_by(turns.c.rank)).all():
+        end_queued(session, row, ending, meter)
 
 
 def _usage_event(turn_id: str, usage: Usage) -> UsageEvent:

@@ -182,6 +182,13 @@ def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> No
     )
 
 
+def bury_messages(conn: Connection, session_id: str, turn_id: str) -> None:
+    """Leave only tombstones of the messages that the turn told of; what became of it stays."""
+    for row in read_turn(conn, session_id, turn_id, 0):
+        lines = [b"" if line.startswith(b"message ") else line for line in row.payload.split(b"\n")]
+        replace_payload(conn, row._replace(payload=b"\n".join(lines)))
+
+
 def replace_payload(conn: Connection, row: Row) -> None:
     """Give a row other content for the same seqs (compaction)."""
     conn.execute(

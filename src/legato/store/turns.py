@@ -20,7 +20,7 @@ from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Session, Turn, TurnKind
 from legato.core.states import is_terminal
 from legato.store import messages
-from legato.store.ending import Ending, Meter, end_open
+from legato.store.ending import Ending, Meter, end_bereft, end_open
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_time, to_turn, to_us
@@ -102,8 +102,10 @@ def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
     if running is None:
         return None
     rollback = send.mode == "rollback"
-    reason = "rolled_back" if rollback else "interrupted"
-    end_open(session, running, Ending(status="cancelled", reason=reason, remove=rollback), meter)
+    ending = Ending(status="cancelled", reason="rolled_back" if rollback else "interrupted", remove=rollback)
+    end_open(session, running, ending, meter)
+    if rollback:
+        end_bereft(session, ending, meter)
     return str(running.id)
 
 

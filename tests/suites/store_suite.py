@@ -1,0 +1,37 @@
+"""The suite of the store. Every driver passes it, third parties' too: subclass, and give the fixtures ``store`` (empty,
+started) and ``conversation`` as ``conftest.py`` does.
+"""
+
+import pytest
+
+from tests.suites.store.accepting import Accepting
+from tests.suites.store.appending import Appending
+from tests.suites.store.branches import Branches
+from tests.suites.store.claiming import Claiming
+from tests.suites.store.compacting import Compacting
+from tests.suites.store.damage import Damage
+from tests.suites.store.emptying import Emptying
+from tests.suites.store.ending import Endings
+from tests.suites.store.isolation import Isolation
+from tests.suites.store.reading import Reading
+from tests.suites.store.sessions import Sessions
+from tests.suites.store.steering import Steering
+
+
+class StoreSuite(
+    Sessions,
+    Isolation,
+    Accepting,
+    Branches,
+    Claiming,
+    Appending,
+    Endings,
+    Emptying,
+    Steering,
+    Reading,
+    Compacting,
+    Damage,
+):
+    """What a store has to do."""
+
+    pytestmark = pytest.mark.anyio

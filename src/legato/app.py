@@ -138,7 +138,7 @@ class Legato:
         """Raises StoreInUse, SchemaMismatch, Unavailable, Misuse."""
         running = self._wire()
         await running.start()
-        self._running = running
+        self._running, self.draining = running, False
 
     async def stop(self) -> None:
         """End streams and turns, and give everything back."""
@@ -257,7 +257,7 @@ class _Running:
     async def start(self) -> None:
         """Start from the bottom up; what fails takes down again what stood already."""
         async with AsyncExitStack() as stack:
-            prices = asyncio.create_task(asyncio.to_thread(self._models.catalog.load))
+            prices = self._tasks.start(asyncio.to_thread(self._models.catalog.load), "prices")
             stack.push_async_callback(asyncio.wait, [prices])
             await self._store.start()
             stack.push_async_callback(self._store.stop)
@@ -284,6 +284,7 @@ class _Running:
     async def stop(self) -> None:
         """End the turns, the heartbeat still going, then stop from the top down."""
         self.drain()
+        await self._dispatcher.settle()
         self._runner.stop_all(SHUTDOWN)
         await self._tasks.settle(self._settings.grace_s)
         await self._stack.aclose()

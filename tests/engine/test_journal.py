@@ -36,8 +36,8 @@ async def wired(store: FaultyStore) -> AsyncIterator[Wired]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many retries, without the waiting."""
-    monkeypatch.setattr(engine_journal, "_RETRY_S", (0.0,) * len(engine_journal._RETRY_S))
+    """An outage is soon too long."""
+    monkeypatch.setattr(engine_journal, "RETRY_FOR_S", 0.3)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def by_header(request: Request) -> str | None:
 @pytest.fixture(scope="module")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop of ``legato serve``, as long as the servers live, which are started once a module."""
-    return "asyncio", {"use_uvloop": False}
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +117,9 @@ def puppets(served: Served) -> Puppets:
 def sqlite(tmp_path: Path) -> str:
     """An empty SQLite database of the test's own."""
     return f"sqlite:///{tmp_path / 'legato.db'}"
+
+
+@pytest.fixture
+def new_postgres_database(postgres: str) -> str:
+    """An empty PostgreSQL database of the test's own."""
+    return new_database(postgres)

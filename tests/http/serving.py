@@ -1,10 +1,10 @@
 """An application behind a real uvicorn on a free port of loopback, in the event loop of the test."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -48,14 +48,15 @@ async def listening(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Asyn
             timeout_graceful_shutdown=5,
         )
         server = _Server(config)
-        async with anyio.create_task_group() as group:
-            group.start_soon(partial(server.serve, sockets=[listener]))
+        serve = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
             with anyio.fail_after(30):
                 await server.listening.wait()
-            try:
-                yield "http://127.0.0.1:{}".format(listener.getsockname()[1])
-            finally:
-                server.should_exit = True
+            yield "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            with anyio.CancelScope(shield=True):
+                await serve
 
 
 @asynccontextmanager

@@ -180,10 +180,15 @@ class Api:
         return [text_of(message) for message in (await self.call("GET", f"{session}/messages"))["data"]]
 
     async def over(self, session: str, turn_id: str) -> Any:
-        """The turn, once it has ended: waits for its ``done``."""
-        async with self.follow(session, "0", until=turn_id) as stream:
-            await stream.rest()
-        return await self.turn(session, turn_id)
+        """The turn, once it has ended. An end of the stream without its ``done`` is not the end: it goes on from there."""
+        cursor: str | None = "0"
+        while True:
+            async with self.follow(session, cursor, until=turn_id) as stream:
+                events = await stream.rest()
+            turn = await self.turn(session, turn_id)
+            if "finished_at" in turn:
+                return turn
+            cursor = events[-1].cursor if events else cursor
 
     async def answered(self, session: str, text: str = "Hello", **fields: Any) -> Any:
         """The turn of a message that is sent now, once it has ended."""

@@ -132,4 +132,3 @@ async def test_a_legato_starts_again_after_it_was_stopped(tmp_path: Path) -> Non
         async with chat.lifespan():
             assert (await api.answered(session, "Again"))["status"] == "completed"
             assert (await api.http.get("/readyz")).status_code == 200
-        assert len(session) > 0

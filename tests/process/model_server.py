@@ -1,5 +1,6 @@
 """The scripted upstream in a process of its own, so that whoever is killed here takes no model with it."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any, Final, Self
 import httpx2
 
 _ROOT: Final = Path(__file__).parents[2]
+_LOG: Final = _ROOT / ".artifacts" / "servers" / f"{os.getpid()}-model.log"
 _POLL_S: Final = 0.05
 
 
@@ -47,9 +49,11 @@ class ModelServer:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.support.upstream"]
-        self._process = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        )
+        _LOG.parent.mkdir(parents=True, exist_ok=True)
+        with _LOG.open("ab") as log:  # every client that is killed makes it complain
+            self._process = subprocess.Popen(
+                command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         assert self._process.stdout is not None
         said = self._process.stdout.readline()  # "upstream http://127.0.0.1:P/v1"
         self.url = said.split()[1]

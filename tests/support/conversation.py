@@ -4,6 +4,7 @@ After each step a reader who followed from the beginning, the store's snapshot, 
 earlier step agree (guarantee G17), and the journal is a row after another without gap or overlap.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -65,7 +66,7 @@ class Conversation:
         self._sent += 1
         usual: dict[str, Any] = {
             "client_message_id": f"mine-{self._sent}",
-            "body_hash": f"hash of {text}",
+            "body_hash": hashlib.sha256(text.encode()).hexdigest(),
             "owner": self.owner,
             "parts": (TextPart(text),),
         }

@@ -68,7 +68,7 @@ class Registry:
             raise Misuse("An agent needs an id.")
         if spec.id in self._specs:
             raise Misuse(f"The agent {spec.id!r} is registered twice.")
-        if inspect.iscoroutinefunction(spec.run):
+        if not inspect.isasyncgenfunction(spec.run):
             raise Misuse(f"The agent {spec.id!r} must be an async generator function: let it yield its answer.")
         self._specs[spec.id] = spec
 

@@ -92,6 +92,7 @@ class Turn:
         self._spec = spec
         self._models = models
         self._streams: set[AsyncGenerator[object, None]] = set()
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -129,6 +130,8 @@ class Turn:
         self._streams.add(upstream)
         try:
             async for delta in upstream:
+                if self._closed:  # a task that the agent left behind pumps on
+                    return
                 match delta:
                     case TextDelta():
                         meter.said(delta.text)
@@ -168,7 +171,7 @@ class Turn:
     async def tool_result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
         """Record what the tool answered."""
         part, message_id = self._stage.open_part(), self._answer_id
-        self._stage.emit(ToolResult(self.id, message_id, part, call_id, normalise(output), is_error))
+        self._stage.emit(ToolResult(self.id, message_id, part, normalise(call_id), normalise(output), is_error))
         await self._stage.room()
 
     async def approval(
@@ -178,14 +181,14 @@ class Turn:
         approval_id: str | None = None,
     ) -> str:
         """Show a question for a person, or its answer; returns the approval's id."""
-        approval_id = approval_id or new_id("apr")
+        approval_id = normalise(approval_id) if approval_id else new_id("apr")
         self._stage.emit(Approval(self.id, approval_id, normalise(question), status))
         await self._stage.room()
         return approval_id
 
     async def warn(self, code: str, message: str) -> None:
         """Show a warning that ends nothing."""
-        self._stage.emit(Warning(self.id, code, cut(normalise(message))))
+        self._stage.emit(Warning(self.id, normalise(code), cut(message)))
         await self._stage.room()
 
     async def steering(self) -> tuple[str, ...]:
@@ -202,6 +205,7 @@ class Turn:
 
     async def aclose(self) -> None:
         """Close every upstream that is still open."""
+        self._closed = True
         for upstream in list(self._streams):
             await self._close(upstream)
 

@@ -16,7 +16,7 @@ from legato.app import Legato
 from legato.core.errors import LegatoError, UnsafeBind
 from legato.web.auth import Authenticate, BearerToken, LoopbackUser, is_loopback
 
-_GRACE_S = 10
+_CLOSE_S = 2  # for clients that don't read the end of their stream; turns have their own grace
 
 
 class _Server(uvicorn.Server):
@@ -91,6 +91,6 @@ async def _serve(chat: Legato, app: Any, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_CLOSE_S,
     )
     await _Server(config, chat, f"Legato is at http://{host}:{port}").serve()

@@ -51,10 +51,6 @@ class Draft:
         self._parts = list(message.parts)
         self._pieces: dict[int, list[str]] = {}
 
-    @property
-    def next_part(self) -> int:
-        return len(self._parts)
-
     def add_text(self, token: Token) -> None:
         self._pad(token.part, ReasoningPart("") if token.kind == "reasoning" else TextPart(""))
         self._pieces.setdefault(token.part, []).append(token.text)

@@ -14,8 +14,8 @@ class Compactor:
         self._older_than_us = int(settings.replay_window_s * 1_000_000)
 
     async def step(self) -> None:
-        """Compact what is due, a turn a transaction."""
-        due = await self._store.read(compaction.compactable, self._older_than_us, _AT_ONCE)
-        for session_id, turn_id in due:
-            if not await self._store.write(compaction.compact, session_id, turn_id):
-                log.error("turn %s is damaged and was not compacted", turn_id)
+        """Compact all that is due, a turn a transaction."""
+        while due := await self._store.read(compaction.compactable, self._older_than_us, _AT_ONCE):
+            for session_id, turn_id in due:
+                if not await self._store.write(compaction.compact, session_id, turn_id):
+                    log.error("turn %s is damaged and was not compacted", turn_id)

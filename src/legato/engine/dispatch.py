@@ -1,5 +1,9 @@
 """Claiming: a waiting turn is taken up at once by the process that accepted it, else by whoever sweeps past."""
 
+import asyncio
+import contextlib
+from typing import Final
+
 from legato.agents.registry import Registry
 from legato.core.errors import NotFound, Unavailable
 from legato.engine.failpoints import reached
@@ -9,6 +13,8 @@ from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks, log
 from legato.store import turns
 from legato.store.port import Store
+
+_SETTLE_S: Final = 2.0
 
 
 class Dispatcher:
@@ -33,6 +39,8 @@ class Dispatcher:
         self._tasks = tasks
         self._settings = settings
         self._claiming: dict[str, bool] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def wake(self, session_id: str) -> None:
         """Something may wait in this session."""
@@ -40,6 +48,7 @@ class Dispatcher:
             self._claiming[session_id] = True  # look again afterwards: it may have come too late for that look
         elif self.accepting and len(self._runner.live) + len(self._claiming) < self._settings.max_running:
             self._claiming[session_id] = False
+            self._idle.clear()
             self._tasks.spawn(self._claim(session_id), "claim")
 
     async def sweep(self) -> None:
@@ -48,6 +57,15 @@ class Dispatcher:
         if self.accepting and room > 0:
             for session_id in await self._store.read(turns.claimable, self._agents(), room):
                 self.wake(session_id)
+
+    async def settle(self) -> None:
+        """Claim nothing more and let the claims that are on their way come to an end.
+
+        Before the running turns are told to stop: a waiting turn that is claimed when they have made room would not run.
+        """
+        self.accepting = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _SETTLE_S)
 
     async def _claim(self, session_id: str) -> None:
         try:
@@ -62,6 +80,8 @@ class Dispatcher:
             again = self._claiming.pop(session_id)
             if again:
                 self.wake(session_id)
+            if not self._claiming:
+                self._idle.set()
 
     def _agents(self) -> list[str]:
         return [spec.id for spec in self._registry.list()]

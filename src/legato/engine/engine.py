@@ -11,10 +11,11 @@ import msgspec
 from legato.agents.registry import Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import Invalid
+from legato.core.errors import Invalid, LegatoError
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
+from legato.core.text import normalise
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import Hub, after
 from legato.engine.lists import Lists
@@ -155,21 +156,28 @@ class Engine:
             ContextOverflow: the message can't fit into the model's window.
         """
         session = await self.get_session(owner, session_id)
-        self._check_size(request.parts)
-        self._check_context(session, request)
-        return await self._accept(
-            turns.Send(
-                session_id=session_id,
-                owner=owner,
-                client_message_id=request.message_id or new_id("msg"),
-                body_hash=_hash(request.parts, request.mode, request.model_id, "send"),
-                parts=request.parts,
-                mode=request.mode,
-                model_id=request.model_id,
-                locale=request.locale,
-                queue_limit=self._settings.queue_limit,
-            )
+        parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
+        send = turns.Send(
+            session_id=session_id,
+            owner=owner,
+            client_message_id=request.message_id or new_id("msg"),
+            body_hash=_hash(parts, request.mode, request.model_id, "send"),
+            parts=parts,
+            mode=request.mode,
+            model_id=request.model_id,
+            locale=request.locale,
+            queue_limit=self._settings.queue_limit,
         )
+        try:
+            self._check_size(parts)
+            self._check_context(session, request.model_id, parts)
+        except LegatoError:
+            # What was accepted once stays accepted, also when the limits are others now.
+            repeat = await self.store.read(turns.repeated, send)
+            if repeat is None:
+                raise
+            return Sent(repeat.turn, self.cursor(repeat.cursor_seq), fresh=False)
+        return await self._accept(send)
 
     async def go_on(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
         """A new turn that asks the agent to continue the answer of an ended one.
@@ -253,12 +261,12 @@ class Engine:
         if not any(isinstance(part, TextPart) and part.text.strip() for part in parts):
             raise Invalid("A message needs some text.")
 
-    def _check_context(self, session: Session, request: SendRequest) -> None:
+    def _check_context(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         """Refuse now what could never be answered (promise C-01)."""
         if session.agent_id not in {spec.id for spec in self.registry.list()}:
             return
         spec = self.registry.get(session.agent_id)
-        model_id = request.model_id or session.model_id or spec.model_id
+        model_id = model_id or session.model_id or spec.model_id
         if model_id is None or not spec.available:
             return
         self.models.provider(model_id)
@@ -270,7 +278,7 @@ class Engine:
             role="user",
             status="queued",
             created_at=session.created_at,
-            parts=request.parts,
+            parts=parts,
         )
         budget = Budget(window, spec.reserve, spec.tail)
         build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))

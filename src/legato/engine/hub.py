@@ -48,7 +48,7 @@ class Channel:
         end = self._window[-1][1] if self._window else 0
         if row.last_seq <= end:
             return
-        if row.first_seq != end + 1:
+        if row.first_seq != end + 1 or _buries(row.payload):
             self._window.clear()
             self._bytes = 0
         frames = encode_row(incarnation, row.first_seq, row.payload)
@@ -88,6 +88,12 @@ class Channel:
         waiting = self._news.wait()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(waiting, timeout_s)
+
+
+def _buries(payload: bytes) -> bool:
+    """Whether something was cleared or rolled back: what the window holds of it must not be told any more."""
+    marks = (b'message {"op":"removed"', b'snapshot {"state"')
+    return any(payload.startswith(mark) or b"\n" + mark in payload for mark in marks)
 
 
 class Reader:

@@ -6,6 +6,7 @@ readers are slow or whose store is slow holds its producer back (``room``), neve
 """
 
 import asyncio
+import random
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ from legato.store.port import Batch, Row, Store
 
 ROOM_BYTES: Final = 256 * 1024  # what a turn may have uncommitted before its producer waits
 _EVENT_CHARS: Final = 32 * 1024  # a longer piece of text becomes several events
-_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # about 10 s in all (promise R-14)
+RETRY_FOR_S: Final = 10.0  # promise R-14: after that the turn ends incomplete
 
 
 class Fenced(Exception):
@@ -37,7 +38,7 @@ class TurnWriter:
         self._journal = journal
         self._epoch = epoch
         self._number = 0
-        self._events: list[Event] = []
+        self._lines: list[bytes] = []
         self._key: tuple[str, int, TokenKind] | None = None
         self._pieces: list[str] = []
         self._text = Normaliser()
@@ -48,7 +49,8 @@ class TurnWriter:
         self._spoke = False
 
     def token(self, message_id: str, part: int, kind: TokenKind, text: str) -> None:
-        """Add text to a part; joins what waits for the same part."""
+        """Add text to a part; joins what waits for the same part. Raises as ``room`` does."""
+        self._raise()
         key = (message_id, part, kind)
         if key != self._key:
             self._close_text()
@@ -58,11 +60,16 @@ class TurnWriter:
         self._journal.wake(self)
 
     def event(self, event: Event) -> None:
+        """Add an event. Raises as ``room`` does."""
+        self._raise()
         self._close_text()
         self._key = None
-        self._events.append(event)
-        self._bytes += 256
+        self._add(event)
         self._journal.wake(self)
+
+    def close(self) -> None:
+        """Take nothing more: the turn has ended, whatever a task that its agent left behind may believe."""
+        self.fenced = True
 
     async def room(self) -> None:
         """Wait until more may be said.
@@ -80,26 +87,28 @@ class TurnWriter:
         """Wait until everything said so far is committed. Raises as ``room`` does."""
         self._close_text()
         self._key = None
-        if self._events:
+        if self._lines:
             self._journal.wake(self)
         while True:
             self._raise()
-            if not self._events and not self._committing:
+            if not self._lines and not self._committing:
                 return
             await self._moved.wait()
 
     def take(self) -> Batch | None:
-        """Everything that waits, as the next batch."""
-        self._join()
-        if not self._events or self.fenced or self._failure is not None:
+        """Everything that waits, as the next batch; None while one is on its way."""
+        if self._committing or self.fenced or self._failure is not None:
             return None
-        events, self._events = self._events, []
+        self._join()
+        if not self._lines:
+            return None
+        lines, self._lines = self._lines, []
         self._bytes = 0
         self._committing = True
         self._number += 1
-        payload = encode_lines(events)
+        payload = b"\n".join(lines)
         crc = payload_crc(self.session_id, payload)
-        return Batch(self.session_id, self.turn_id, self._epoch, self._number, len(events), payload, crc)
+        return Batch(self.session_id, self.turn_id, self._epoch, self._number, len(lines), payload, crc)
 
     def settle(self, row: Row | None, failure: Exception | None = None) -> None:
         """The batch taken last was committed (``row``), refused (None), or could not be written."""
@@ -108,7 +117,7 @@ class TurnWriter:
         self.fenced = self.fenced or (row is None and failure is None)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
-        if self._events or self._pieces:
+        if self._lines or self._pieces:
             self._journal.wake(self)
         if self._spoke and row is not None:
             reached("after_first_token")
@@ -136,16 +145,12 @@ class TurnWriter:
         message_id, part, kind = self._key
         for start in range(0, len(text), _EVENT_CHARS):
             piece = text[start : start + _EVENT_CHARS]
-            self._events.append(Token(self.turn_id, message_id, part, kind, piece))
+            self._lines.append(encode_lines([Token(self.turn_id, message_id, part, kind, piece)]))
 
-
-def _take(writer: TurnWriter) -> Batch | None:
-    """What a writer has; who said something that can't be written fails alone."""
-    try:
-        return writer.take()
-    except Exception as error:
-        writer.settle(None, error)
-        return None
+    def _add(self, event: Event) -> None:
+        line = encode_lines([event])  # here, so that what can't be encoded fails who said it
+        self._lines.append(line)
+        self._bytes += len(line)
 
 
 class Journal:
@@ -172,29 +177,44 @@ class Journal:
         try:
             while self._waiting:
                 writers, self._waiting = list(self._waiting.values()), {}
-                taken = [(writer, batch) for writer in writers if (batch := _take(writer)) is not None]
+                taken = [(writer, batch) for writer in writers if (batch := writer.take()) is not None]
                 if taken:
-                    await self._commit([writer for writer, _ in taken], [batch for _, batch in taken])
+                    await self._commit(taken)
         finally:
             self._busy = False
 
-    async def _commit(self, writers: Sequence[TurnWriter], batches: Sequence[Batch]) -> None:
-        failure: Exception | None = None
-        rows: list[Row | None] = [None] * len(batches)
+    async def _commit(self, taken: Sequence[tuple[TurnWriter, Batch]]) -> None:
         try:
-            rows = await self._append(batches)
+            rows = await self._store.append([batch for _, batch in taken])
+        except Unavailable:
+            # One locked session must not hold up the others, so from here on each goes its own way.
+            for writer, batch in taken:
+                self._tasks.spawn(self._insist(writer, batch), "journal, alone")
         except Exception as error:  # handed to every turn that waits for this commit
-            failure = error
-        self._publisher.publish([row for row in rows if row is not None])
-        for writer, row in zip(writers, rows, strict=True):
-            writer.settle(row, failure)
+            for writer, _ in taken:
+                writer.settle(None, error)
+        else:
+            self._settle(taken, rows)
 
-    async def _append(self, batches: Sequence[Batch]) -> list[Row | None]:
-        """Trying again is safe: a batch that entered without our knowing is found by its number."""
-        for wait_s in _RETRY_S:
+    async def _insist(self, writer: TurnWriter, batch: Batch) -> None:
+        """Try one batch again and again. That is safe: a batch that entered without our knowing is found by its number."""
+        clock = asyncio.get_running_loop().time
+        deadline, wait_s = clock() + RETRY_FOR_S, 0.05
+        while True:
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries
+            wait_s = min(wait_s * 2, 1.0)
             try:
-                return await self._store.append(batches)
-            except Unavailable:
-                log.warning("journal: the store is unavailable, trying again in %s s", wait_s)
-                await asyncio.sleep(wait_s)
-        return await self._store.append(batches)
+                rows = await self._store.append([batch])
+            except Unavailable as error:
+                if clock() >= deadline:
+                    return writer.settle(None, error)
+                log.warning("journal: the store is unavailable, trying again in %.1f s", wait_s)
+            except Exception as error:  # the turn's own
+                return writer.settle(None, error)
+            else:
+                return self._settle([(writer, batch)], rows)
+
+    def _settle(self, taken: Sequence[tuple[TurnWriter, Batch]], rows: Sequence[Row | None]) -> None:
+        self._publisher.publish([row for row in rows if row is not None])
+        for (writer, _), row in zip(taken, rows, strict=True):
+            writer.settle(row)

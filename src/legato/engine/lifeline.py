@@ -2,22 +2,22 @@
 
 A worker lives as long as its counter moves. No clocks are compared: a sweeper declares dead whose counter *it* has seen
 unchanged over ``dead_after_s`` of its own monotonic time, in sweeps that succeeded without a pause in between (after an
-outage of the store or a pause of its own it begins to watch anew). Nobody rescues himself: who finds his own row gone has
-been replaced, stops his turns and goes on under a new name. Rescue never goes by a turn's age.
+outage of the store or a pause of its own it begins to watch anew). Who finds his own row gone has been
+replaced, stops his turns and goes on under a new name. Rescue never goes by a turn's age.
 """
 
 import contextlib
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from legato.core.errors import Corrupted, LegatoError, NotFound, Unavailable
+from legato.core.errors import LegatoError, Unavailable
 from legato.core.ids import new_id
 from legato.engine.dispatch import Dispatcher
 from legato.engine.publish import Publisher
 from legato.engine.run import FENCED, Runner
 from legato.engine.settings import EngineSettings
-from legato.engine.tasks import log
+from legato.engine.tasks import log, report
 from legato.store import turns, workers
 from legato.store.ending import Ending, Meter, rescue
 from legato.store.port import Store
@@ -53,6 +53,7 @@ class Lifeline:
         self._monotonic_s = monotonic_s
         self._seen: dict[str, _Seen] = {}
         self._swept_s: float | None = None
+        self._absent: frozenset[str] = frozenset()
 
     async def register(self) -> None:
         """Become a worker. Where only one process can serve the store, everybody registered before is dead."""
@@ -81,12 +82,20 @@ class Lifeline:
             for worker_id in self._dead(await self._store.read(workers.counters)):
                 log.warning("worker %s is dead", worker_id)
                 await self._store.write(workers.remove, worker_id)
-            orphans = await self._store.read(workers.orphans)
+            orphans = [*await self._store.read(workers.orphans), *await self._forgotten()]
         except LegatoError:
             self._seen.clear()  # who could not write either may live
             raise
         for orphan in orphans:
             await self._rescue(orphan.session_id, orphan.id, orphan.worker_id)
+
+    async def _forgotten(self) -> list[Any]:
+        """Our own turns that no task of ours runs, seen so in two sweeps: a claim whose answer was lost, for instance."""
+        held = await self._store.read(workers.held, self._dispatcher.worker_id)
+        absent = {turn.id: turn for turn in held if turn.id not in self._runner.live}
+        again = [turn for turn_id, turn in absent.items() if turn_id in self._absent]
+        self._absent = frozenset(absent)
+        return again
 
     async def check_fences(self) -> None:
         """Stop the turns that are no longer ours."""
@@ -112,8 +121,10 @@ class Lifeline:
     async def _rescue(self, session_id: str, turn_id: str, worker_id: str) -> None:
         try:
             ended = await self._publisher.write(rescue, session_id, turn_id, worker_id, LOST, self._meter)
-        except (Corrupted, NotFound) as error:
-            log.error("turn %s can't be rescued: %s", turn_id, error.code)  # the others can
+        except Unavailable:
+            raise
+        except Exception as error:
+            report(error, f"turn {turn_id} can't be rescued")  # the others can
             return
         if ended is not None:
             log.warning("turn %s was rescued: its worker is gone", turn_id)

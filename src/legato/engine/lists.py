@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
+from legato.core.errors import Unavailable
 from legato.engine.tasks import Tasks
 from legato.store import sessions
 from legato.store.port import Row, Store
@@ -56,6 +57,8 @@ class Lists:
         self._tasks = tasks
         self._watchers: set[Watcher] = set()
         self._heard: set[str] = set()
+        self._hints: dict[str, What] = {}
+        self._telling = False
 
     @contextlib.contextmanager
     def watch(self, owner: str) -> Iterator[Watcher]:
@@ -93,15 +96,27 @@ class Lists:
     async def _gather(self) -> None:
         await asyncio.sleep(_GATHER_S)
         heard, self._heard = self._heard, set()
-        await self._tell(dict.fromkeys(heard, "changed"))
+        self._pass_on(dict.fromkeys(heard, "changed"))
 
     def _pass_on(self, hints: dict[str, What]) -> None:
-        if hints and self._watchers:
-            self._tasks.spawn(self._tell(hints), "live list")
+        if not hints or not self._watchers:
+            return
+        self._hints |= hints
+        if not self._telling:
+            self._telling = True
+            self._tasks.spawn(self._tell(), "live list")
 
-    async def _tell(self, hints: dict[str, What]) -> None:
-        owners = await self._store.read(sessions.owners, list(hints))
-        for watcher in list(self._watchers):
-            for session_id, what in hints.items():
-                if owners.get(session_id) == watcher.owner:
-                    watcher.hint(session_id, what)
+    async def _tell(self) -> None:
+        """One at a time, so that what happened later is told later."""
+        try:
+            while self._hints:
+                hints, self._hints = self._hints, {}
+                owners = await self._store.read(sessions.owners, list(hints))
+                for watcher in list(self._watchers):
+                    for session_id, what in hints.items():
+                        if owners.get(session_id) == watcher.owner:
+                            watcher.hint(session_id, what)
+        except Unavailable:
+            self.heard(None)
+        finally:
+            self._telling = False

@@ -74,7 +74,14 @@ class Runner:
         """Run a claimed turn; ``ended`` is called with its session's id when the next one may run."""
         spec = self._registry.get(claimed.turn.agent_id)
         writer = self._journal.writer(claimed.turn.session_id, claimed.turn.id, claimed.epoch)
-        live = LiveTurn(claimed=claimed, writer=writer, store=self._store, publisher=self._publisher, tail=spec.tail)
+        live = LiveTurn(
+            claimed=claimed,
+            writer=writer,
+            store=self._store,
+            publisher=self._publisher,
+            tasks=self._tasks,
+            tail=spec.tail,
+        )
         self.live[claimed.turn.id] = live
         if self._closing:
             live.stop(SHUTDOWN)
@@ -102,6 +109,7 @@ class Runner:
             if ending is not None:
                 await self._finish(live, ending)
         finally:
+            live.close()
             del self.live[live.state.id]
             ended(live.state.session_id)
 
@@ -109,20 +117,37 @@ class Runner:
         """Let the agent answer; None when the turn is not ours any more."""
         if not spec.available:
             return _unavailable(claimed.locale)
-        failure: Exception | None = None
-        with live.scope, anyio.move_on_after(spec.max_turn_s) as clock:
-            try:
-                await self._speak(live, claimed, spec)
-                await live.flush()
-            except Exception as error:  # an agent may raise anything; each cause has its ending
-                failure = error
+        agent = self._tasks.start(self._spoken(live, claimed, spec), f"agent of {live.state.id}")
+        agent.add_done_callback(lambda _: live.settle())
+        in_time = await live.settled(spec.max_turn_s)
+        live.scope.cancel()
+        await asyncio.wait([agent], timeout=self._settings.close_upstream_s)
+        if not agent.done():
+            log.error("the agent of turn %s does not stop; the turn ends without it", live.state.id)
+        failure = None if not agent.done() or agent.cancelled() else agent.result()
         if live.stop_reason == FENCED or isinstance(failure, Fenced):
             return None
         if live.stop_reason is not None:
             return Ending(status="incomplete", reason=live.stop_reason)
-        if clock.cancel_called:  # whatever the agent made of it
+        if not in_time:
             failure = TurnTimeout(f"The turn took longer than {spec.max_turn_s:g} s.")
         return _failed(failure) if failure is not None else _completed(live)
+
+    async def _spoken(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> BaseException | None:
+        """What the agent failed with. It has a task of its own: one that ignores cancellation holds up nobody's ending."""
+        with live.scope:
+            try:
+                await self._speak(live, claimed, spec)
+                await live.flush()
+            except asyncio.CancelledError:
+                if live.scope.cancel_called or _we_are_cancelled():
+                    raise
+                return AgentFailed()  # something that it waited for was cancelled, not the agent
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an agent may raise anything; each cause has its ending
+                return error
+        return None
 
     async def _speak(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> None:
         turn = Turn(
@@ -135,7 +160,7 @@ class Runner:
             locale=claimed.locale or "en",
         )
         try:
-            async with aclosing(spec.run(turn)) as pieces:  # type: ignore[type-var]
+            async with aclosing(spec.run(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only
                 async for piece in pieces:
                     if not isinstance(piece, str):
                         raise TypeError(f"an agent yields str, not {type(piece).__name__}")
@@ -172,6 +197,9 @@ class Runner:
         except Unavailable:
             log.warning("turn %s waits for the store to take its end", turn.id)
             return False
+        except Exception as error:  # a turn that stays open blocks its session
+            report(error, f"turn {turn.id} could not be ended")
+            return False
         return True
 
 
@@ -181,7 +209,12 @@ def _unavailable(locale: str | None) -> Ending:
     return Ending(status="failed", reason="agent_unavailable", error=error, text=text)
 
 
-def _failed(failure: Exception) -> Ending:
+def _we_are_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _failed(failure: BaseException) -> Ending:
     match failure:
         case Unavailable():
             return Ending(

@@ -26,4 +26,4 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     close_upstream_s: float = 2.0
     """R-04."""
     grace_s: float = 10.0
-    """How long running turns get to end when the process stops."""
+    """How long turns get to write their end when the process stops."""

@@ -7,6 +7,7 @@ from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
 from legato.engine.journal import TurnWriter
 from legato.engine.publish import Publisher
+from legato.engine.tasks import Tasks
 from legato.store import messages, steering
 from legato.store.port import Store
 from legato.store.turns import Claimed
@@ -15,7 +16,9 @@ from legato.store.turns import Claimed
 class LiveTurn:
     """The engine's side of a turn that this process owns (``agents.turn.Stage``)."""
 
-    def __init__(self, *, claimed: Claimed, writer: TurnWriter, store: Store, publisher: Publisher, tail: int) -> None:
+    def __init__(
+        self, *, claimed: Claimed, writer: TurnWriter, store: Store, publisher: Publisher, tasks: Tasks, tail: int
+    ) -> None:
         self.state: Turn = claimed.turn
         self.epoch = claimed.epoch
         self.scope = anyio.CancelScope()
@@ -27,15 +30,33 @@ class LiveTurn:
         self._writer = writer
         self._store = store
         self._publisher = publisher
+        self._tasks = tasks
         self._tail = tail
         self._parts = 0
         self._kind: TokenKind | None = None
+        self._settled = anyio.Event()
+        self._taken: tuple[Message, ...] = ()
 
     def stop(self, reason: str) -> None:
         """Make the agent stop; the first reason counts."""
         if self.stop_reason is None:
             self.stop_reason = reason
             self.scope.cancel()
+            self.settle()
+
+    def settle(self) -> None:
+        """The agent is done, or must be."""
+        self._settled.set()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait for that; False when it took too long."""
+        with anyio.move_on_after(timeout_s):
+            await self._settled.wait()
+        return self._settled.is_set()
+
+    def close(self) -> None:
+        """Nothing more is said in this turn."""
+        self._writer.close()
 
     def say(self, kind: TokenKind, text: str) -> None:
         if not text:
@@ -72,16 +93,20 @@ class LiveTurn:
         return tuple(await self._store.read(messages.branch, self._leaf_id, limit))
 
     async def steering(self) -> tuple[Message, ...]:
-        if not await self._store.read(steering.waits, self.state.session_id):
-            return ()
-        await self._writer.flush()
-        taken = await self._publisher.write(steering.steer, self.state.session_id, self.state.id, self.epoch)
-        if taken is None:
-            return ()
-        self.state = taken.turn
-        self._leaf_id = taken.messages[-1].id
-        self._begin_anew()
-        return taken.messages
+        if await self._store.read(steering.waits, self.state.session_id):
+            await self._writer.flush()
+            # Once it is committed the next word belongs to the new answer, also when the agent stops waiting for this.
+            await self._tasks.uncancelled(self._steer(), "steer")
+        taken, self._taken = self._taken, ()
+        return taken
+
+    async def _steer(self) -> None:
+        steered = await self._publisher.write(steering.steer, self.state.session_id, self.state.id, self.epoch)
+        if steered is not None:
+            self.state = steered.turn
+            self._leaf_id = steered.messages[-1].id
+            self._taken += steered.messages
+            self._begin_anew()
 
     def planned(self, context: ContextInfo) -> None:
         self._change(context=context)

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_CANCEL_S: Final = 2.0  # what a cancelled task gets to clean up
 
 log = logging.getLogger("legato")
 
@@ -18,17 +20,23 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, object], name: str) -> None:
         """Start ``work``; if it fails, that is reported."""
-        self._start(work, name)
-
-    def _start(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
+        self.start(work, name).add_done_callback(_report_failure)
 
     async def uncancelled(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run ``work`` to its end even when the caller stops waiting: what is committed must also be told."""
-        return await asyncio.shield(self._start(work, name))
+        task = self.start(work, name)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report_failure)  # nobody else will hear of it
+            raise
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Start ``work``; the caller takes its result, or its failure."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for what runs and what it starts, then cancel what is left and wait for that."""
@@ -39,12 +47,14 @@ class Tasks:
         for task in self._running:
             task.cancel()
         if self._running:
-            await asyncio.wait(set(self._running))
+            _, stuck = await asyncio.wait(set(self._running), timeout=_CANCEL_S)
+            for task in stuck:
+                log.error("task %s does not end and is left behind", task.get_name())
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            report(error, f"task {task.get_name()} failed")
+
+def _report_failure(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        report(error, f"task {task.get_name()} failed")
 
 
 def report(error: BaseException, what: str) -> None:

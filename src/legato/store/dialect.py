@@ -1,4 +1,4 @@
-"""Where SQLite and PostgreSQL differ. Everything else in this package is one body of SQL."""
+"""Where SQLite and PostgreSQL differ; besides the hot append (``journal``), the rest of this package is one body of SQL."""
 
 from typing import Any
 
@@ -29,6 +29,6 @@ def is_postgresql(conn: Connection) -> bool:
     return conn.dialect.name == "postgresql"
 
 
-def locked(select: Select[Any], *, skip: bool = False) -> Select[Any]:
+def locked(select: Select[Any]) -> Select[Any]:
     """``select … for update``; SQLite ignores it, as its writer already owns the database."""
-    return select.with_for_update(skip_locked=skip)
+    return select.with_for_update()

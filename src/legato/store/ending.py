@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from legato.core.errors import TurnNotFound, TurnNotQueued
+from legato.core.errors import Conflict, Corrupted, TurnNotFound, TurnNotQueued
 from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, TurnEvent, UsageEvent
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
-from legato.core.states import TerminalStatus, is_terminal
+from legato.core.states import TerminalStatus, is_terminal, may_follow
 from legato.store import journal, messages
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
@@ -51,7 +51,7 @@ def finish(conn: Connection, session_id: str, turn_id: str, epoch: int, ending: 
         SessionNotFound: it has been deleted.
     """
     session = lock(conn, session_id, None)
-    row = _row(session, turn_id)
+    row = row_of(conn, session_id, turn_id)
     if session.epoch != epoch or row.status != "in_progress":
         return None
     return Ended(end_open(session, row, ending, meter), session.save())
@@ -62,7 +62,7 @@ def rescue(
 ) -> Ended | None:
     """End a turn whose owner is dead; None when somebody else has, or a new owner runs it."""
     session = lock(conn, session_id, None)
-    row = _row(session, turn_id)
+    row = row_of(conn, session_id, turn_id)
     if row.status != "in_progress" or row.worker_id != worker_id:
         return None
     return Ended(end_open(session, row, ending, meter), session.save())
@@ -75,7 +75,7 @@ def cancel(conn: Connection, session_id: str, owner: str, turn_id: str, ending: 
         SessionNotFound, TurnNotFound.
     """
     session = lock(conn, session_id, owner)
-    row = _row(session, turn_id)
+    row = row_of(conn, session_id, turn_id)
     if is_terminal(row.status):
         return Ended(to_turn(row))
     end = end_open if row.status == "in_progress" else end_queued
@@ -89,7 +89,7 @@ def withdraw(conn: Connection, session_id: str, owner: str, turn_id: str, meter:
         SessionNotFound, TurnNotFound, TurnNotQueued.
     """
     session = lock(conn, session_id, owner)
-    row = _row(session, turn_id)
+    row = row_of(conn, session_id, turn_id)
     if row.status != "queued":
         raise TurnNotQueued(turn_id=turn_id)
     turn = end_queued(session, row, Ending(status="cancelled", reason="withdrawn"), meter)
@@ -135,7 +135,10 @@ def last_finished(conn: Connection, session_id: str) -> tuple[Turn, ...]:
 def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     """End the running turn under this lock."""
     session.raise_epoch()
-    fold = open_fold(session.conn, row)
+    try:
+        fold = open_fold(session.conn, row)
+    except Corrupted:
+        return _end_damaged(session, row, ending)
     turn = fold.turns[row.id]
     answers = tuple(m for m in (fold.message(i) for i in list(fold.messages)) if m and m.role == "assistant")
     ending = _explained(ending, fold.message(turn.answer_id or ""))
@@ -153,6 +156,16 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
             events.append(ErrorEvent(row.id, ending.error.code, ending.error.message))
         events.append(_usage_event(row.id, usage))
     return _close(session, turn, ending, usage, events)
+
+
+def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
+    """End a turn whose words can't be trusted any more: none of them is served, and the session goes on."""
+    if ending.status == "completed":
+        ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
+    ending = msgspec.structs.replace(ending, error=ErrorInfo(Corrupted.code, "What was said in this turn is damaged."))
+    events: list[Event] = _remove(session, row) if ending.remove else []
+    messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
+    return _close(session, to_turn(row), ending, None, events)
 
 
 def end_queued(session: Locked, row: Any, ending: Ending, _meter: Meter) -> Turn:
@@ -201,12 +214,12 @@ def _project(session: Locked, answer: Message | None, ending: Ending, usage: Usa
 
 def _remove(session: Locked, row: Any) -> list[Event]:
     """The turn's messages leave the history, newest first, and their content leaves the journal."""
-    mine = {message.id: message for message in messages.of_turn(session.conn, row.id)}
+    mine = messages.places(session.conn, row.id)
     events: list[Event] = []
     leaf = session.leaf_id
     while leaf in mine:
         events.append(MessageEvent("removed", leaf))
-        leaf = mine[leaf].parent_id
+        leaf = mine[leaf]
     session.move_leaf(leaf)
     messages.remove(session.conn, list(mine))
     # A retry brought no message; where its answer stood must still be told to who comes later, or he stays on the old one.
@@ -237,6 +250,8 @@ def _usage_event(turn_id: str, usage: Usage) -> UsageEvent:
 
 
 def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, events: list[Event]) -> Turn:
+    if not may_follow(turn.status, ending.status):
+        raise Conflict(f"a turn that is {turn.status} can't become {ending.status}")
     at = to_time(session.now)
     done = Done(turn.id, ending.status, ending.reason, at, ending.error, ending.text)
     row = session.append([*events, done], turn.id)
@@ -268,9 +283,9 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     return turn
 
 
-def _row(session: Locked, turn_id: str) -> Any:
-    found = select(turns).where(turns.c.id == turn_id, turns.c.session_id == session.id)
-    row = session.conn.execute(found).first()
+def row_of(conn: Connection, session_id: str, turn_id: str) -> Any:
+    """Raises TurnNotFound."""
+    row = conn.execute(select(turns).where(turns.c.id == turn_id, turns.c.session_id == session_id)).first()
     if row is None:
         raise TurnNotFound
     return row

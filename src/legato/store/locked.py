@@ -29,6 +29,7 @@ class Locked:
         self.epoch: int = row.epoch
         self.leaf_id: str | None = row.leaf_id
         self.rows: list[Row] = []
+        self._last_activity: int = row.last_activity
         self._changes: dict[str, object] = {}
 
     def append(self, events: list[Event], turn_id: str | None = None) -> Row:
@@ -51,8 +52,8 @@ class Locked:
         self.change(leaf_id=leaf_id)
 
     def touch(self) -> None:
-        """The session was active just now."""
-        self.change(last_activity=self.now)
+        """The session was active just now; a clock that went back does not take its activity back."""
+        self.change(last_activity=max(self.now, self._last_activity))
 
     def change(self, **values: object) -> None:
         self._changes |= values

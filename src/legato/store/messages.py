@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy import CTE, Connection, delete, insert, literal, select, update
 
-from legato.core.model import Message
-from legato.store.rows import from_message, to_message
+from legato.core.model import ErrorInfo, Message
+from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages
 
 
@@ -31,9 +31,22 @@ def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Message]:
 
 
 def of_turn(conn: Connection, turn_id: str) -> list[Message]:
-    """The placed messages of a turn, in no particular order."""
+    """The messages of a turn, in no particular order."""
     found = conn.execute(select(messages).where(messages.c.turn_id == turn_id))
     return [to_message(row) for row in found]
+
+
+def places(conn: Connection, turn_id: str) -> dict[str, str | None]:
+    """The parents of a turn's messages, by their ids; their content is not looked at."""
+    found = conn.execute(select(messages.c.id, messages.c.parent_id).where(messages.c.turn_id == turn_id))
+    return {row.id: row.parent_id for row in found}
+
+
+def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInfo | None) -> None:
+    """End an answer whose words are lost: it stands there empty, with the error that says so."""
+    values = {"status": status, "parts": "[]", "crc": parts_crc(message_id, "[]")}
+    errors = {"error_code": error.code, "error_message": error.message} if error else {}
+    conn.execute(update(messages).where(messages.c.id == message_id).values(**values, **errors))
 
 
 def remove(conn: Connection, ids: Sequence[str]) -> None:
@@ -51,6 +64,18 @@ def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
     """
     if leaf_id is None:
         return []
+    walk = _walk(leaf_id, limit)
+    found: Any = select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
+    return [to_message(row) for row in conn.execute(found)]
+
+
+def branch_ids(conn: Connection, leaf_id: str | None) -> set[str]:
+    """The ids of all messages of a branch."""
+    return set() if leaf_id is None else set(conn.execute(select(_walk(leaf_id, 0).c.id)).scalars())
+
+
+def _walk(leaf_id: str, limit: int) -> CTE:
+    """From a leaf towards the root: ``id``, ``parent_id`` and ``depth``, at most ``limit`` of them (0: all)."""
     walk = (
         select(messages.c.id, messages.c.parent_id, literal(0).label("depth"))
         .where(messages.c.id == leaf_id)
@@ -59,6 +84,4 @@ def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
     step = select(messages.c.id, messages.c.parent_id, (walk.c.depth + 1).label("depth")).where(
         messages.c.id == walk.c.parent_id
     )
-    walk = walk.union_all(step.where(walk.c.depth < limit - 1) if limit else step)
-    found: Any = select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
-    return [to_message(row) for row in conn.execute(found)]
+    return walk.union_all(step.where(walk.c.depth < limit - 1) if limit else step)

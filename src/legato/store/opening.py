@@ -25,7 +25,7 @@ def open_store(url: str, *, clock_us: Callable[[], int] = now_us) -> Store:
     match parsed.get_backend_name():
         case "sqlite" if parsed.database not in (None, "", ":memory:"):
             return SqliteStore(path=Path(str(parsed.database)), clock_us=clock_us)
-        case "postgresql":
+        case "postgresql" if parsed.drivername == "postgresql":
             return PostgresStore(url=url)
         case _:
             raise Misuse("Legato stores in a SQLite file (sqlite:///chat.db) or in PostgreSQL (postgresql://…)")

@@ -1,11 +1,14 @@
 """The store on PostgreSQL: for several processes and machines."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, make_url
+import asyncpg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from legato.core.errors import Misuse, Unavailable
@@ -26,6 +29,12 @@ _SETTINGS: Final = {
 }
 
 
+_COMMAND_S: Final = 35.0  # just above the server's own limit: for connections that went away without a word
+_APPENDERS: Final = 4
+
+log = logging.getLogger("legato.store")
+
+
 class PostgresStore:
     """A store that any number of processes may share."""
 
@@ -33,16 +42,10 @@ class PostgresStore:
 
     def __init__(self, *, url: str, pool_size: int = 8) -> None:
         self.incarnation = ""
-        self._engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            hide_parameters=True,  # they are people's messages
-            connect_args={"server_settings": dict(_SETTINGS), "timeout": 5},
-        )
+        self._engine = _engine(url, pool_size)
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._auto = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Of its own: requests that wait for a locked session must not hold up what running turns say.
+        self._auto = _engine(url, _APPENDERS).execution_options(isolation_level="AUTOCOMMIT")
         self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -54,8 +57,9 @@ class PostgresStore:
 
     async def stop(self) -> None:
         if self._calls:
-            await asyncio.wait(self._calls)
+            await asyncio.wait(self._calls, timeout=_COMMAND_S)
         await self._engine.dispose()
+        await self._auto.dispose()
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._call(_transaction(self._snapshot, query, *args, **kwargs))
@@ -64,7 +68,11 @@ class PostgresStore:
         return await self._call(_transaction(self._engine, change, *args, **kwargs))
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
-        return await self._call(_transaction(self._auto, append_batches, batches))
+        try:
+            return await self._call(_transaction(self._auto, append_batches, batches))
+        except IntegrityError as error:
+            # An earlier try whose connection broke was still waiting on the server and has entered just now: ask again.
+            raise Unavailable from error
 
     async def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end whatever becomes of the caller: a cancelled statement would cost its connection."""
@@ -75,8 +83,27 @@ class PostgresStore:
             return await asyncio.shield(task)
         except IntegrityError:
             raise
-        except (DBAPIError, OSError, TimeoutError) as error:
-            raise Unavailable(str(getattr(error, "orig", error))) from error
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+            cause = getattr(error, "orig", None) or error
+            log.warning("PostgreSQL: %s", type(cause).__name__)  # its words may quote what was written
+            raise Unavailable from error
+
+
+def _engine(url: str, pool_size: int) -> AsyncEngine:
+    """asyncpg reads the URL itself, as the doorbell's does, so that ``sslmode`` and its like mean the same to both."""
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(url, server_settings=dict(_SETTINGS), timeout=5, command_timeout=_COMMAND_S)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,  # they are people's messages
+    )
 
 
 async def _transaction(

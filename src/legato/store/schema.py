@@ -4,7 +4,7 @@ Times are microseconds since 1970 in UTC by the store's clock; JSON is text writ
 row is described in ``core.events``. Invariants are constraints here first and code second.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -21,8 +21,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
+
+from legato.core.text import normalise
 
 metadata: Final = MetaData(
     naming_convention={
@@ -34,19 +37,30 @@ metadata: Final = MetaData(
     }
 )
 
+
+class _Name(TypeDecorator[str]):
+    """A string that is looked up: one that no database can hold finds nothing, instead of failing on one of them."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else normalise(value)
+
+
 _STATUSES: Final = "('queued', 'in_progress', 'completed', 'cancelled', 'failed', 'incomplete')"
 
 meta: Final = Table(
     "meta",
     metadata,
-    Column("key", String(64), primary_key=True),
+    Column("key", _Name(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
 
 workers: Final = Table(
     "workers",
     metadata,
-    Column("id", String(40), primary_key=True),
+    Column("id", _Name(40), primary_key=True),
     # Raised by the worker's own event loop; others compare it with what they saw before, never with a clock.
     Column("counter", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
@@ -55,43 +69,43 @@ workers: Final = Table(
 sessions: Final = Table(
     "sessions",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("owner", String(255), nullable=False),
-    Column("agent_id", String(128), nullable=False),
-    Column("agent_name", String(255), nullable=False),
-    Column("parent_role", String(128)),
-    Column("model_id", String(255)),
-    Column("title", String(512)),
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("agent_id", _Name(128), nullable=False),
+    Column("agent_name", _Name(255), nullable=False),
+    Column("parent_role", _Name(128)),
+    Column("model_id", _Name(255)),
+    Column("title", _Name(512)),
     Column("created_at", BigInteger, nullable=False),
     Column("last_activity", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
     Column("archived_at", BigInteger),
     Column("pinned", Boolean, nullable=False, default=False),
-    Column("context", String(512)),
+    Column("context", _Name(512)),
     Column("metadata", Text, nullable=False, default="{}"),
     # The session's row is the lock: the last seq of its journal, and the fencing number of its open turn.
     Column("head", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
-    Column("leaf_id", String(40)),
+    Column("leaf_id", _Name(40)),
     Index("ix_sessions_list", "owner", text("last_activity DESC"), text("id DESC")),
 )
 
 messages: Final = Table(
     "messages",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("turn_id", String(40), nullable=False),
-    Column("parent_id", String(40)),
-    Column("role", String(16), nullable=False),
-    Column("message_type", String(64), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("agent_id", String(128)),
-    Column("model_id", String(255)),
-    Column("client_message_id", String(128)),
+    Column("id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("turn_id", _Name(40), nullable=False),
+    Column("parent_id", _Name(40)),
+    Column("role", _Name(16), nullable=False),
+    Column("message_type", _Name(64), nullable=False),
+    Column("status", _Name(16), nullable=False),
+    Column("agent_id", _Name(128)),
+    Column("model_id", _Name(255)),
+    Column("client_message_id", _Name(128)),
     Column("parts", Text, nullable=False),
     Column("usage", Text),
-    Column("error_code", String(64)),
+    Column("error_code", _Name(64)),
     Column("error_message", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("crc", BigInteger, nullable=False),
@@ -105,21 +119,21 @@ messages: Final = Table(
 turns: Final = Table(
     "turns",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("message_id", String(40), nullable=False),
-    Column("answer_id", String(40)),
-    Column("source_turn_id", String(40)),
-    Column("agent_id", String(128), nullable=False),
-    Column("model_id", String(255)),
-    Column("locale", String(35)),
-    Column("kind", String(16), nullable=False),
-    Column("mode", String(16), nullable=False),
+    Column("id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", _Name(40), nullable=False),
+    Column("answer_id", _Name(40)),
+    Column("source_turn_id", _Name(40)),
+    Column("agent_id", _Name(128), nullable=False),
+    Column("model_id", _Name(255)),
+    Column("locale", _Name(35)),
+    Column("kind", _Name(16), nullable=False),
+    Column("mode", _Name(16), nullable=False),
     Column("rank", BigInteger, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", _Name(16), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("epoch", BigInteger),
-    Column("worker_id", String(40)),
+    Column("worker_id", _Name(40)),
     # The seq of the claim's last event and of `done`: where the turn's own events begin and end.
     Column("start_seq", BigInteger),
     Column("done_seq", BigInteger),
@@ -133,9 +147,9 @@ turns: Final = Table(
     Column("cached_tokens", BigInteger),
     Column("cost_usd", Float),
     Column("estimated", Boolean),
-    Column("reason", String(64)),
+    Column("reason", _Name(64)),
     Column("explanation", Text),
-    Column("error_code", String(64)),
+    Column("error_code", _Name(64)),
     Column("error_message", Text),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name="open_has_epoch"),
@@ -175,10 +189,10 @@ turns: Final = Table(
 sends: Final = Table(
     "sends",
     metadata,
-    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("client_message_id", String(128), nullable=False),
-    Column("body_hash", String(64), nullable=False),
-    Column("turn_id", String(40), nullable=False),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("client_message_id", _Name(128), nullable=False),
+    Column("body_hash", _Name(64), nullable=False),
+    Column("turn_id", _Name(40), nullable=False),
     Column("cursor_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("session_id", "client_message_id"),
 )
@@ -186,10 +200,10 @@ sends: Final = Table(
 journal: Final = Table(
     "journal",
     metadata,
-    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("first_seq", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
-    Column("turn_id", String(40)),
+    Column("turn_id", _Name(40)),
     Column("epoch", BigInteger),
     Column("batch", BigInteger),
     Column("at", BigInteger, nullable=False),

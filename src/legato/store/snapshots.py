@@ -6,10 +6,10 @@ from legato.core.errors import BadCursor
 from legato.core.fold import Fold
 from legato.core.model import Message, State, Turn
 from legato.store import messages
-from legato.store.ending import last_finished, open_fold
+from legato.store.ending import last_finished, open_fold, row_of
 from legato.store.locked import readable
 from legato.store.rows import to_session, to_turn
-from legato.store.turns import row_of, unfinished
+from legato.store.turns import unfinished
 
 
 def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple[State, int]:

@@ -7,6 +7,7 @@ commit has been synced before anybody hears of it; one sync serves all that wait
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from types import ModuleType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from legato.core.errors import StoreInUse, Unavailable
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _GROUP: Final = 256  # transactions a commit may carry: bounds what one failing disk takes down with it
 _READERS: Final = 4
 _BUSY_MS: Final = 5_000
+
+log = logging.getLogger("legato.store")
 
 
 def _dbapi() -> ModuleType:
@@ -57,7 +60,7 @@ class SqliteStore:
 
     def __init__(self, *, path: Path, clock_us: Callable[[], int] = now_us) -> None:
         self.incarnation = ""
-        self._path = path
+        self._path = path.resolve()  # its lock must be found under every name of the file
         self._clock_us = clock_us
         self._lock_file = -1
         self._writer: _Writer | None = None
@@ -84,7 +87,8 @@ class SqliteStore:
     async def stop(self) -> None:
         """Finish what is under way, checkpoint, close, give the file free."""
         if self._readers is not None:
-            await asyncio.to_thread(self._readers.shutdown)
+            readers, self._readers = self._readers, None
+            await asyncio.to_thread(readers.shutdown)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.stop)
         for engine in self._engines:  # the writer's last: closing the last connection checkpoints
@@ -103,8 +107,10 @@ class SqliteStore:
         try:
             with self._reading.connect() as conn, conn.begin():
                 return query(conn)
-        except OperationalError as error:
-            raise Unavailable(str(error.orig)) from error
+        except DatabaseError as error:
+            if not _is_the_databases_own(error):
+                raise
+            raise _unavailable(error) from error
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._writer is None:
@@ -116,12 +122,12 @@ class SqliteStore:
         return await self.write(append_batches, batches)
 
     def _take_lock(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        for name in (self._path, Path(f"{self._path}.lock")):
-            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.fchmod(descriptor, 0o600)  # SQLite gives its -wal and -shm the mode of the database
-            if name == self._path:
-                os.close(descriptor)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(_owners_only(self._path))  # SQLite gives its -wal and -shm the mode of the database
+            descriptor = _owners_only(Path(f"{self._path}.lock"))
+        except OSError as error:
+            raise Unavailable(str(error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -151,6 +157,13 @@ class SqliteStore:
         )
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+
+
+def _owners_only(path: Path) -> int:
+    """A descriptor of the file, which is made if it isn't there; nobody else may read it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 class _Job:
@@ -215,9 +228,17 @@ class _Writer:
                 for job in group:
                     _attempt(conn, job)
         except Exception as error:  # the thread must outlive it; whoever waits is told
-            failure = Unavailable(str(error.orig)) if isinstance(error, DBAPIError) else error
-            for job in group:
-                job.error = failure
+            if len(group) > 1:  # whose fault it was shows when each goes alone
+                for job in group:
+                    self._commit([job])
+                return
+            group[0].error = _unavailable(error) if isinstance(error, DBAPIError) else error
+
+
+def _unavailable(error: DBAPIError) -> Unavailable:
+    # SQLite's words are fixed sentences ("database is locked", "disk is full"), for the operator only.
+    log.warning("SQLite: %s", error.orig)
+    return Unavailable()
 
 
 def _attempt(conn: Connection, job: _Job) -> None:
@@ -225,7 +246,12 @@ def _attempt(conn: Connection, job: _Job) -> None:
     try:
         with conn.begin_nested():
             job.result = job.change(conn)
-    except OperationalError:
-        raise  # the database itself: nobody's transaction can go on
-    except Exception as error:  # belongs to whoever submitted it, who gets it
-        job.error = error
+    except Exception as error:
+        if isinstance(error, DatabaseError) and _is_the_databases_own(error):
+            raise  # nobody's transaction can go on
+        job.error = error  # belongs to whoever submitted it, who gets it
+
+
+def _is_the_databases_own(error: DatabaseError) -> bool:
+    """Whether the database failed (a full disk, a damaged file), not what was asked of it (a constraint)."""
+    return isinstance(error, OperationalError) or type(error) is DatabaseError

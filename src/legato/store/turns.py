@@ -13,14 +13,13 @@ from legato.core.errors import (
     SessionClosed,
     TurnInProgress,
     TurnNotFinished,
-    TurnNotFound,
 )
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Session, Turn, TurnKind
 from legato.core.states import is_terminal
 from legato.store import messages
-from legato.store.ending import Ending, Meter, end_bereft, end_open
+from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_time, to_turn, to_us
@@ -62,7 +61,7 @@ def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over.
     """
     session = lock(conn, send.session_id, send.owner)
-    if (repeat := _repeat(conn, send)) is not None:
+    if (repeat := repeated(conn, send)) is not None:
         return repeat
     _admit(session, send)
     start = session.head
@@ -77,7 +76,8 @@ def accept(conn: Connection, send: Send, meter: Meter) -> Accepted:
     return Accepted(turn, start, fresh=True, rows=session.save(), ended_turn_id=ended)
 
 
-def _repeat(conn: Connection, send: Send) -> Accepted | None:
+def repeated(conn: Connection, send: Send) -> Accepted | None:
+    """What the same send was answered with before. Raises MessageIdReused: it had another body."""
     key = (sends.c.session_id == send.session_id) & (sends.c.client_message_id == send.client_message_id)
     sent = conn.execute(select(sends).where(key)).first()
     if sent is None:
@@ -236,8 +236,9 @@ def _place(session: Locked, turn: Turn) -> Message:
 
 def _returning(session: Locked, message: Message) -> list[Message]:
     """A retried message, and what leads to it from the active branch: who follows that one need not hold the other."""
-    held = {other.id for other in messages.branch(session.conn, session.leaf_id, 0)} - {message.id}
-    return [other for other in messages.branch(session.conn, message.id, 0) if other.id not in held]
+    held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
+    missing = messages.branch_ids(session.conn, message.id) - held
+    return messages.branch(session.conn, message.id, len(missing))
 
 
 def _start(session: Locked, turn: Turn, worker_id: str) -> Turn:
@@ -298,13 +299,6 @@ def unfinished(conn: Connection, session_id: str) -> Sequence[Any]:
         .where(turns.c.session_id == session_id, turns.c.status.in_(("in_progress", "queued")))
         .order_by(turns.c.status, turns.c.rank)
     ).all()
-
-
-def row_of(conn: Connection, session_id: str, turn_id: str) -> Any:
-    row = conn.execute(select(turns).where(turns.c.id == turn_id, turns.c.session_id == session_id)).first()
-    if row is None:
-        raise TurnNotFound
-    return row
 
 
 def live(conn: Connection, worker_id: str) -> set[tuple[str, int]]:

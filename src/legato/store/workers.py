@@ -31,3 +31,9 @@ def orphans(conn: Connection) -> list[Any]:
     known = select(workers.c.id)
     found = select(turns.c.session_id, turns.c.id, turns.c.worker_id)
     return list(conn.execute(found.where(turns.c.status == "in_progress", turns.c.worker_id.not_in(known))).all())
+
+
+def held(conn: Connection, worker_id: str) -> list[Any]:
+    """``(session_id, id, worker_id)`` of the running turns that this worker owns."""
+    found = select(turns.c.session_id, turns.c.id, turns.c.worker_id)
+    return list(conn.execute(found.where(turns.c.status == "in_progress", turns.c.worker_id == worker_id)).all())

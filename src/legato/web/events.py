@@ -32,11 +32,11 @@ async def events(
     seq = await _start(asking, session_id, last_event_id or after)
     if not wants_stream(request):
         return await _as_json(asking, session_id, seq, wait)
-    ends = Until(until, await asking.engine.done_seq(asking.owner, session_id, until)) if until else None
     first = b""
     if seq is None:
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         seq, first = cursor.seq, snapshot_frame(state, str(cursor))
+    ends = Until(until, await asking.engine.done_seq(asking.owner, session_id, until)) if until else None
     reader = asking.engine.hub.reader(session_id, seq)
     return EventStream(journal_frames(reader, asking.settings, first, ends))
 

@@ -74,9 +74,7 @@ def install(app: FastAPI) -> None:
 
 
 def of_error(error: errors.LegatoError) -> Response:
-    # What a database says of itself (addresses, users, statements) is for the operator.
-    message = (errors.Unavailable.__doc__ or "") if isinstance(error, errors.Unavailable) else error.message
-    return problem(status_of(error), error.code, message, **error.details)
+    return problem(status_of(error), error.code, error.message, **error.details)
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:

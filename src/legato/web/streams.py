@@ -105,16 +105,17 @@ class Until:
 
     def __init__(self, turn_id: str, done_seq: int | None) -> None:
         self._done_seq = done_seq
-        # What agents and users write stands inside JSON, where a line break is escaped: it can't look like this.
-        self._mark = f'event: done\ndata: {{"turn_id":"{turn_id}"'.encode()
+        # What agents and users write stands inside JSON, where a line break is escaped: it can't look like these.
+        # A snapshot of the whole state (the session was cleared) takes the place of everything before it, any `done` too.
+        self._marks = (f'event: done\ndata: {{"turn_id":"{turn_id}"'.encode(), b'event: snapshot\ndata: {"state"')
 
     def over(self, position: int) -> bool:
         return self._done_seq is not None and position >= self._done_seq
 
     def cut(self, frames: bytes) -> int:
         """Where the turn's ``done`` ends; 0 when it isn't here."""
-        at = frames.find(self._mark)
-        return 0 if at < 0 else frames.index(b"\n\n", at) + 2
+        found = [at for mark in self._marks if (at := frames.find(mark)) >= 0]
+        return frames.index(b"\n\n", min(found)) + 2 if found else 0
 
 
 async def list_frames(

@@ -118,7 +118,9 @@ class Accepting:
         assert (await conversation.send("five", mode="reject")).fresh
 
     @pytest.mark.promise("R-03", "R-04")
-    async def test_interrupt_ends_the_running_one_keeps_its_text_and_runs_next(self, conversation: Conversation) -> None:
+    async def test_interrupt_ends_the_running_one_keeps_its_text_and_runs_next(
+        self, conversation: Conversation
+    ) -> None:
         running = (await conversation.start("one")).turn
         await conversation.say("so far")
         await conversation.send("two")

@@ -11,8 +11,8 @@ from legato.core.model import TextPart
 from legato.store import compaction, journal
 from legato.store import schema as tables
 from legato.store.port import Store
-from tests.support.conversation import Conversation
 from tests.suites.store.damage import flip
+from tests.support.conversation import Conversation
 
 LONG_AGO_US = 0
 

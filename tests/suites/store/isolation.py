@@ -20,9 +20,7 @@ Ask = Callable[[Store, str, str, str], Awaitable[Any]]
 def _accept(**fields: Any) -> Ask:
     def ask(store: Store, session_id: str, owner: str, turn_id: str) -> Awaitable[Any]:
         known: dict[str, Any] = {"source_turn_id": turn_id} if fields else {}
-        send = turns.Send(
-            session_id=session_id, owner=owner, client_message_id="m", body_hash="h", **(fields | known)
-        )
+        send = turns.Send(session_id=session_id, owner=owner, client_message_id="m", body_hash="h", **(fields | known))
         return store.write(turns.accept, send, meter)
 
     return ask

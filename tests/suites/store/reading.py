@@ -42,7 +42,9 @@ class Reading:
         page, _ = await conversation.store.read(snapshots.history, conversation.id, "ann", 5, None)
         assert page == list(state.messages)
 
-    async def test_a_snapshot_and_the_journal_are_of_one_instant(self, store: Store, conversation: Conversation) -> None:
+    async def test_a_snapshot_and_the_journal_are_of_one_instant(
+        self, store: Store, conversation: Conversation
+    ) -> None:
         """Whoever takes a snapshot while a turn speaks finds exactly what its cursor says."""
         await conversation.start()
         speaking = asyncio.create_task(self._speak(conversation))

@@ -1,0 +1,135 @@
+"""The commands that start and look after a server, as programs of their own."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import pytest
+
+from tests.support.server import ServerProcess, free_port
+
+_FOREIGN: Final = ("LEGATO_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL")
+
+
+def legato(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, without the developer's own settings."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)} | environment
+    command = [sys.executable, "-m", "legato.cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+
+
+def query(database: Path, statement: str) -> list[tuple[str, ...]]:
+    connection = sqlite3.connect(database)
+    try:
+        found = connection.execute(statement).fetchall()
+        connection.commit()
+        return found
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with a token, which may listen anywhere."""
+    database = tmp_path_factory.mktemp("cli") / "legato.db"
+    with ServerProcess(
+        f"sqlite:///{database}", env={"LEGATO_TOKEN": "canary-token"}, args=["--host", "0.0.0.0"]
+    ) as server:
+        yield server
+
+
+@pytest.mark.promise("X-01")
+def test_serving_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
+    database = tmp_path / "legato.db"
+    run = legato("serve", "--host", "0.0.0.0", "--database", f"sqlite:///{database}", LEGATO_TOKEN="")
+    assert run.returncode == 1
+    assert "0.0.0.0" in run.stderr
+    assert "LEGATO_TOKEN" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not database.exists()
+
+
+@pytest.mark.promise("X-01", "X-05", "H-06")
+def test_with_a_token_everybody_has_to_bring_it(server: ServerProcess) -> None:
+    with httpx2.Client(base_url=server.url, timeout=30) as http:
+        for headers in ({}, {"Authorization": "Bearer canary-wrong"}):
+            refused = http.get("/v1/sessions", headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+            assert refused.headers["content-type"] == "application/problem+json"
+        http.headers["Authorization"] = "Bearer canary-token"
+        made = http.post("/v1/sessions", json={"title": "canary-title"})
+        assert made.status_code == 201
+        sent = http.post(f"/v1/sessions/{made.json()['id']}/turns", json={"text": "/help canary-message"})
+        until = {"after": "0", "until": sent.json()["turn"]["id"]}
+        told = http.get(f"/v1/sessions/{made.json()['id']}/events", params=until, headers={"Accept": "text/event-stream"})
+        assert "event: done" in told.text
+    log = server.log_tail(1000)
+    assert f"0.0.0.0:{server.port}" in log
+    assert "canary" not in log
+
+
+@pytest.mark.promise("H-06", "X-09")
+def test_a_second_server_on_the_file_is_refused_and_so_is_the_doctor(server: ServerProcess) -> None:
+    second = legato("serve", "--port", str(free_port()), "--database", server.database_url)
+    assert second.returncode == 1
+    assert "Another process serves this SQLite file" in second.stderr
+    doctor = legato("doctor", "--database", server.database_url)
+    assert doctor.returncode == 1
+    assert "BAD" in doctor.stdout
+    assert "Another process serves this SQLite file" in doctor.stdout
+
+
+@pytest.mark.promise("H-06")
+def test_the_schema_is_upgraded_and_the_doctor_looks_it_over(tmp_path: Path) -> None:
+    database = tmp_path / "legato.db"
+    url = f"sqlite:///{database}"
+    upgraded = legato("db", "upgrade", "--database", url)
+    assert (upgraded.returncode, upgraded.stderr) == (0, "")
+    revision = query(database, "SELECT version_num FROM alembic_version")[0][0]
+    assert revision in upgraded.stdout
+    again = legato("db", "upgrade", LEGATO_DATABASE=url)
+    assert (again.returncode, again.stdout) == (0, upgraded.stdout)
+    doctor = legato("doctor", "--database", url)
+    assert doctor.returncode == 0, doctor.stdout
+    assert "BAD" not in doctor.stdout
+    for word in ("demo", "SQLite", revision, "0 sessions", "no damaged sessions"):
+        assert word in doctor.stdout
+    _insert_damaged(database)
+    keyless = {"OPENAI_BASE_URL": "not an address"}
+    doctor = legato("doctor", "--database", url, **keyless)
+    assert doctor.returncode == 1
+    assert "1 damaged sessions: ses_damaged" in doctor.stdout
+    assert "OPENAI_BASE_URL" in doctor.stdout
+
+
+def _insert_damaged(database: Path) -> None:
+    """A session whose journal does not reach its head."""
+    columns = "id, owner, agent_id, agent_name, created_at, last_activity, pinned, metadata, head, epoch"
+    query(database, f"INSERT INTO sessions ({columns}) VALUES ('ses_damaged', 'anna', 'demo', 'Demo', 1, 1, 0, '{{}}', 7, 0)")  # noqa: S608
+
+
+@pytest.mark.promise("H-06")
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "legato.db"
+    query(database, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    query(database, "INSERT INTO alembic_version VALUES ('9999')")
+    refused = legato("db", "upgrade", "--database", f"sqlite:///{database}")
+    assert refused.returncode == 1
+    assert "9999" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert query(database, "SELECT name FROM sqlite_master WHERE type = 'table'") == [("alembic_version",)]
+
+
+@pytest.mark.promise("H-06", "X-09")
+def test_the_same_on_postgresql(new_postgres_database: str) -> None:
+    for _ in range(2):
+        upgraded = legato("db", "upgrade", DATABASE_URL=new_postgres_database)
+        assert upgraded.returncode == 0, upgraded.stderr
+    doctor = legato("doctor", "--database", new_postgres_database)
+    assert doctor.returncode == 0, doctor.stdout
+    assert "PostgreSQL" in doctor.stdout

@@ -28,7 +28,7 @@ def make(url: str, **fields: EngineSettings) -> Legato:
 
 async def test_before_its_start_and_after_its_end_it_says_what_is_missing(sqlite: str) -> None:
     chat = make(sqlite)
-    with pytest.raises(NotStarted, match="lifespan=chat.lifespan"):
+    with pytest.raises(NotStarted, match=r"lifespan=chat\.lifespan"):
         _ = chat.engine
     await chat.stop()  # nothing to stop
     chat.drain()
@@ -191,8 +191,7 @@ async def test_drained_it_takes_up_nothing_and_ends_what_runs_when_it_stops(sqli
 
 async def test_the_package_names_two_things_and_no_other() -> None:
     assert (legato.Legato, legato.Turn) == (Legato, Turn)
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = legato.nothing  # type: ignore[attr-defined,unused-ignore]
+    assert not hasattr(legato, "nothing")
 
 
 async def test_the_file_is_for_its_owner_only(sqlite: str) -> None:

@@ -173,7 +173,9 @@ async def test_a_claim_that_succeeds_after_all_at_shutdown_ends_its_turn_at_once
         assert (await talk.ended(turn.id)).reason == "shutdown"
 
 
-@pytest.mark.parametrize(("text", "said"), [("x" * 50_001, "50000 characters"), ("", "some text"), (" \n", "some text")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("x" * 50_001, "50000 characters"), ("", "some text"), (" \n", "some text")]
+)
 async def test_a_message_has_some_text_and_not_too_much(talk: Talk, text: str, said: str) -> None:
     with pytest.raises(Invalid, match=said):
         await talk.send(text)

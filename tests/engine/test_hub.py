@@ -295,9 +295,7 @@ def test_a_row_is_cut_after_a_position() -> None:
     assert after(row, 0) == row
     assert after(row, 6) == Row("ses", 7, 8, b"c\nd")
     assert after(row, 5) == Row("ses", 6, 8, b"\nc\nd")
-    assert encode_row("i", 6, b"\nc {}\nd {}") == (
-        b"id: i.7\nevent: c\ndata: {}\n\nid: i.8\nevent: d\ndata: {}\n\n"
-    )
+    assert encode_row("i", 6, b"\nc {}\nd {}") == (b"id: i.7\nevent: c\ndata: {}\n\nid: i.8\nevent: d\ndata: {}\n\n")
 
 
 @pytest.mark.promise("E-03")

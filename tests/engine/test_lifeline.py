@@ -11,7 +11,7 @@ from legato.core.errors import Unavailable
 from legato.core.events import Done
 from legato.core.model import ErrorInfo
 from legato.engine.settings import EngineSettings
-from legato.store import turns, workers
+from legato.store import messages, turns, workers
 from legato.store.port import Store
 from tests.engine.talking import Talk, check_ending, only, text_of
 from tests.engine.wiring import FaultyStore, Wired, opened, wire, working
@@ -193,16 +193,18 @@ async def test_after_a_rescue_the_next_waiting_turn_runs(
         assert [text_of(message) for message in puppet.turn.history] == ["Hello", "Once upon ", "And then?"]
 
 
-async def test_a_session_that_is_damaged_keeps_no_other_from_its_rescue(
-    sweeper: Wired, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_turn_that_is_damaged_ends_too_and_none_of_its_words_are_served(sweeper: Wired) -> None:
     conversations = [await orphaned(sweeper.store) for _ in range(3)]
     await sweeper.store.write(_damage, conversations[1].id)
     await sweeper.lifeline.sweep()
-    orphans = await sweeper.store.read(workers.orphans)
-    assert [orphan.session_id for orphan in orphans] == [conversations[1].id]
-    assert "can't be rescued: corrupted" in caplog.text
-    await sweeper.lifeline.sweep()
+    assert await sweeper.store.read(workers.orphans) == []
+    damaged = conversations[1].running
+    assert damaged is not None
+    answer = await sweeper.store.read(messages.get, damaged.turn.answer_id or "")
+    assert answer is not None
+    assert (answer.status, answer.parts) == ("incomplete", ())
+    assert answer.error is not None
+    assert answer.error.code == "corrupted"
 
 
 async def test_a_turn_that_somebody_else_has_ended_meanwhile_is_left_alone(
@@ -318,9 +320,7 @@ async def test_a_turn_is_never_rescued_by_its_age(sweeper: Wired, clock: Clock) 
 
 def _damage(conn: Connection, session_id: str) -> None:
     """One bit of what the running turn has said."""
-    conn.exec_driver_sql(
-        "UPDATE journal SET crc = crc + 1 WHERE session_id = ? AND batch IS NOT NULL", (session_id,)
-    )
+    conn.exec_driver_sql("UPDATE journal SET crc = crc + 1 WHERE session_id = ? AND batch IS NOT NULL", (session_id,))
 
 
 def _age(conn: Connection) -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import anyio
+import asyncpg
 import pytest
 from sqlalchemy import Connection, text
 
@@ -146,8 +147,11 @@ async def test_one_turn_runs_at_a_time_whoever_accepted_it(pair: tuple[Worker, W
         for turn in sorted(sent, key=lambda turn: turn.rank):
             await talk.ended(turn.id)
         group.cancel_scope.cancel()
-    changes = [(e.turn.id if isinstance(e, TurnEvent) else e.turn_id, e) for _, e in await talk.told() if
-               isinstance(e, Done) or (isinstance(e, TurnEvent) and e.turn.status == "in_progress")]
+    changes = [
+        (e.turn.id if isinstance(e, TurnEvent) else e.turn_id, e)
+        for _, e in await talk.told()
+        if isinstance(e, Done) or (isinstance(e, TurnEvent) and e.turn.status == "in_progress")
+    ]
     order = [turn.id for turn in sorted(sent, key=lambda turn: turn.rank)]
     assert [turn_id for turn_id, _ in changes] == [turn_id for turn_id in order for _ in range(2)]
 
@@ -289,7 +293,7 @@ async def test_who_was_cut_off_listens_again_and_looks_at_everything(
     bells: tuple[PostgresDoorbell, Ear, PostgresDoorbell, Ear], postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine, my_ear, _, your_ear = bells
-    connection = await postgres_doorbell.asyncpg.connect(postgres)
+    connection = await asyncpg.connect(postgres)
     await connection.execute(CUT)
     await my_ear.hears(None, times=2)
     await your_ear.hears(None, times=2)

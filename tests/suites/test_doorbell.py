@@ -144,7 +144,7 @@ async def test_who_has_stopped_holds_no_connection_and_hears_nothing(postgres_ur
         heard = list(ear.heard)
         mine.ring([new_id("ses")])
         with anyio.fail_after(PATIENCE_S):
-            while len(await backends(postgres_url)) > 1:
+            while len(await backends(postgres_url)) > 1:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
 
         assert ear.heard == heard

@@ -243,6 +243,7 @@ def _unavailable(error: DBAPIError) -> Unavailable:
 
 def _attempt(conn: Connection, job: _Job) -> None:
     """Run one job in a savepoint: its failure undoes nothing of its neighbours'."""
+    job.error = None  # of an earlier try, in a group that was undone
     try:
         with conn.begin_nested():
             job.result = job.change(conn)

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, select, text
 
 from legato.core.errors import SchemaMismatch
 from legato.store.dialect import is_postgresql
@@ -53,9 +53,7 @@ def _known(config: Config, revision: str) -> bool:
 
 
 def incarnation(conn: Connection) -> str:
-    """What names this life of the database; made once, and anew when a backup is restored."""
-    found = conn.execute(select(meta.c.value).where(meta.c.key == "incarnation")).scalar()
-    if found is None:
-        found = secrets.token_hex(4)
-        conn.execute(insert(meta).values(key="incarnation", value=found))
-    return str(found)
+    """What names this life of the database; made once, however many processes start, and anew when a backup is restored."""
+    made = text("INSERT INTO meta (key, value) VALUES ('incarnation', :value) ON CONFLICT DO NOTHING")
+    conn.execute(made, {"value": secrets.token_hex(4)})
+    return str(conn.execute(select(meta.c.value).where(meta.c.key == "incarnation")).scalar_one())

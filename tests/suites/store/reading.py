@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from legato.core.events import StatusUpdate
+from legato.core.events import StatusUpdate, Token
 from legato.store import journal, messages, sessions, snapshots
 from legato.store.health import examine
 from legato.store.port import Store
@@ -54,8 +54,9 @@ class Reading:
         await speaking
 
         for state, head in seen:
-            told = [event for seq, event in await conversation.events() if seq <= head and event.event == "token"]
-            assert text_of(state.messages[-1]) == "".join(event.text for event in told)  # type: ignore[union-attr]
+            told = [event for seq, event in await conversation.events() if seq <= head]
+            said = "".join(event.text for event in told if isinstance(event, Token))
+            assert text_of(state.messages[-1]) == said
 
     @staticmethod
     async def _speak(conversation: Conversation) -> None:

@@ -184,7 +184,6 @@ async def test_drained_it_takes_up_nothing_and_ends_what_runs_when_it_stops(sqli
         puppet.say("On and on")
     assert not puppets.plays(waiting.id)
     async with chat.lifespan():
-        assert not chat.draining
         assert (await talk.on(chat.engine).ended(running.id)).reason == "shutdown"
         await puppets.of(waiting.id)
 

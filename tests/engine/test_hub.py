@@ -81,7 +81,7 @@ async def test_a_reader_from_any_position_gets_the_rest_of_the_journal(
 
 
 @pytest.mark.promise("E-03", "E-06")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_readers_that_come_at_any_time_see_the_same_without_gap_or_double(
     wired: Wired, conversation: Conversation, seed: int
 ) -> None:
@@ -107,7 +107,7 @@ async def test_readers_that_come_at_any_time_see_the_same_without_gap_or_double(
     async with anyio.create_task_group() as group:
         for _ in range(20):
             group.start_soon(read, chance.randint(0, 60), chance.randint(0, 10))
-        for number in range(300):
+        for number in range(200):
             if chance.random() < 0.2:
                 writer.event(Warning(writer.turn_id, "w", str(number)))
             writer.token(conversation.answer_id, 0, "text", f"{number} ")

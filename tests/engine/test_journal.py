@@ -325,7 +325,7 @@ async def test_an_outage_too_long_for_the_words_ends_the_turn_as_soon_as_the_sto
         puppet.say("Stored. ")
         await talk.said("Stored. ")
         store.broken = {"finish"}
-        store.faults = ["lost"] * 13
+        store.faults = ["lost"] * 1000
         puppet.say("Lost.")
         puppet.say("And so on.")
         puppet.end()

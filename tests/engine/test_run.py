@@ -8,7 +8,7 @@ import pytest
 
 from legato import Legato, Turn
 from legato.agents.builtin import assistant
-from legato.agents.config import Config
+from legato.agents.config import Config, ProviderEntry
 from legato.core.errors import MAX_ERROR_BYTES, ProviderRefused
 from legato.core.events import (
     Approval,
@@ -284,8 +284,9 @@ async def test_an_agent_that_is_switched_off_is_one_done_in_the_readers_language
 
 @pytest.mark.promise("R-13")
 async def test_an_agent_without_its_key_is_as_good_as_switched_off(sqlite: str) -> None:
-    chat = Legato(sqlite, environment={})
-    chat.agent("model", model="openai:gpt-5-mini")(assistant)
+    config = Config(providers={"mine": ProviderEntry(base_url="http://127.0.0.1:1/v1", api_key_env="MY_KEY")})
+    chat = Legato(sqlite, config=config, environment={})
+    chat.agent("model", model="mine:m")(assistant)
     async with chat.lifespan():
         turn = await (await Talk.begin(chat.engine)).ask()
     assert (turn.status, turn.reason) == ("failed", "agent_unavailable")

@@ -48,9 +48,9 @@ async def started(stack: AsyncExitStack, url: str, settings: EngineSettings = SE
 
 @pytest.fixture
 async def pair(postgres: str) -> AsyncIterator[tuple[Worker, Worker]]:
-    """Two workers on an empty database."""
+    """Two workers that have begun on an empty database at the same time."""
     async with AsyncExitStack() as stack:
-        yield await started(stack, postgres), await started(stack, postgres)
+        yield await asyncio.gather(started(stack, postgres), started(stack, postgres))
 
 
 @pytest.mark.promise("E-03", "E-06")

@@ -27,7 +27,9 @@ MODELS = (
 PROVIDER_KEY = "sk-canary-of-the-provider"
 
 
-def make_chat(database: str, puppets: Puppets, upstream: Upstream | None = None, *, heartbeat_s: float = 15.0) -> Legato:
+def make_chat(
+    database: str, puppets: Puppets, upstream: Upstream | None = None, *, heartbeat_s: float = 15.0
+) -> Legato:
     """A Legato with the agents ``puppet`` (the default), ``echo``, ``off``, and with an upstream ``model``."""
     environment = {"OPENAI_BASE_URL": upstream.url, "OPENAI_API_KEY": PROVIDER_KEY} if upstream else {}
     chat = Legato(

@@ -1,8 +1,8 @@
 """Agents whose strings the test holds: they say what they are told, when they are told.
 
-    puppet = await puppets.of(turn_id)      # as soon as the turn runs
-    puppet.say("Hello ", "world")
-    puppet.end()                            # or fail(error), or just wait for what happens: puppet.gone
+puppet = await puppets.of(turn_id)      # as soon as the turn runs
+puppet.say("Hello ", "world")
+puppet.end()                            # or fail(error), or just wait for what happens: puppet.gone
 """
 
 import asyncio

@@ -52,7 +52,7 @@ async def listening(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Asyn
         try:
             with anyio.fail_after(30):
                 await server.listening.wait()
-            yield "http://127.0.0.1:{}".format(listener.getsockname()[1])
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             with anyio.CancelScope(shield=True):

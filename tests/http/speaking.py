@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from legato.core.model import State
 
 STREAM: Final = {"Accept": "text/event-stream"}
 PATIENCE_S: Final = 30.0
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _FRAME: Final = re.compile(rb"(?:id: ([0-9a-f]{1,16}\.[0-9]{1,18})\n)?event: ([a-z_]+)\ndata: ([^\n\r]+)")
 _PROTOCOL: Final = Path(__file__).parents[2] / "docs" / "protocol.md"
 
@@ -225,12 +227,16 @@ class Api:
                 return events
 
 
+def client(url: str, headers: dict[str, str] | None = None) -> httpx2.AsyncClient:
+    """A client that opens as many connections as it needs, and does not read the machine's certificates for them."""
+    limits = httpx2.Limits(max_connections=None)
+    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, limits=limits, verify=_NO_TLS)
+
+
 @asynccontextmanager
 async def user_of(url: str, name: str | None = None) -> AsyncIterator[Api]:
     """Somebody whom the server's authenticator knows by a header: a name, or nobody it has seen before."""
-    headers = {"X-User": name or f"user-{secrets.token_hex(6)}"}
-    limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, limits=limits) as http:
+    async with client(url, {"X-User": name or f"user-{secrets.token_hex(6)}"}) as http:
         yield Api(http)
 
 

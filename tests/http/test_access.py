@@ -16,13 +16,19 @@ from legato.web.auth import Authenticate, BearerToken, is_loopback
 from tests.http.conftest import make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import listening, serving
-from tests.http.speaking import Api, check_problem
+from tests.http.speaking import Api, check_problem, client
 from tests.http.test_isolation import OPEN, ROUTES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-01")]
 
 NO_DATA: Final = {route for route in OPEN if not route.startswith("GET /v1/")}
-FOREIGN_HOSTS: Final = ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.7", "localhost.evil.example")
+FOREIGN_HOSTS: Final = (
+    "evil.example",
+    "evil.example:80",
+    "127.0.0.1.evil.example",
+    "10.0.0.7",
+    "localhost.evil.example",
+)
 # What a browser says when a page of another site, or of another port, makes it send something.
 FOREIGN_PAGES: Final[tuple[dict[str, str], ...]] = (
     {"Origin": "https://evil.example"},
@@ -46,14 +52,16 @@ async def url(anyio_backend: object, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 async def local(url: str) -> AsyncIterator[Api]:
-    async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
+    async with client(url) as http:
         yield Api(http)
 
 
 def request_of(route: str) -> tuple[str, str]:
     """A request for a route, with ids of what isn't there."""
     verb, _, path = route.partition(" ")
-    return verb, path.replace("{model_id:path}", "m").format(session_id=new_id("ses"), turn_id=new_id("trn"), agent_id="a")
+    return verb, path.replace("{model_id:path}", "m").format(
+        session_id=new_id("ses"), turn_id=new_id("trn"), agent_id="a"
+    )
 
 
 async def test_the_user_of_this_machine_needs_no_login(local: Api) -> None:
@@ -124,25 +132,32 @@ def _status_for(url: str, host: str) -> int:
 
 async def test_a_token_opens_everything_and_nothing_opens_without(sqlite: str) -> None:
     secret = "a-token-of-the-test"
-    async with serving(make_chat(sqlite, Puppets()), BearerToken(secret)) as url:
-        async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
-            api = Api(http)
-            wrong = ("", "Bearer", f"Bearer {secret}x", f"Basic {secret}", secret, f"Bearer {secret.upper()}", "Bearer \xe9")
-            for route in ROUTES:
-                verb, path = request_of(route)
-                if route in NO_DATA:
-                    assert (await api.ask(verb, path)).status_code == 200, route
-                    continue
-                for value in wrong if "turns" in route else wrong[:2]:
-                    headers = {"Authorization": value.encode("latin-1")} if value else {}
-                    response = await api.ask(verb, path, headers=headers)
-                    assert (response.status_code, response.json()["code"]) == (401, "unauthenticated"), route
-                    assert response.headers["www-authenticate"] == "Bearer"
-            for scheme in ("Bearer", "bearer"):
-                http.headers["Authorization"] = f"{scheme} {secret}"
-                session = await api.session("echo")
-                assert (await api.answered(session))["status"] == "completed"
-                await api.call("GET", session, headers={"Host": "chat.example"})
+    async with serving(make_chat(sqlite, Puppets()), BearerToken(secret)) as url, client(url) as http:
+        api = Api(http)
+        wrong = (
+            "",
+            "Bearer",
+            f"Bearer {secret}x",
+            f"Basic {secret}",
+            secret,
+            f"Bearer {secret.upper()}",
+            "Bearer \xe9",
+        )
+        for route in ROUTES:
+            verb, path = request_of(route)
+            if route in NO_DATA:
+                assert (await api.ask(verb, path)).status_code == 200, route
+                continue
+            for value in wrong if "turns" in route else wrong[:2]:
+                headers = {"Authorization": value.encode("latin-1")} if value else {}
+                response = await api.ask(verb, path, headers=headers)
+                assert (response.status_code, response.json()["code"]) == (401, "unauthenticated"), route
+                assert response.headers["www-authenticate"] == "Bearer"
+        for scheme in ("Bearer", "bearer"):
+            http.headers["Authorization"] = f"{scheme} {secret}"
+            session = await api.session("echo")
+            assert (await api.answered(session))["status"] == "completed"
+            await api.call("GET", session, headers={"Host": "chat.example"})
 
 
 def by_name(request: Request) -> str | None:
@@ -164,18 +179,17 @@ class ByName:
 
 @pytest.mark.parametrize("auth", [by_name, by_name_after_a_while, ByName()], ids=["function", "coroutine", "object"])
 async def test_the_host_application_says_who_asks(sqlite: str, auth: Authenticate) -> None:
-    async with serving(make_chat(sqlite, Puppets()), auth) as url:
-        async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
-            api = Api(http)
-            for name in ({}, {"X-User": ""}, {"X-User": "x" * 256}):
-                await api.refused(401, "unauthenticated", "GET", "/v1/sessions", headers=name)
-            for owner in ("anna", "ünï'--", "x" * 255):
-                headers = {"X-User": owner.encode("latin-1")}
-                made = await api.call("POST", "/v1/sessions", {}, headers=headers, status=201)
-                assert made["owner"] == owner
-                listed = await api.call("GET", "/v1/sessions", headers=headers)
-                assert [session["id"] for session in listed["data"]] == [made["id"]]
-            await api.refused(404, "session_not_found", "GET", f"/v1/sessions/{made['id']}", headers={"X-User": "anna"})
+    async with serving(make_chat(sqlite, Puppets()), auth) as url, client(url) as http:
+        api = Api(http)
+        for name in ({}, {"X-User": ""}, {"X-User": "x" * 256}):
+            await api.refused(401, "unauthenticated", "GET", "/v1/sessions", headers=name)
+        for owner in ("anna", "ünï'--", "x" * 255):
+            headers = {"X-User": owner.encode("latin-1")}
+            made = await api.call("POST", "/v1/sessions", {}, headers=headers, status=201)
+            assert made["owner"] == owner
+            listed = await api.call("GET", "/v1/sessions", headers=headers)
+            assert [session["id"] for session in listed["data"]] == [made["id"]]
+        await api.refused(404, "session_not_found", "GET", f"/v1/sessions/{made['id']}", headers={"X-User": "anna"})
 
 
 async def test_an_authenticator_may_refuse_in_its_own_words_and_its_bugs_are_not_told(
@@ -186,9 +200,13 @@ async def test_an_authenticator_may_refuse_in_its_own_words_and_its_bugs_are_not
             raise HTTPException(403, "Not you.", headers={"X-Reason": "manners"})
         raise ValueError("canary-of-a-secret")
 
-    async with serving(make_chat(sqlite, Puppets()), moody) as url, httpx2.AsyncClient(base_url=url) as http:
+    async with serving(make_chat(sqlite, Puppets()), moody) as url, client(url) as http:
         refused = await http.get("/v1/sessions", headers={"X-User": "banned"})
-        assert (refused.status_code, refused.json()["detail"], refused.headers["x-reason"]) == (403, "Not you.", "manners")
+        assert (refused.status_code, refused.json()["detail"], refused.headers["x-reason"]) == (
+            403,
+            "Not you.",
+            "manners",
+        )
         broken = await http.get("/v1/sessions", headers={"X-User": "anna"})
         assert (broken.status_code, broken.json()["code"]) == (500, "internal_error")
         assert broken.headers["content-type"] == "application/problem+json"
@@ -198,7 +216,7 @@ async def test_an_authenticator_may_refuse_in_its_own_words_and_its_bugs_are_not
 
 async def test_a_legato_that_was_not_started_says_so(sqlite: str) -> None:
     chat = make_chat(sqlite, Puppets())
-    async with listening(chat.asgi()) as url, httpx2.AsyncClient(base_url=url) as http:
+    async with listening(chat.asgi()) as url, client(url) as http:
         for route in ROUTES:
             verb, path = request_of(route)
             response = await http.request(verb, path)
@@ -214,7 +232,7 @@ async def test_a_legato_that_was_not_started_says_so(sqlite: str) -> None:
 
 async def test_readiness_follows_the_life_of_the_server(sqlite: str) -> None:
     chat = make_chat(sqlite, Puppets())
-    async with listening(chat.asgi()) as url, httpx2.AsyncClient(base_url=url) as http:
+    async with listening(chat.asgi()) as url, client(url) as http:
         seen: list[Any] = []
 
         async def look() -> None:

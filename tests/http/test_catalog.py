@@ -70,7 +70,7 @@ async def test_neither_hosts_nor_keys_are_told(api: Api, served: Served) -> None
 
 
 @pytest.mark.promise("A-01")
-async def test_an_agent_is_a_generator_with_a_decorator(sqlite: str, anyio_backend: object) -> None:
+async def test_an_agent_is_a_generator_with_a_decorator(sqlite: str) -> None:
     chat = Legato(sqlite, environment={})
     turns: list[Turn] = []
 
@@ -87,7 +87,9 @@ async def test_an_agent_is_a_generator_with_a_decorator(sqlite: str, anyio_backe
     async with serving(chat, by_header) as url, user_of(url) as api:
         session = await api.session("guide", metadata={"a": 1})
         await api.answered(session, "One")
-        turn = await api.call("POST", f"{session}/turns", {"text": "Två"}, headers={"Accept-Language": "sv"}, status=202)
+        turn = await api.call(
+            "POST", f"{session}/turns", {"text": "Två"}, headers={"Accept-Language": "sv"}, status=202
+        )
         await api.over(session, turn["turn"]["id"])
         assert await api.texts(session) == ["One", "1 One (en)", "Två", "3 Två (sv)"]
         assert (turns[1].id, turns[1].session.metadata) == (turn["turn"]["id"], {"a": 1})
@@ -103,7 +105,7 @@ async def shout(turn: Turn) -> AsyncIterator[str]:
 
 
 @pytest.mark.promise("A-01", "A-03")
-async def test_an_agent_is_an_entry_in_a_configuration(tmp_path: Path, anyio_backend: object) -> None:
+async def test_an_agent_is_an_entry_in_a_configuration(tmp_path: Path) -> None:
     async with Upstream(key="k-12345678") as upstream:
         text = f"""
             default_agent = "clerk"
@@ -142,7 +144,7 @@ async def test_an_agent_is_an_entry_in_a_configuration(tmp_path: Path, anyio_bac
 
 
 @pytest.mark.promise("A-03")
-async def test_without_any_agent_or_key_the_demo_answers_and_says_what_it_is(sqlite: str, anyio_backend: object) -> None:
+async def test_without_any_agent_or_key_the_demo_answers_and_says_what_it_is(sqlite: str) -> None:
     async with serving(Legato(sqlite, environment={}), by_header) as url, user_of(url) as api:
         (agent,) = (await api.call("GET", "/v1/agents"))["data"]
         assert (agent["id"], agent["demo"]) == ("demo", True)

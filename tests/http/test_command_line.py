@@ -20,7 +20,9 @@ def legato(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """Runs a command to its end, without the developer's own settings."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)} | environment
     command = [sys.executable, "-m", "legato.cli", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+    )
 
 
 def query(database: Path, statement: str) -> list[tuple[str, ...]]:
@@ -66,7 +68,9 @@ def test_with_a_token_everybody_has_to_bring_it(server: ServerProcess) -> None:
         assert made.status_code == 201
         sent = http.post(f"/v1/sessions/{made.json()['id']}/turns", json={"text": "/help canary-message"})
         until = {"after": "0", "until": sent.json()["turn"]["id"]}
-        told = http.get(f"/v1/sessions/{made.json()['id']}/events", params=until, headers={"Accept": "text/event-stream"})
+        told = http.get(
+            f"/v1/sessions/{made.json()['id']}/events", params=until, headers={"Accept": "text/event-stream"}
+        )
         assert "event: done" in told.text
     log = server.log_tail(1000)
     assert f"0.0.0.0:{server.port}" in log
@@ -110,7 +114,10 @@ def test_the_schema_is_upgraded_and_the_doctor_looks_it_over(tmp_path: Path) -> 
 def _insert_damaged(database: Path) -> None:
     """A session whose journal does not reach its head."""
     columns = "id, owner, agent_id, agent_name, created_at, last_activity, pinned, metadata, head, epoch"
-    query(database, f"INSERT INTO sessions ({columns}) VALUES ('ses_damaged', 'anna', 'demo', 'Demo', 1, 1, 0, '{{}}', 7, 0)")  # noqa: S608
+    query(
+        database,
+        f"INSERT INTO sessions ({columns}) VALUES ('ses_damaged', 'anna', 'demo', 'Demo', 1, 1, 0, '{{}}', 7, 0)",
+    )
 
 
 @pytest.mark.promise("H-06")

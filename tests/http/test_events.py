@@ -21,7 +21,18 @@ from tests.http.speaking import Api, Stream, check_problem, folded, state_of, us
 
 pytestmark = pytest.mark.anyio
 
-NO_CURSORS: Final = ("x", "7f3a", "7f3a.", ".5", "7F3A.5", "7f3a.-1", "7f3a.5 ", "1" * 17 + ".5", "7f3a." + "9" * 19, "00")
+NO_CURSORS: Final = (
+    "x",
+    "7f3a",
+    "7f3a.",
+    ".5",
+    "7F3A.5",
+    "7f3a.-1",
+    "7f3a.5 ",
+    "1" * 17 + ".5",
+    "7f3a." + "9" * 19,
+    "00",
+)
 
 
 async def say(puppet: Puppet, stream: Stream, *pieces: str) -> None:
@@ -285,12 +296,11 @@ async def test_state_and_events_after_its_cursor_are_the_session_at_every_moment
         while not stop.is_set():
             snapshots.append(await api.call("GET", session))
 
-    async with api.follow(session, "0") as live:
-        async with anyio.create_task_group() as group:
-            group.start_soon(look)
-            await everything(api, puppets, session, live)
-            await taken_back(api, puppets, session, live)
-            stop.set()
+    async with api.follow(session, "0") as live, anyio.create_task_group() as group:
+        group.start_soon(look)
+        await everything(api, puppets, session, live)
+        await taken_back(api, puppets, session, live)
+        stop.set()
     final = state_of(await api.state(session))
     different = {snapshot["cursor"]: snapshot for snapshot in snapshots}
     assert len(different) > 5
@@ -541,5 +551,3 @@ async def test_the_live_list_says_what_to_refetch(api: Api, stranger: Api, puppe
 
 def _hint(session_id: str, what: str) -> Callable[[Any], bool]:
     return lambda event: bool(event.data == {"session_id": session_id, "what": what})
-
-

@@ -44,7 +44,13 @@ async def is_whole(api: Api, session: str) -> None:
 
 def places(session: str, turn_id: str, text: str) -> list[tuple[str, str, Any]]:
     """Every string that a JSON body takes."""
-    new = [{"agent_id": text}, {"agent_id": "model", "model_id": text}, {"title": text}, {"context": text}, {"id": text}]
+    new = [
+        {"agent_id": text},
+        {"agent_id": "model", "model_id": text},
+        {"title": text},
+        {"context": text},
+        {"id": text},
+    ]
     data: list[Any] = [{text: 1}, {"a": text}, {"a": [{"b": [text]}]}]
     send = [
         {"text": text},
@@ -177,7 +183,9 @@ async def test_malformed_json_is_an_invalid_request(api: Api, body: bytes) -> No
 
 
 @pytest.mark.promise("X-01")
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
 async def test_a_body_is_read_as_json_only_where_it_says_so(api: Api, content_type: str | None) -> None:
     """A form of a foreign page can send these kinds without asking; none of them makes a message."""
     session = await api.session("echo")
@@ -185,7 +193,9 @@ async def test_a_body_is_read_as_json_only_where_it_says_so(api: Api, content_ty
     await api.refused(422, "invalid_request", "POST", f"{session}/turns", content=b'{"text":"Hi"}', headers=headers)
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 30, "-" + "9" * 4_000, "0." + "1" * 9_000])
+@pytest.mark.parametrize(
+    "value", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 30, "-" + "9" * 4_000, "0." + "1" * 9_000]
+)
 async def test_a_number_that_is_none(api: Api, value: str) -> None:
     session = await api.session("echo")
     for verb, path in (("POST", "/v1/sessions"), ("PATCH", session)):

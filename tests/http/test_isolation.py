@@ -34,7 +34,12 @@ BODIES: Final[dict[str, list[Any]]] = {
     "POST /v1/sessions/{session_id}/turns": [{"text": "Hi"}, {"text": "x" * 60_000}, {"text": "x", "model_id": "no"}],
 }
 QUERIES: Final = {
-    "GET /v1/sessions/{session_id}/events": [{}, {"after": "{cursor}"}, {"after": "0", "until": "{turn_id}"}, {"after": "x"}],
+    "GET /v1/sessions/{session_id}/events": [
+        {},
+        {"after": "{cursor}"},
+        {"after": "0", "until": "{turn_id}"},
+        {"after": "x"},
+    ],
     "GET /v1/sessions/{session_id}/messages": [{}, {"cursor": "{message_id}"}, {"limit": "1"}],
 }
 
@@ -74,7 +79,11 @@ async def ask(api: Api, route: str, thing: Thing, body: Any, query: dict[str, st
 
 def said(response: httpx2.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
     """All that tells one answer from another."""
-    return response.status_code, response.content, [item for item in response.headers.multi_items() if item[0] != "date"]
+    return (
+        response.status_code,
+        response.content,
+        [item for item in response.headers.multi_items() if item[0] != "date"],
+    )
 
 
 def variants(route: str) -> list[tuple[Any, dict[str, str], bool]]:

@@ -31,7 +31,7 @@ FAILURES: Final = (
 
 
 @pytest.fixture
-async def hasty(sqlite: str, anyio_backend: object) -> AsyncIterator[tuple[Api, Upstream]]:
+async def hasty(sqlite: str) -> AsyncIterator[tuple[Api, Upstream]]:
     """A server without patience: 0.6 s for a first or a next word, 1.5 s for a turn."""
     async with Upstream(key=PROVIDER_KEY) as upstream:
         provider = ProviderEntry(
@@ -59,7 +59,9 @@ def prompt_of(upstream: Upstream) -> list[tuple[str, str]]:
 
 
 @pytest.mark.promise("R-12", "C-05", "R-05")
-async def test_whatever_a_provider_does_is_a_typed_error_and_the_next_request_is_valid(api: Api, served: Served) -> None:
+async def test_whatever_a_provider_does_is_a_typed_error_and_the_next_request_is_valid(
+    api: Api, served: Served
+) -> None:
     """The upstream refuses what the strictest provider would; after each failure it must answer again."""
     session = await api.session("model")
     for script, code, kept in FAILURES:
@@ -88,7 +90,9 @@ async def test_whatever_a_provider_does_is_a_typed_error_and_the_next_request_is
         ("count 1000 at 20/s", "turn_timeout", "1 2 "),
     ],
 )
-async def test_a_provider_that_takes_too_long_is_left(hasty: tuple[Api, Upstream], script: str, code: str, kept: str) -> None:
+async def test_a_provider_that_takes_too_long_is_left(
+    hasty: tuple[Api, Upstream], script: str, code: str, kept: str
+) -> None:
     api, upstream = hasty
     session = await api.session("model")
     failed = await api.answered(session, script)
@@ -113,7 +117,9 @@ async def test_a_provider_that_is_not_there_is_a_typed_error(hasty: tuple[Api, U
 
 @pytest.mark.promise("R-04", "C-05")
 @pytest.mark.parametrize(("script", "said"), [("stall after 3", "1 2 3 "), ("silence", ""), ("hang", "")])
-async def test_cancel_closes_the_upstream_and_the_model_hears_of_it(served: Served, api: Api, script: str, said: str) -> None:
+async def test_cancel_closes_the_upstream_and_the_model_hears_of_it(
+    served: Served, api: Api, script: str, said: str
+) -> None:
     session = await api.session("model")
     number = len(served.upstream.exchanges)
     turn = await api.send(session, script)

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
@@ -16,7 +15,7 @@ from legato import Legato
 from tests.http.conftest import by_header
 from tests.http.puppets import echo
 from tests.http.serving import listening
-from tests.http.speaking import Api, user_of
+from tests.http.speaking import Api, client, user_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +34,7 @@ class Under:
     """A user's way to what is mounted under a path."""
 
     def __init__(self, url: str, path: str, headers: dict[str, str]) -> None:
-        self._http = httpx2.AsyncClient(base_url=f"{url}{path}", headers=headers, timeout=30)
+        self._http = client(f"{url}{path}", headers)
 
     async def __aenter__(self) -> Api:
         return Api(await self._http.__aenter__())
@@ -56,27 +55,30 @@ async def test_one_legato_twice_in_a_host_application(tmp_path: Path) -> None:
 
     app.mount("/members/chat", chat.asgi(auth=by_header))
     app.mount("/guests", chat.asgi(auth=by_cookie))
-    async with listening(app, lifespan="on") as url:
-        async with Under(url, "/members/chat", {"X-User": "anna"}) as anna, Under(url, "/guests", {"Cookie": "guest=g"}) as guest:
-            with anyio.fail_after(60):
-                session = await anna.session("one")
-                async with anna.follow(session, "0") as stream:
-                    await anna.answered(session, "Hi")
-                    await stream.until("done")
-                assert stream.text == "You said: Hi"
-                await guest.refused(404, "session_not_found", "GET", session)
-                await guest.answered(await guest.session("one"), "Hej")
-                async with Under(url, "/guests", {"Cookie": "guest=anna"}) as same_name:
-                    assert await same_name.texts(session) == ["Hi", "You said: Hi"]
-                for api in (anna, guest):
-                    assert "v1/sessions" in (await api.ask("GET", "/openapi.json")).text
-                    assert (await api.ask("GET", "/")).text.startswith("<!doctype html>")
-                    await api.refused(404, "not_found", "GET", "/nowhere")
-                async with user_of(url) as outside:
-                    assert (await outside.http.get("/own")).json() == {"of": "the host"}
-                    assert (await outside.http.get("/v1/sessions")).status_code == 404
-                async with Under(url, "/members/chat", {}) as nobody:
-                    await nobody.refused(401, "unauthenticated", "GET", "/v1/sessions")
+    async with (
+        listening(app, lifespan="on") as url,
+        Under(url, "/members/chat", {"X-User": "anna"}) as anna,
+        Under(url, "/guests", {"Cookie": "guest=g"}) as guest,
+    ):
+        with anyio.fail_after(60):
+            session = await anna.session("one")
+            async with anna.follow(session, "0") as stream:
+                await anna.answered(session, "Hi")
+                await stream.until("done")
+            assert stream.text == "You said: Hi"
+            await guest.refused(404, "session_not_found", "GET", session)
+            await guest.answered(await guest.session("one"), "Hej")
+            async with Under(url, "/guests", {"Cookie": "guest=anna"}) as same_name:
+                assert await same_name.texts(session) == ["Hi", "You said: Hi"]
+            for api in (anna, guest):
+                assert "v1/sessions" in (await api.ask("GET", "/openapi.json")).text
+                assert (await api.ask("GET", "/")).text.startswith("<!doctype html>")
+                await api.refused(404, "not_found", "GET", "/nowhere")
+            async with user_of(url) as outside:
+                assert (await outside.http.get("/own")).json() == {"of": "the host"}
+                assert (await outside.http.get("/v1/sessions")).status_code == 404
+            async with Under(url, "/members/chat", {}) as nobody:
+                await nobody.refused(401, "unauthenticated", "GET", "/v1/sessions")
 
 
 async def test_two_legatos_in_one_host_application(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ async def test_a_host_may_use_the_engine_beside_the_routes(tmp_path: Path) -> No
 
     app.mount("/chat", chat.asgi(by_header))
     async with listening(app, lifespan="on") as url, Under(url, "/chat", {"X-User": "anna"}) as api:
-        async with httpx2.AsyncClient(base_url=url) as http:
+        async with client(url) as http:
             made = (await http.post("/thread")).json()
         assert (await api.state(f"/v1/sessions/{made['id']}"))["session"]["title"] == "By the host"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -76,6 +76,7 @@ async def others_are_served(api: Api) -> None:
         assert (await api.answered(await api.session("echo")))["status"] == "completed"
 
 
+@asynccontextmanager
 async def through_a_crowd(api: Api, puppets: Puppets) -> AsyncIterator[Crowd]:
     async with AsyncExitStack() as stack:
         crowd = Crowd(api, puppets)
@@ -88,25 +89,22 @@ async def through_a_crowd(api: Api, puppets: Puppets) -> AsyncIterator[Crowd]:
         assert len(crowd.polled) >= 10
 
 
-async def test_a_crowd_of_readers_on_sqlite(sqlite: str, anyio_backend: object) -> None:
+async def test_a_crowd_of_readers_on_sqlite(sqlite: str) -> None:
     puppets = Puppets()
     async with serving(make_chat(sqlite, puppets), by_header) as url, user_of(url) as api:
-        async for _ in through_a_crowd(api, puppets):
+        async with through_a_crowd(api, puppets):
             pass
 
 
 async def test_a_crowd_of_readers_on_postgresql_with_two_connections(
-    postgres: str, anyio_backend: object, monkeypatch: pytest.MonkeyPatch
+    postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "PostgresStore", partial(PostgresStore, pool_size=2))
     database, puppets = new_database(postgres), Puppets()
     chat = make_chat(database, puppets)
     async with serving(chat, by_header) as url, user_of(url) as api:
         watch = await asyncpg.connect(database)
-        async for _ in through_a_crowd(api, puppets):
-            store: Any = chat.engine.store
-            while store._engine.pool.checkedout():  # a heartbeat of the worker, perhaps; never for long
-                await asyncio.sleep(0)
+        async with through_a_crowd(api, puppets):
             found = {(row[0], row[1]): row[2] for row in await watch.fetch(_SESSIONS_OF_THE_SERVER)}
             assert {name for name, _ in found} == {"legato", "legato-doorbell"}
             assert sum(count for (name, _), count in found.items() if name == "legato") <= 2 + APPENDERS

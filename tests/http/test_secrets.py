@@ -5,7 +5,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
+import anyio.to_thread
 import pytest
 
 from legato import Legato
@@ -15,7 +15,7 @@ from legato.web.auth import BearerToken
 from tests.http.conftest import PROVIDER_KEY, by_header, make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
-from tests.http.speaking import Api, user_of
+from tests.http.speaking import Api, client, user_of
 from tests.support.upstream import Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-05")]
@@ -56,27 +56,26 @@ async def conversation(api: Api) -> None:
         assert "canary" not in refused.text
 
 
-async def test_a_conversation_leaves_no_word_in_the_log(
-    database: str, anyio_backend: object, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_conversation_leaves_no_word_in_the_log(database: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for name in ("legato", "uvicorn", "uvicorn.error", "fastapi", "starlette", "aiohttp"):
         caplog.set_level(logging.DEBUG, logger=name)
     async with Upstream(key=PROVIDER_KEY) as upstream:
         chat = make_chat(database, Puppets(), upstream)
         chat.agent("clumsy")(clumsy)
-        async with serving(chat, BearerToken(TOKEN)) as url:
-            async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
-                await Api(http).refused(401, "unauthenticated", "GET", "/v1/agents", headers={"Authorization": "Bearer canary-x"})
-                http.headers["Authorization"] = f"Bearer {TOKEN}"
-                caplog.set_level(logging.WARNING, logger="httpx2")  # the test's own client tells what it asks for
-                await conversation(Api(http))
+        async with serving(chat, BearerToken(TOKEN)) as url, client(url) as http:
+            await Api(http).refused(
+                401, "unauthenticated", "GET", "/v1/agents", headers={"Authorization": "Bearer canary-x"}
+            )
+            http.headers["Authorization"] = f"Bearer {TOKEN}"
+            caplog.set_level(logging.WARNING, logger="httpx2")  # the test's own client tells what it asks for
+            await conversation(Api(http))
     assert "an agent failed: ValueError" in caplog.text
     assert "canary" not in caplog.text.replace(f"{url}", "")
     assert PROVIDER_KEY not in caplog.text
 
 
-async def test_a_key_that_the_provider_refuses_is_not_told(sqlite: str, anyio_backend: object) -> None:
+async def test_a_key_that_the_provider_refuses_is_not_told(sqlite: str) -> None:
     """This upstream quotes the key in its refusal, as some do."""
     wrong = "sk-wrong-canary-key"
     async with Upstream(key="another") as upstream:
@@ -91,10 +90,14 @@ async def test_a_key_that_the_provider_refuses_is_not_told(sqlite: str, anyio_ba
             assert upstream.exchanges[0].headers["Authorization"] == f"Bearer {wrong}"
 
 
-async def test_the_files_of_the_database_are_its_owners(tmp_path: Path, anyio_backend: object) -> None:
+def modes_in(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+
+
+async def test_the_files_of_the_database_are_its_owners(tmp_path: Path) -> None:
     async with serving(make_chat(f"sqlite:///{tmp_path / 'legato.db'}", Puppets()), lambda request: "anna") as url:
         async with user_of(url) as api:
             await api.answered(await api.session("echo"))
-        files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+            files = await anyio.to_thread.run_sync(modes_in, tmp_path)
     assert files.keys() >= {"legato.db", "legato.db-wal", "legato.db-shm"}
     assert set(files.values()) == {0o600}

@@ -87,7 +87,17 @@ async def test_a_client_may_bring_an_id_once(api: Api, stranger: Api) -> None:
 
 async def test_an_id_of_another_form_is_refused(api: Api) -> None:
     zeros = "0" * 25
-    for bad in ("", "ses_", "chat", f"ses_{zeros}", f"ses_{zeros}00", f"ses_{zeros}I", f"msg_{zeros}0", f"ses_{zeros}\n", 7):
+    for bad in (
+        "",
+        "ses_",
+        "chat",
+        f"ses_{zeros}",
+        f"ses_{zeros}00",
+        f"ses_{zeros}I",
+        f"msg_{zeros}0",
+        f"ses_{zeros}\n",
+        7,
+    ):
         await api.refused(422, "invalid_request", "POST", "/v1/sessions", {"id": bad})
 
 

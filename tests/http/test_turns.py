@@ -128,7 +128,9 @@ async def test_a_repeat_is_the_same_turn(api: Api, puppets: Puppets) -> None:
     again.append(await api.call("POST", f"{session}/turns", body, status=200))
     assert {(sent["turn"]["id"], sent["cursor"]) for sent in again} == {(first["turn"]["id"], first["cursor"])}
     assert [sent["turn"]["status"] for sent in again] == ["in_progress", "in_progress", "completed"]
-    assert await api.send(session, "Hello", message_id="mine", status=200) == await api.turn(session, first["turn"]["id"])
+    assert await api.send(session, "Hello", message_id="mine", status=200) == await api.turn(
+        session, first["turn"]["id"]
+    )
     parts = {"parts": [{"type": "text", "text": "Hello"}], "message_id": "mine"}
     assert (await api.call("POST", f"{session}/turns", parts))["turn"]["id"] == first["turn"]["id"]
     assert await api.texts(session) == ["Hello", "Hi"]
@@ -304,7 +306,11 @@ async def test_steer_hands_the_message_to_the_running_agent(api: Api, puppets: P
         steering = await api.send(session, "Faster!", mode="steer")
         puppet.steer()
         done = await stream.until("done")
-        assert (done.data["turn_id"], done.data["status"], done.data["reason"]) == (steering["id"], "completed", "steered")
+        assert (done.data["turn_id"], done.data["status"], done.data["reason"]) == (
+            steering["id"],
+            "completed",
+            "steered",
+        )
         await finish(api, puppets, session, first, "Yes")
         assert puppet.steered == ["Faster!"]
         await stream.until("done")
@@ -340,7 +346,9 @@ async def test_cancel_is_final_keeps_the_text_and_may_be_asked_twice(api: Api, p
         puppet.say("too late")
         done = await stream.until("done")
         assert (done.data["status"], done.data["reason"]) == ("cancelled", "cancelled")
-        assert await api.call("POST", f"{session}/turns/{turn_id}/cancel") == cancelled == await api.turn(session, turn_id)
+        assert (
+            await api.call("POST", f"{session}/turns/{turn_id}/cancel") == cancelled == await api.turn(session, turn_id)
+        )
         await api.call("PATCH", session, {"title": "Afterwards"})
         await stream.until("session")
         assert stream.types == ["snapshot", "usage", "done", "session"]
@@ -484,7 +492,13 @@ async def test_the_status_comes_from_the_cause_and_not_from_the_length(api: Api,
 @pytest.mark.promise("R-13")
 @pytest.mark.parametrize(
     ("language", "word"),
-    [("sv", "avstängd"), ("sv-SE,en;q=0.5", "avstängd"), ("ru;q=0.9", "отключён"), ("fr", "switched off"), (None, "off")],
+    [
+        ("sv", "avstängd"),
+        ("sv-SE,en;q=0.5", "avstängd"),
+        ("ru;q=0.9", "отключён"),
+        ("fr", "switched off"),
+        (None, "off"),
+    ],
 )
 async def test_a_switched_off_agent_explains_itself_in_one_event(api: Api, language: str | None, word: str) -> None:
     session = await api.session("off")
@@ -536,7 +550,12 @@ async def test_continue_is_a_new_turn_after_an_answer_that_ended_early(api: Api,
     await api.refused(409, "message_id_reused", "POST", f"{session}/turns/{first}/retry", {"message_id": "on"})
     await finish(api, puppets, session, turn["id"], " and on")
     history = (await api.call("GET", f"{session}/messages"))["data"]
-    assert [message.get("message_type", "message") for message in history] == ["message", "message", "continue", "message"]
+    assert [message.get("message_type", "message") for message in history] == [
+        "message",
+        "message",
+        "continue",
+        "message",
+    ]
     assert [text_of(message) for message in history][1::2] == ["So far", " and on"]
 
 
@@ -546,7 +565,11 @@ async def test_retry_answers_the_same_message_on_a_branch_of_its_own(api: Api, p
         first = await running(api, puppets, session)
         await finish(api, puppets, session, first, ", badly")
         turn = (await api.call("POST", f"{session}/turns/{first}/retry", status=202))["turn"]
-        assert (turn["kind"], turn["source_turn_id"], turn["message_id"]) == ("retry", first, (await api.turn(session, first))["message_id"])
+        assert (turn["kind"], turn["source_turn_id"], turn["message_id"]) == (
+            "retry",
+            first,
+            (await api.turn(session, first))["message_id"],
+        )
         puppet = await puppets.of(turn["id"])
         assert [message.role for message in puppet.turn.history] == ["user"]
         await finish(api, puppets, session, turn["id"], "Better")

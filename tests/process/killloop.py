@@ -21,6 +21,7 @@ from legato.core.ids import new_id
 from legato.core.model import Mode, TurnKind
 from tests.process.history import History, Life, Numbers
 from tests.process.model_server import ModelServer
+from tests.process.reader import Reader
 from tests.process.recorder import Access, Recorder, access, reading
 from tests.support.server import ServerProcess
 
@@ -94,13 +95,13 @@ class KillLoop:
                     pass
 
     async def _collect(self, to: Access) -> History:
-        random = Random(self._seed)
-        for recorder in self._recorders:
-            for number in range(_LATE):  # readers who slept through the rest
-                seen = list(recorder.readers[0].recorded().entries)
-                recorder.reader(f"late {number}", after=parse_cursor(random.choice(seen).cursor) if seen else None)
-        async with reading(*[reader for recorder in self._recorders for reader in recorder.readers]):
-            sessions = [await recorder.history() for recorder in self._recorders]
+        tabs = [reader for recorder in self._recorders for reader in recorder.readers]
+        async with reading(*tabs):
+            for recorder in self._recorders:
+                await recorder.all_ended()
+            # Only now: a hundred readers who come at once would slow down what is measured.
+            async with reading(*self._sleepers()):
+                sessions = [await recorder.history() for recorder in self._recorders]
         return History(
             sessions=tuple(sessions),
             lives=tuple(self._lives),
@@ -108,6 +109,17 @@ class KillLoop:
             refused=self._model.with_outcome("refused"),
             streaming=self._model.with_outcome("running"),
         )
+
+    def _sleepers(self) -> list[Reader]:
+        """Readers who went away after some event, often one in the middle of a commit, and come back now."""
+        random = Random(self._seed)
+        cursors = [(one, [entry.cursor for entry in one.readers[0].recorded().entries]) for one in self._recorders]
+        return [
+            recorder.reader(f"late {number}", after=parse_cursor(random.choice(seen)))
+            for recorder, seen in cursors
+            for number in range(_LATE)
+            if seen
+        ]
 
 
 class Person:

@@ -118,13 +118,17 @@ class Recorder:
         await answer.result()
         return answer.turn
 
-    async def history(self, *, through: Access | None = None) -> SessionHistory:
-        """Waits (not for ever) until all turns have ended and all readers have heard it, then reads what stands there."""
-        to = through or self._to
+    async def all_ended(self) -> None:
+        """Waits, not for ever, until all turns have ended."""
         with anyio.move_on_after(_ENDS_WITHIN_S):
             for turn_id in self._answers:
                 with suppress(NotFound):  # the checker misses it
                     await self.ended(turn_id)
+
+    async def history(self, *, through: Access | None = None) -> SessionHistory:
+        """When all turns have ended and all readers have heard it (or never will): what stands there."""
+        to = through or self._to
+        await self.all_ended()
         final = await self._view(to)
         async with anyio.create_task_group() as group:
             for reader in self.readers:

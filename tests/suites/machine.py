@@ -1,0 +1,465 @@
+"""A session of a store under any sequence of what may happen to it, checked against a small model.
+
+The model knows who owns the running turn, who waits, and what was sent; the journal is watched as it grows. No sequence may
+break: one ending for each turn and nothing after it (G4), one live epoch (G6), one turn for each message (G7), and readers
+who resume from wherever they stopped hold what the store has (G17).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import Connection, func, select
+
+from legato.core.errors import (
+    MessageIdReused,
+    MessageNotFound,
+    QueueFull,
+    SessionClosed,
+    TurnInProgress,
+    TurnNotFinished,
+    TurnNotQueued,
+)
+from legato.core.events import (
+    Done,
+    ErrorEvent,
+    Event,
+    Reset,
+    StatusUpdate,
+    Token,
+    ToolCall,
+    ToolResult,
+    TurnEvent,
+    UsageEvent,
+    decode_lines,
+)
+from legato.core.fold import Fold
+from legato.core.model import ErrorInfo, TextPart
+from legato.core.states import TERMINAL, may_follow
+from legato.engine.hub import after
+from legato.store import compaction, ending, journal, messages, schema, sessions, snapshots, steering, turns
+from legato.store.ending import Ending
+from legato.store.port import Row, Store
+from legato.store.turns import Accepted, Claimed
+from tests.support.conversation import EVERYTHING, batch, meter, new_session
+
+T = TypeVar("T")
+QUEUE_LIMIT = 3
+WORKERS = ("wrk_1", "wrk_2")
+
+modes: Any = st.sampled_from(["queue", "queue", "reject", "interrupt", "rollback", "steer", "steer"])
+endings: Any = st.sampled_from(["completed", "failed", "incomplete"])
+places = st.integers(0, 30)  # of whatever is chosen: turns, claims, messages, readers
+texts = st.sampled_from(["a", "é", "🎼", "\n\ndata: x", "word "])
+
+
+@dataclass
+class Ownership:
+    """A claim and what its owner has said, whether or not it still owns the turn."""
+
+    claimed: Claimed
+    answer_id: str
+    entered: dict[int, tuple[Event, ...]] = field(default_factory=dict)
+
+
+@dataclass
+class Reader:
+    """Somebody who follows with interruptions; ``position`` is the last seq that it has seen."""
+
+    fold: Fold
+    position: int
+
+
+class Watcher:
+    """The journal as it grows: what is committed, in order, and what may never follow what."""
+
+    def __init__(self) -> None:
+        self.fold = Fold()
+        self.head = 0
+        self.status: dict[str, str] = {}
+        self._metered: set[str] = set()
+        self._last: Event | None = None
+
+    def see(self, row: Row) -> None:
+        assert row.first_seq == self.head + 1
+        for seq, event in decode_lines(row.first_seq, row.payload):
+            self.head = seq
+            self._check(event)
+            self.fold.apply(event)
+            self._last = event
+        assert self.head == row.last_seq
+
+    def _check(self, event: Event) -> None:
+        if isinstance(event, TurnEvent):
+            before = self.status.get(event.turn.id)
+            assert before in (None, event.turn.status) or may_follow(before, event.turn.status)  # type: ignore[arg-type]
+            self.status[event.turn.id] = event.turn.status
+        elif (turn_id := getattr(event, "turn_id", None)) is not None:
+            assert self.status[turn_id] not in TERMINAL, f"{event} after the end"
+        if isinstance(self._last, UsageEvent):
+            assert isinstance(event, Done)
+            assert event.turn_id == self._last.turn_id
+        if isinstance(event, UsageEvent):
+            assert event.turn_id not in self._metered
+            self._metered.add(event.turn_id)
+        if isinstance(event, Done):
+            self.status[event.turn_id] = event.status
+        open_turns = [turn_id for turn_id, status in self.status.items() if status == "in_progress"]
+        assert len(open_turns) <= 1
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """``run`` is the event loop that the store lives in."""
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
+        super().__init__()
+        self._run = run
+        self.store = store
+        self.watcher = Watcher()
+        self.sent: dict[str, tuple[str, str]] = {}  # client's message id → body, turn
+        self.waiting: list[str] = []  # turns, in the order in which they will run
+        self.steers: set[str] = set()
+        self.claims: list[Ownership] = []
+        self.owner: Ownership | None = None  # of the running turn
+        self.readers: list[Reader] = []
+        self.message_of: dict[str, str] = {}
+        self.closed = False
+
+    # What may happen
+
+    @initialize()
+    def begin(self) -> None:
+        created = self.run(new_session(self.store))
+        self.id = created.session.id
+        self.see(created.rows)
+
+    @rule(mode=modes, text=texts)
+    def send(self, mode: Any, text: str) -> None:
+        self._send(f"message {len(self.sent)}", text, mode=mode)
+
+    @precondition(lambda self: self.sent)
+    @rule(place=places, text=texts, mode=modes)
+    def repeat(self, place: int, text: str, mode: Any) -> None:
+        """A client tries again, perhaps with something else under the same id."""
+        message_id = _at(list(self.sent), place)
+        body, turn_id = self.sent[message_id]
+        if body != _body(text, mode=mode):
+            self.refused(MessageIdReused, self._accept(message_id, text, mode=mode))
+            return
+        again = self.run(self._accept(message_id, text, mode=mode))
+        assert (again.turn.id, again.fresh, again.rows) == (turn_id, False, ())
+
+    @precondition(lambda self: self.sent)
+    @rule(kind=st.sampled_from(["continue", "retry"]), place=places)
+    def again(self, kind: Any, place: int) -> None:
+        source = _at(list(self.watcher.status), place)
+        key = f"message {len(self.sent)}"
+        if not self.closed and len(self.waiting) < QUEUE_LIMIT:
+            if self.watcher.status[source] not in TERMINAL:
+                self.refused(TurnNotFinished, self._accept(key, "", kind=kind, source_turn_id=source))
+                return
+            if kind == "retry" and not self._is_there(source):
+                self.refused(MessageNotFound, self._accept(key, "", kind=kind, source_turn_id=source))
+                return
+        self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def claim(self, worker: str) -> None:
+        claimed = self.run(self.store.write(turns.claim, self.id, worker, ["demo"]))
+        if self.owner is not None or not self.waiting:
+            assert claimed is None
+            return
+        assert claimed is not None
+        assert claimed.turn.id == self.waiting.pop(0)
+        assert all(claimed.epoch > earlier.claimed.epoch for earlier in self.claims)
+        self.owner = Ownership(claimed, claimed.turn.answer_id or "")
+        self.claims.append(self.owner)
+        self.see(claimed.rows)
+
+    @precondition(lambda self: self.claims)
+    @rule(place=places, what=st.sampled_from("ttttsrco"), text=texts, part=st.integers(0, 3), times=st.integers(1, 3))
+    def say(self, place: int, what: str, text: str, part: int, times: int) -> None:
+        """An owner, or one who was replaced and does not know it, commits what it has."""
+        one = self._ownership(place)
+        event = _event(what, one.claimed.turn.id, one.answer_id, part, text)
+        number = len(one.entered) + 1
+        row = self._append(one, number, (event,) * times)
+        assert (row is not None) == (one is self.owner)
+        if row is not None:
+            one.entered[number] = (event,) * times
+            self.see([row])
+
+    @precondition(lambda self: any(one.entered for one in self.claims))
+    @rule(place=places, number=places)
+    def say_again(self, place: int, number: int) -> None:
+        """The outcome of a commit was unknown: it is tried again."""
+        one = _at([one for one in self.claims if one.entered], place)
+        entered = _at(list(one.entered), number)
+        assert self._append(one, entered, one.entered[entered]) is not None or self._was_taken_away(one)
+
+    @precondition(lambda self: self.claims)
+    @rule(place=places)
+    def steer(self, place: int) -> None:
+        one = self._ownership(place)
+        turn = one.claimed.turn
+        steered = self.run(self.store.write(steering.steer, self.id, turn.id, one.claimed.epoch))
+        taken = [turn_id for turn_id in self.waiting if turn_id in self.steers]
+        if one is not self.owner or not taken:
+            assert steered is None
+            return
+        assert steered is not None
+        assert [message.id for message in steered.messages] == [self.message_of[turn_id] for turn_id in taken]
+        one.answer_id = steered.turn.answer_id or ""
+        self.waiting = [turn_id for turn_id in self.waiting if turn_id not in taken]
+        self.see(steered.rows)
+
+    @precondition(lambda self: self.claims)
+    @rule(place=places, status=endings)
+    def finish(self, place: int, status: Any) -> None:
+        one = self._ownership(place)
+        error = ErrorInfo("agent_error", "It failed.") if status == "failed" else None
+        how = Ending(status=status, reason="stop", error=error)
+        turn = one.claimed.turn
+        ended = self.run(self.store.write(ending.finish, self.id, turn.id, one.claimed.epoch, how, meter))
+        assert (ended is not None) == (one is self.owner)
+        if ended is not None:
+            self.owner = None
+            self.see(ended.rows)
+            assert self.watcher.status[turn.id] == status
+
+    @precondition(lambda self: self.watcher.status)
+    @rule(place=places)
+    def cancel(self, place: int) -> None:
+        turn_id = _at(list(self.watcher.status), place)
+        before = self.watcher.status[turn_id]
+        how = Ending(status="cancelled", reason="cancelled")
+        ended = self.run(self.store.write(ending.cancel, self.id, "ann", turn_id, how, meter))
+        self.see(ended.rows)
+        assert ended.turn.status == (before if before in TERMINAL else "cancelled")
+        assert bool(ended.rows) == (before not in TERMINAL)
+        self._is_over(turn_id)
+
+    @precondition(lambda self: self.watcher.status)
+    @rule(place=places)
+    def withdraw(self, place: int) -> None:
+        turn_id = _at(list(self.watcher.status), place)
+        work = self.store.write(ending.withdraw, self.id, "ann", turn_id, meter)
+        if self.watcher.status[turn_id] != "queued":
+            self.refused(TurnNotQueued, work)
+            return
+        self.see(self.run(work).rows)
+        self._is_over(turn_id)
+
+    @precondition(lambda self: self.claims)
+    @rule(place=places, worker=st.sampled_from(WORKERS))
+    def rescue(self, place: int, worker: str) -> None:
+        """A worker was declared dead, rightly or not."""
+        one = self._ownership(place)
+        turn_id = one.claimed.turn.id
+        how = Ending(status="incomplete", reason="worker_lost")
+        owned = self.owner is one and _worker(self.run(self.store.read(_row, turn_id))) == worker
+        ended = self.run(self.store.write(ending.rescue, self.id, turn_id, worker, how, meter))
+        assert (ended is not None) == owned
+        if ended is not None:
+            self.owner = None
+            self.see(ended.rows)
+
+    @rule()
+    def clear(self) -> None:
+        cleared = self.run(self.store.write(ending.clear, self.id, "ann", meter))
+        unfinished = [self.owner.claimed.turn.id] if self.owner else []
+        assert list(cleared.turn_ids) == unfinished + self.waiting
+        self.waiting, self.owner = [], None
+        self.see(cleared.rows)
+        assert self.run(self.moment())[0].messages == ()
+
+    @rule(closed=st.booleans())
+    def close(self, closed: bool) -> None:
+        changed = self.run(self.store.write(sessions.change, self.id, "ann", {"closed": closed}))
+        self.closed = closed
+        self.see(changed.rows)
+
+    @precondition(lambda self: any(status in TERMINAL for status in self.watcher.status.values()))
+    @rule(place=places)
+    def compact(self, place: int) -> None:
+        ended = [turn_id for turn_id, status in self.watcher.status.items() if status in TERMINAL]
+        assert self.run(self.store.write(compaction.compact, self.id, _at(ended, place)))
+
+    @rule(from_start=st.booleans())
+    def follow(self, from_start: bool) -> None:
+        """Somebody opens the page, or reads from the beginning."""
+        state, head = self.run(self.moment())
+        self.readers.append(Reader(Fold(), 0) if from_start else Reader(Fold(state), head))
+
+    @precondition(lambda self: self.readers)
+    @rule(place=places, how_many=st.integers(1, 12), limit_bytes=st.sampled_from([1, 400, 100_000]))
+    def read(self, place: int, how_many: int, limit_bytes: int) -> None:
+        """A reader comes back with its cursor and is cut off again, in the middle of a row or not."""
+        self._read(_at(self.readers, place), how_many, limit_bytes)
+
+    # What always holds
+
+    @invariant()
+    def snapshot_is_what_a_live_reader_holds(self) -> None:
+        state, head = self.run(self.moment())
+        assert head == self.watcher.head
+        assert state == self.watcher.fold.state()
+        waiting = [turn.id for turn in state.turns if turn.status == "queued"]
+        running = [turn.id for turn in state.turns if turn.status == "in_progress"]
+        assert waiting == self.waiting
+        assert running == ([self.owner.claimed.turn.id] if self.owner else [])
+
+    def teardown(self) -> None:
+        if not hasattr(self, "id"):
+            return
+        state, head = self.run(self.moment())
+        self.readers.append(Reader(Fold(), 0))
+        for reader in self.readers:
+            while reader.position < head:
+                self._read(reader, 1_000, 100_000)
+            assert reader.fold.state() == state
+        counts = self.run(self.store.read(_counts, self.id))
+        assert counts == (len(self.sent), len(self.sent))  # one turn for each message that was accepted
+        assert len(self.watcher.status) == len(self.sent)
+        shown = [message.client_message_id for message in state.messages if message.role == "user"]
+        assert len(set(shown)) == len(shown)
+
+    # How
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        result: T = self._run(work)
+        return result
+
+    def refused(self, error: type[Exception], work: Coroutine[Any, Any, object]) -> None:
+        try:
+            self.run(work)
+        except error:
+            return
+        raise AssertionError(f"{error.__name__} was expected")
+
+    def see(self, rows: Any) -> None:
+        for row in rows:
+            self.watcher.see(row)
+
+    def moment(self) -> Coroutine[Any, Any, Any]:
+        return self.store.read(snapshots.snapshot, self.id, "ann", EVERYTHING)
+
+    def _send(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> None:
+        work = self._accept(key, text, mode=mode, **fields)
+        if self.closed:
+            return self.refused(SessionClosed, work)
+        if mode == "reject" and (self.owner or self.waiting):
+            return self.refused(TurnInProgress, work)
+        if len(self.waiting) >= QUEUE_LIMIT:
+            return self.refused(QueueFull, work)
+        accepted = self.run(work)
+        assert accepted.fresh
+        assert accepted.cursor_seq == self.watcher.head
+        self._accepted(key, _body(text, mode=mode, **fields), accepted, mode)
+        return None
+
+    def _accepted(self, key: str, body: str, accepted: Accepted, mode: Any) -> None:
+        turn = accepted.turn
+        self.sent[key] = (body, turn.id)
+        self.message_of[turn.id] = turn.message_id
+        interrupts = mode in ("interrupt", "rollback")
+        assert accepted.ended_turn_id == (self.owner.claimed.turn.id if self.owner and interrupts else None)
+        self.see(accepted.rows)
+        if interrupts:
+            self.owner = None
+        # A rollback may take the message of a waiting retry with it, and ends that one as well.
+        self.waiting = [turn_id for turn_id in self.waiting if self.watcher.status[turn_id] == "queued"]
+        self.waiting.insert(0 if interrupts else len(self.waiting), turn.id)
+        if mode == "steer":
+            self.steers.add(turn.id)
+
+    def _accept(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> Coroutine[Any, Any, Accepted]:
+        send = turns.Send(
+            session_id=self.id,
+            owner="ann",
+            client_message_id=key,
+            body_hash=hashlib.sha256(_body(text, mode=mode, **fields).encode()).hexdigest(),
+            parts=(TextPart(text),) if text else (),
+            mode=mode,
+            queue_limit=QUEUE_LIMIT,
+            **fields,
+        )
+        return self.store.write(turns.accept, send, meter)
+
+    def _append(self, one: Ownership, number: int, told: tuple[Event, ...]) -> Row | None:
+        (row,) = self.run(self.store.append([batch(one.claimed, number, *told)]))
+        return row
+
+    def _ownership(self, place: int) -> Ownership:
+        """Mostly the owner, sometimes one who was replaced."""
+        return self.owner if self.owner is not None and place > 6 else _at(self.claims, place)
+
+    def _was_taken_away(self, one: Ownership) -> bool:
+        """After a clear nothing tells that the batch had entered; it is refused, as its epoch is not the session's."""
+        return one is not self.owner
+
+    def _is_over(self, turn_id: str) -> None:
+        self.waiting = [waiting for waiting in self.waiting if waiting != turn_id]
+        if self.owner is not None and self.owner.claimed.turn.id == turn_id:
+            self.owner = None
+
+    def _is_there(self, turn_id: str) -> bool:
+        return self.run(self.store.read(messages.get, self.message_of[turn_id])) is not None
+
+    def _read(self, reader: Reader, how_many: int, limit_bytes: int) -> None:
+        rows = self.run(self.store.read(journal.read_rows, self.id, reader.position, limit_bytes))
+        for row in rows:
+            rest = after(row, reader.position)
+            for seq, event in decode_lines(rest.first_seq, rest.payload):
+                if how_many == 0:
+                    return
+                assert seq > reader.position
+                reader.fold.apply(event)
+                reader.position = seq
+                how_many -= 1
+            reader.position = row.last_seq
+
+
+def _at(choices: list[T], place: int) -> T:
+    return choices[place % len(choices)]
+
+
+def _body(text: str, **fields: Any) -> str:
+    return repr((text, sorted(fields.items())))
+
+
+def _event(what: str, turn_id: str, answer_id: str, part: int, text: str) -> Event:
+    match what:
+        case "s":
+            return StatusUpdate(turn_id, "executing", text)
+        case "r":
+            return Reset(turn_id, answer_id, part)
+        case "c":
+            return ToolCall(turn_id, answer_id, part, "call_1", "weather", "{}")
+        case "e":
+            return ErrorEvent(turn_id, "agent_error", text)
+        case "o":
+            return ToolResult(turn_id, answer_id, part, "call_1", text)
+        case _:
+            return Token(turn_id, answer_id, part, "text", text)
+
+
+def _row(conn: Connection, turn_id: str) -> Any:
+    return conn.execute(select(schema.turns).where(schema.turns.c.id == turn_id)).one()
+
+
+def _worker(row: Any) -> str:
+    return str(row.worker_id)
+
+
+def _counts(conn: Connection, session_id: str) -> tuple[int, int]:
+    tables = (schema.turns, schema.sends)
+    told, sent = [
+        conn.execute(select(func.count()).select_from(table).where(table.c.session_id == session_id)).scalar_one()
+        for table in tables
+    ]
+    return told, sent

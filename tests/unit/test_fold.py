@@ -290,4 +290,3 @@ def test_text_that_grows_costs_what_it_is_long() -> None:
 
     assert draft.base.parts == ()
     assert parts(fold) == (TextPart("x" * 1000),)
-    assert draft.next_part == 1

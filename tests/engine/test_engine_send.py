@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 from legato import Legato
@@ -152,8 +153,9 @@ async def test_a_claim_that_is_on_its_way_at_shutdown_takes_nothing_that_would_n
         waiting = await talk.send("And then?")
         await store.waiting.wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(worker.dispatcher.settle())
-            await asyncio.sleep(0)
+            settling = group.create_task(worker.dispatcher.settle())
+            await anyio.wait_all_tasks_blocked()
+            assert not settling.done()
             store.released.set()
         worker.runner.stop_all("shutdown")
         await worker.tasks.settle(5)

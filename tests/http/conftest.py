@@ -1,4 +1,4 @@
-"""One server a module and database, with agents for every need; each test is a user of its own."""
+"""One server a database, with agents for every need; each test is a user of its own."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -66,9 +66,9 @@ def by_header(request: Request) -> str | None:
     return request.headers.get("x-user")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """The loop of ``legato serve``, as long as the servers live, which are started once a module."""
+    """The loop of ``legato serve``, as long as the servers live, which are started once."""
     return "asyncio", {"use_uvloop": True}
 
 
@@ -78,7 +78,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield base_url
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An empty database, of each kind."""
     if request.param == "sqlite":
@@ -86,7 +86,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return new_database(request.getfixturevalue("postgres"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def served(database: str, anyio_backend: object) -> AsyncIterator[Served]:
     puppets = Puppets()
     async with Upstream(key=PROVIDER_KEY) as upstream:

@@ -54,6 +54,11 @@ class Event(NamedTuple):
     data: dict[str, Any]
     raw: bytes
 
+    @property
+    def seq(self) -> int:
+        assert self.cursor is not None
+        return int(self.cursor.partition(".")[2])
+
     def core(self) -> CoreEvent:
         return decode_event(self.type, msgspec.json.encode(self.data))
 

@@ -32,18 +32,18 @@ FAILURES: Final = (
 
 @pytest.fixture
 async def hasty(sqlite: str) -> AsyncIterator[tuple[Api, Upstream]]:
-    """A server without patience: 0.6 s for a first or a next word, 1.5 s for a turn."""
+    """A server without patience: one second for a first or a next word, two for a turn."""
     async with Upstream(key=PROVIDER_KEY) as upstream:
         provider = ProviderEntry(
             base_url=upstream.url,
             api_key_env="HASTY_KEY",
-            first_token_timeout_s=0.6,
-            between_tokens_timeout_s=0.6,
+            first_token_timeout_s=1.0,
+            between_tokens_timeout_s=1.0,
             retries=0,
         )
         config = Config(providers={"hasty": provider})
         chat = Legato(sqlite, config=config, environment={"HASTY_KEY": PROVIDER_KEY})
-        chat.agent("model", model="hasty:m", max_turn_s=1.5)(assistant)
+        chat.agent("model", model="hasty:m", max_turn_s=2.0)(assistant)
         async with serving(chat, by_header) as url, user_of(url) as api:
             with anyio.fail_after(60):
                 yield api, upstream

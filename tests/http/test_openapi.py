@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.result import Ok
 
 from legato import Legato
 from legato.core.events import EVENT_TYPES
@@ -43,7 +44,7 @@ DOCUMENT: Final[dict[str, Any]] = json.loads(
     json.dumps(Legato("sqlite:///never-opened.db", environment={}).asgi().openapi())
 )
 SCHEMA: Final = schemathesis.openapi.from_dict(deepcopy(DOCUMENT))
-OPERATIONS: Final = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+OPERATIONS: Final = {read.ok().label: read.ok() for read in SCHEMA.get_all_operations() if isinstance(read, Ok)}
 
 
 class Live:
@@ -103,7 +104,7 @@ def test_every_route_is_documented() -> None:
         for verb in operations
         if verb != "parameters"
     }
-    assert documented == {route.replace(":path", "") for route in ROUTES} - UNDOCUMENTED
+    assert documented == {route.replace(":path", "") for route in ROUTES} - UNDOCUMENTED == OPERATIONS.keys()
     ids = [operation["operationId"] for operations in DOCUMENT["paths"].values() for operation in operations.values()]
     assert len(ids) == len(set(ids))
 

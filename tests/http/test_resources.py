@@ -91,9 +91,12 @@ async def through_a_crowd(api: Api, puppets: Puppets) -> AsyncIterator[Crowd]:
 
 async def test_a_crowd_of_readers_on_sqlite(sqlite: str) -> None:
     puppets = Puppets()
-    async with serving(make_chat(sqlite, puppets), by_header) as url, user_of(url) as api:
-        async with through_a_crowd(api, puppets):
-            pass
+    async with (
+        serving(make_chat(sqlite, puppets), by_header) as url,
+        user_of(url) as api,
+        through_a_crowd(api, puppets) as crowd,
+    ):
+        assert len(crowd.streams) > STREAMS
 
 
 async def test_a_crowd_of_readers_on_postgresql_with_two_connections(

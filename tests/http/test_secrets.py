@@ -95,9 +95,9 @@ def modes_in(directory: Path) -> dict[str, int]:
 
 
 async def test_the_files_of_the_database_are_its_owners(tmp_path: Path) -> None:
-    async with serving(make_chat(f"sqlite:///{tmp_path / 'legato.db'}", Puppets()), lambda request: "anna") as url:
-        async with user_of(url) as api:
-            await api.answered(await api.session("echo"))
-            files = await anyio.to_thread.run_sync(modes_in, tmp_path)
+    chat = make_chat(f"sqlite:///{tmp_path / 'legato.db'}", Puppets())
+    async with serving(chat, by_header) as url, user_of(url) as api:
+        await api.answered(await api.session("echo"))
+        files = await anyio.to_thread.run_sync(modes_in, tmp_path)
     assert files.keys() >= {"legato.db", "legato.db-wal", "legato.db-shm"}
     assert set(files.values()) == {0o600}

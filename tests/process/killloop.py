@@ -27,6 +27,7 @@ from tests.support.server import ServerProcess
 
 SESSIONS: Final = 8
 _LIVES_S: Final = (0.1, 1.6)
+_SHARED_LIVES_S: Final = (0.3, 2.0)  # there, people open new sessions between two kills
 _BOOT_KILLS: Final = 0.15  # how many are killed before they are ready
 _BOOT_S: Final = (0.02, 0.3)
 _LONG_S: Final = 60.0  # nothing here takes so long
@@ -61,11 +62,12 @@ class KillLoop:
 
     async def _kill_again_and_again(self) -> None:
         random = Random(self._seed)
+        lives_s = _SHARED_LIVES_S if self._shared else _LIVES_S
         for _ in range(self._kills):
             if random.random() < _BOOT_KILLS:
                 await self._boot_and_die(random.uniform(*_BOOT_S))
             else:
-                await self._live(random.uniform(*_LIVES_S))
+                await self._live(random.uniform(*lives_s))
         await to_thread.run_sync(self._server.start)
         self._lives.append(Life(time(), None))
 

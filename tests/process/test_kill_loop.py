@@ -25,7 +25,7 @@ async def test_twenty_kills_on_sqlite(tmp_path: Path) -> None:
     assert result.violations == []
     assert (result.kills, result.lost, result.doubled, result.dangling) == (20, 0, 0, 0)
     assert result.rescued > 0
-    assert result.delivered > 500
+    assert result.delivered > 100
 
 
 @pytest.mark.promise("R-02", "R-04", "R-05", "R-06", "E-01", "E-02", "E-03", "E-06", "H-05", "X-09")
@@ -34,4 +34,4 @@ async def test_twelve_kills_on_postgresql(new_postgresql: Callable[[], str]) -> 
     assert result.violations == []
     assert (result.kills, result.lost, result.doubled, result.dangling) == (12, 0, 0, 0)
     assert result.rescued > 0
-    assert result.delivered > 300
+    assert result.delivered > 50

@@ -5,14 +5,14 @@ break: one ending for each turn and nothing after it (G4), one live epoch (G6), 
 who resume from wherever they stopped hold what the store has (G17).
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Connection, func, select
 
 from legato.core.errors import (
@@ -26,7 +26,6 @@ from legato.core.errors import (
 )
 from legato.core.events import (
     Done,
-    ErrorEvent,
     Event,
     Reset,
     StatusUpdate,
@@ -48,12 +47,13 @@ from legato.store.turns import Accepted, Claimed
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 
 T = TypeVar("T")
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 QUEUE_LIMIT = 3
-WORKERS = ("wrk_1", "wrk_2")
 
 modes: Any = st.sampled_from(["queue", "queue", "reject", "interrupt", "rollback", "steer", "steer"])
 endings: Any = st.sampled_from(["completed", "failed", "incomplete"])
-places = st.integers(0, 30)  # of whatever is chosen: turns, claims, messages, readers
+kinds: Any = st.sampled_from(["retry", "retry", "continue"])
+workers = st.sampled_from(["wrk_1", "wrk_2"])
 texts = st.sampled_from(["a", "é", "🎼", "\n\ndata: x", "word "])
 
 
@@ -137,40 +137,61 @@ class StoreMachine(RuleBasedStateMachine):
         self.id = created.session.id
         self.see(created.rows)
 
-    @rule(mode=modes, text=texts)
-    def send(self, mode: Any, text: str) -> None:
-        self._send(f"message {len(self.sent)}", text, mode=mode)
+    @rule(data=st.data())
+    def happens(self, data: st.DataObject) -> None:
+        """One rule for all, so that each example has all of them, the usual ones oftener."""
+        ended = any(status in TERMINAL for status in self.watcher.status.values())
+        actions: list[tuple[Callable[[Draw], None], int, bool]] = [
+            (self.send, 7, len(self.waiting) < QUEUE_LIMIT),
+            (self.send, 1, True),
+            (self.repeat, 1, bool(self.sent)),
+            (self.again, 3, ended),
+            (self.claim, 8, bool(self.waiting)),
+            (self.say, 10, bool(self.claims)),
+            (self.say_again, 1, any(one.entered for one in self.claims)),
+            (self.steer, 6, self.owner is not None and not self.steers.isdisjoint(self.waiting)),
+            (self.steer, 1, bool(self.claims)),
+            (self.finish, 4, bool(self.claims)),
+            (self.cancel, 2, bool(self.sent)),
+            (self.withdraw, 1, bool(self.sent)),
+            (self.rescue, 2, bool(self.claims)),
+            (self.change, 1, True),
+            (self.clear, 1, len(self.sent) > 5),
+            (self.compact, 2, ended),
+            (self.follow, 2, len(self.readers) < 5),
+            (self.read, 4, bool(self.readers)),
+        ]
+        choices = [action for action, weight, possible in actions if possible for _ in range(weight)]
+        data.draw(st.sampled_from(choices), "action")(data.draw)
 
-    @precondition(lambda self: self.sent)
-    @rule(place=places, text=texts, mode=modes)
-    def repeat(self, place: int, text: str, mode: Any) -> None:
+    def send(self, draw: Draw) -> None:
+        self._send(f"message {len(self.sent)}", draw(texts), mode=draw(modes))
+
+    def repeat(self, draw: Draw) -> None:
         """A client tries again, perhaps with something else under the same id."""
-        message_id = _at(list(self.sent), place)
+        message_id = draw(st.sampled_from(list(self.sent)))
         body, turn_id = self.sent[message_id]
+        text, mode = draw(texts), draw(modes)
         if body != _body(text, mode=mode):
             self.refused(MessageIdReused, self._accept(message_id, text, mode=mode))
             return
         again = self.run(self._accept(message_id, text, mode=mode))
         assert (again.turn.id, again.fresh, again.rows) == (turn_id, False, ())
 
-    @precondition(lambda self: self.sent)
-    @rule(kind=st.sampled_from(["continue", "retry"]), place=places)
-    def again(self, kind: Any, place: int) -> None:
-        source = _at(list(self.watcher.status), place)
-        key = f"message {len(self.sent)}"
+    def again(self, draw: Draw) -> None:
+        """Continue or retry a turn, mostly one that has ended."""
+        kind, source, key = draw(kinds), draw(st.sampled_from(list(self.message_of))), f"message {len(self.sent)}"
+        work = partial(self._accept, key, "", kind=kind, source_turn_id=source)
         if not self.closed and len(self.waiting) < QUEUE_LIMIT:
             if self.watcher.status[source] not in TERMINAL:
-                self.refused(TurnNotFinished, self._accept(key, "", kind=kind, source_turn_id=source))
-                return
+                return self.refused(TurnNotFinished, work())
             if kind == "retry" and not self._is_there(source):
-                self.refused(MessageNotFound, self._accept(key, "", kind=kind, source_turn_id=source))
-                return
-        self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
+                return self.refused(MessageNotFound, work())
+        return self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def claim(self, worker: str) -> None:
-        claimed = self.run(self.store.write(turns.claim, self.id, worker, ["demo"]))
-        if self.owner is not None or not self.waiting:
+    def claim(self, draw: Draw) -> None:
+        claimed = self.run(self.store.write(turns.claim, self.id, draw(workers), ["demo"]))
+        if self.owner is not None:
             assert claimed is None
             return
         assert claimed is not None
@@ -180,33 +201,28 @@ class StoreMachine(RuleBasedStateMachine):
         self.claims.append(self.owner)
         self.see(claimed.rows)
 
-    @precondition(lambda self: self.claims)
-    @rule(place=places, what=st.sampled_from("ttttsrco"), text=texts, part=st.integers(0, 3), times=st.integers(1, 3))
-    def say(self, place: int, what: str, text: str, part: int, times: int) -> None:
+    def say(self, draw: Draw) -> None:
         """An owner, or one who was replaced and does not know it, commits what it has."""
-        one = self._ownership(place)
-        event = _event(what, one.claimed.turn.id, one.answer_id, part, text)
+        one = self._ownership(draw)
+        told = tuple(draw(st.lists(_events(one), min_size=1, max_size=3)))
         number = len(one.entered) + 1
-        row = self._append(one, number, (event,) * times)
+        row = self._append(one, number, told)
         assert (row is not None) == (one is self.owner)
         if row is not None:
-            one.entered[number] = (event,) * times
+            one.entered[number] = told
             self.see([row])
 
-    @precondition(lambda self: any(one.entered for one in self.claims))
-    @rule(place=places, number=places)
-    def say_again(self, place: int, number: int) -> None:
+    def say_again(self, draw: Draw) -> None:
         """The outcome of a commit was unknown: it is tried again."""
-        one = _at([one for one in self.claims if one.entered], place)
-        entered = _at(list(one.entered), number)
-        assert self._append(one, entered, one.entered[entered]) is not None or self._was_taken_away(one)
+        one = draw(st.sampled_from([one for one in self.claims if one.entered]))
+        number = draw(st.sampled_from(list(one.entered)))
+        found = self._append(one, number, one.entered[number])
+        # After a clear nothing tells that it had entered; it is refused, as its epoch is not the session's.
+        assert found is not None or one is not self.owner
 
-    @precondition(lambda self: self.claims)
-    @rule(place=places)
-    def steer(self, place: int) -> None:
-        one = self._ownership(place)
-        turn = one.claimed.turn
-        steered = self.run(self.store.write(steering.steer, self.id, turn.id, one.claimed.epoch))
+    def steer(self, draw: Draw) -> None:
+        one = self._ownership(draw)
+        steered = self.run(self.store.write(steering.steer, self.id, one.claimed.turn.id, one.claimed.epoch))
         taken = [turn_id for turn_id in self.waiting if turn_id in self.steers]
         if one is not self.owner or not taken:
             assert steered is None
@@ -217,89 +233,67 @@ class StoreMachine(RuleBasedStateMachine):
         self.waiting = [turn_id for turn_id in self.waiting if turn_id not in taken]
         self.see(steered.rows)
 
-    @precondition(lambda self: self.claims)
-    @rule(place=places, status=endings)
-    def finish(self, place: int, status: Any) -> None:
-        one = self._ownership(place)
+    def finish(self, draw: Draw) -> None:
+        one, status = self._ownership(draw), draw(endings)
         error = ErrorInfo("agent_error", "It failed.") if status == "failed" else None
         how = Ending(status=status, reason="stop", error=error)
-        turn = one.claimed.turn
-        ended = self.run(self.store.write(ending.finish, self.id, turn.id, one.claimed.epoch, how, meter))
+        turn_id = one.claimed.turn.id
+        ended = self.run(self.store.write(ending.finish, self.id, turn_id, one.claimed.epoch, how, meter))
         assert (ended is not None) == (one is self.owner)
-        if ended is not None:
-            self.owner = None
-            self.see(ended.rows)
-            assert self.watcher.status[turn.id] == status
+        self._ended(turn_id, ended)
 
-    @precondition(lambda self: self.watcher.status)
-    @rule(place=places)
-    def cancel(self, place: int) -> None:
-        turn_id = _at(list(self.watcher.status), place)
+    def rescue(self, draw: Draw) -> None:
+        """A worker was declared dead, rightly or not."""
+        one, worker = self._ownership(draw), draw(workers)
+        how = Ending(status="incomplete", reason="worker_lost")
+        turn_id = one.claimed.turn.id
+        owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
+        ended = self.run(self.store.write(ending.rescue, self.id, turn_id, worker, how, meter))
+        assert (ended is not None) == owned
+        self._ended(turn_id, ended)
+
+    def cancel(self, draw: Draw) -> None:
+        turn_id = draw(st.sampled_from(list(self.message_of)))
         before = self.watcher.status[turn_id]
         how = Ending(status="cancelled", reason="cancelled")
         ended = self.run(self.store.write(ending.cancel, self.id, "ann", turn_id, how, meter))
-        self.see(ended.rows)
         assert ended.turn.status == (before if before in TERMINAL else "cancelled")
         assert bool(ended.rows) == (before not in TERMINAL)
-        self._is_over(turn_id)
+        self._ended(turn_id, ended)
 
-    @precondition(lambda self: self.watcher.status)
-    @rule(place=places)
-    def withdraw(self, place: int) -> None:
-        turn_id = _at(list(self.watcher.status), place)
+    def withdraw(self, draw: Draw) -> None:
+        turn_id = draw(st.sampled_from(list(self.message_of)))
         work = self.store.write(ending.withdraw, self.id, "ann", turn_id, meter)
-        if self.watcher.status[turn_id] != "queued":
+        if self.watcher.status[turn_id] == "queued":
+            self._ended(turn_id, self.run(work))
+        else:
             self.refused(TurnNotQueued, work)
-            return
-        self.see(self.run(work).rows)
-        self._is_over(turn_id)
 
-    @precondition(lambda self: self.claims)
-    @rule(place=places, worker=st.sampled_from(WORKERS))
-    def rescue(self, place: int, worker: str) -> None:
-        """A worker was declared dead, rightly or not."""
-        one = self._ownership(place)
-        turn_id = one.claimed.turn.id
-        how = Ending(status="incomplete", reason="worker_lost")
-        owned = self.owner is one and _worker(self.run(self.store.read(_row, turn_id))) == worker
-        ended = self.run(self.store.write(ending.rescue, self.id, turn_id, worker, how, meter))
-        assert (ended is not None) == owned
-        if ended is not None:
-            self.owner = None
-            self.see(ended.rows)
-
-    @rule()
-    def clear(self) -> None:
+    def clear(self, draw: Draw) -> None:
         cleared = self.run(self.store.write(ending.clear, self.id, "ann", meter))
-        unfinished = [self.owner.claimed.turn.id] if self.owner else []
-        assert list(cleared.turn_ids) == unfinished + self.waiting
+        assert list(cleared.turn_ids) == ([self.owner.claimed.turn.id] if self.owner else []) + self.waiting
         self.waiting, self.owner = [], None
         self.see(cleared.rows)
         assert self.run(self.moment())[0].messages == ()
 
-    @rule(closed=st.booleans())
-    def close(self, closed: bool) -> None:
-        changed = self.run(self.store.write(sessions.change, self.id, "ann", {"closed": closed}))
-        self.closed = closed
-        self.see(changed.rows)
+    def change(self, draw: Draw) -> None:
+        self.closed = draw(st.booleans())
+        values = {"title": draw(texts), "closed": self.closed}
+        self.see(self.run(self.store.write(sessions.change, self.id, "ann", values)).rows)
 
-    @precondition(lambda self: any(status in TERMINAL for status in self.watcher.status.values()))
-    @rule(place=places)
-    def compact(self, place: int) -> None:
+    def compact(self, draw: Draw) -> None:
         ended = [turn_id for turn_id, status in self.watcher.status.items() if status in TERMINAL]
-        assert self.run(self.store.write(compaction.compact, self.id, _at(ended, place)))
+        assert self.run(self.store.write(compaction.compact, self.id, draw(st.sampled_from(ended))))
 
-    @rule(from_start=st.booleans())
-    def follow(self, from_start: bool) -> None:
+    def follow(self, draw: Draw) -> None:
         """Somebody opens the page, or reads from the beginning."""
         state, head = self.run(self.moment())
-        self.readers.append(Reader(Fold(), 0) if from_start else Reader(Fold(state), head))
+        self.readers.append(draw(st.sampled_from([Reader(Fold(state), head), Reader(Fold(), 0)])))
 
-    @precondition(lambda self: self.readers)
-    @rule(place=places, how_many=st.integers(1, 12), limit_bytes=st.sampled_from([1, 400, 100_000]))
-    def read(self, place: int, how_many: int, limit_bytes: int) -> None:
+    def read(self, draw: Draw) -> None:
         """A reader comes back with its cursor and is cut off again, in the middle of a row or not."""
-        self._read(_at(self.readers, place), how_many, limit_bytes)
+        reader = draw(st.sampled_from(self.readers))
+        self._read(reader, draw(st.integers(1, 12)), draw(st.sampled_from([1, 400, 100_000])))
 
     # What always holds
 
@@ -351,7 +345,8 @@ class StoreMachine(RuleBasedStateMachine):
     def _send(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> None:
         work = self._accept(key, text, mode=mode, **fields)
         if self.closed:
-            return self.refused(SessionClosed, work)
+            self.refused(SessionClosed, work)
+            return self._reopen()
         if mode == "reject" and (self.owner or self.waiting):
             return self.refused(TurnInProgress, work)
         if len(self.waiting) >= QUEUE_LIMIT:
@@ -361,6 +356,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert accepted.cursor_seq == self.watcher.head
         self._accepted(key, _body(text, mode=mode, **fields), accepted, mode)
         return None
+
+    def _reopen(self) -> None:
+        self.closed = False
+        self.see(self.run(self.store.write(sessions.change, self.id, "ann", {"closed": False})).rows)
 
     def _accepted(self, key: str, body: str, accepted: Accepted, mode: Any) -> None:
         turn = accepted.turn
@@ -394,15 +393,18 @@ class StoreMachine(RuleBasedStateMachine):
         (row,) = self.run(self.store.append([batch(one.claimed, number, *told)]))
         return row
 
-    def _ownership(self, place: int) -> Ownership:
+    def _ownership(self, draw: Draw) -> Ownership:
         """Mostly the owner, sometimes one who was replaced."""
-        return self.owner if self.owner is not None and place > 6 else _at(self.claims, place)
+        if self.owner is not None and draw(st.integers(0, 9)) < 8:
+            return self.owner
+        one: Ownership = draw(st.sampled_from(self.claims))
+        return one
 
-    def _was_taken_away(self, one: Ownership) -> bool:
-        """After a clear nothing tells that the batch had entered; it is refused, as its epoch is not the session's."""
-        return one is not self.owner
-
-    def _is_over(self, turn_id: str) -> None:
+    def _ended(self, turn_id: str, ended: ending.Ended | None) -> None:
+        if ended is None:
+            return
+        self.see(ended.rows)
+        assert self.watcher.status[turn_id] == ended.turn.status
         self.waiting = [waiting for waiting in self.waiting if waiting != turn_id]
         if self.owner is not None and self.owner.claimed.turn.id == turn_id:
             self.owner = None
@@ -424,36 +426,27 @@ class StoreMachine(RuleBasedStateMachine):
             reader.position = row.last_seq
 
 
-def _at(choices: list[T], place: int) -> T:
-    return choices[place % len(choices)]
-
-
 def _body(text: str, **fields: Any) -> str:
     return repr((text, sorted(fields.items())))
 
 
-def _event(what: str, turn_id: str, answer_id: str, part: int, text: str) -> Event:
-    match what:
-        case "s":
-            return StatusUpdate(turn_id, "executing", text)
-        case "r":
-            return Reset(turn_id, answer_id, part)
-        case "c":
-            return ToolCall(turn_id, answer_id, part, "call_1", "weather", "{}")
-        case "e":
-            return ErrorEvent(turn_id, "agent_error", text)
-        case "o":
-            return ToolResult(turn_id, answer_id, part, "call_1", text)
-        case _:
-            return Token(turn_id, answer_id, part, "text", text)
+def _events(one: Ownership) -> st.SearchStrategy[Event]:
+    """What an agent says."""
+    turn_id, answer_id = one.claimed.turn.id, one.answer_id
+    parts = st.integers(0, 3)
+    token = st.builds(Token, st.just(turn_id), st.just(answer_id), parts, st.just("text"), texts)
+    return st.one_of(
+        token,
+        token,
+        st.builds(Reset, st.just(turn_id), st.just(answer_id), parts),
+        st.builds(StatusUpdate, st.just(turn_id), st.just("executing"), texts),
+        st.builds(ToolCall, st.just(turn_id), st.just(answer_id), parts, st.just("call_1"), st.just("f"), texts),
+        st.builds(ToolResult, st.just(turn_id), st.just(answer_id), parts, st.just("call_1"), texts),
+    )
 
 
-def _row(conn: Connection, turn_id: str) -> Any:
-    return conn.execute(select(schema.turns).where(schema.turns.c.id == turn_id)).one()
-
-
-def _worker(row: Any) -> str:
-    return str(row.worker_id)
+def _worker(conn: Connection, turn_id: str) -> str:
+    return str(conn.execute(select(schema.turns.c.worker_id).where(schema.turns.c.id == turn_id)).scalar_one())
 
 
 def _counts(conn: Connection, session_id: str) -> tuple[int, int]:

@@ -61,7 +61,12 @@ def look(loop: Loop, examples: int, steps: int) -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(lambda: StoreMachine(loop.run, loop.store), settings=found)
+
+    class Machine(StoreMachine):
+        def __init__(self) -> None:
+            super().__init__(loop.run, loop.store)
+
+    run_state_machine_as_test(Machine, settings=found)
 
 
 @pytest.mark.promise("R-02", "R-03", "R-05", "E-01")

@@ -6,10 +6,11 @@ outage of the store or a pause of its own it begins to watch anew). Who finds hi
 replaced, stops his turns and goes on under a new name. Rescue never goes by a turn's age.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from legato.core.errors import LegatoError, Unavailable
 from legato.core.ids import new_id
@@ -22,6 +23,7 @@ from legato.store import turns, workers
 from legato.store.ending import Ending, Meter, rescue
 from legato.store.port import Store
 
+_AT_ONCE: Final = 64
 LOST = Ending(status="incomplete", reason="worker_lost")
 
 
@@ -86,8 +88,9 @@ class Lifeline:
         except LegatoError:
             self._seen.clear()  # who could not write either may live
             raise
-        for orphan in orphans:
-            await self._rescue(orphan.session_id, orphan.id, orphan.worker_id)
+        for start in range(0, len(orphans), _AT_ONCE):  # together, so that they share commits
+            slice_of_them = orphans[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._rescue(o.session_id, o.id, o.worker_id) for o in slice_of_them))
 
     async def _forgotten(self) -> list[Any]:
         """Our own turns that no task of ours runs, seen so in two sweeps: a claim whose answer was lost, for instance."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, cast
 
-from tests.support.server import ServerFailed, ServerProcess, _clean_environment
+from tests.support.server import ServerFailed, ServerProcess, clean_environment
 
 FAILPOINT: Final = "LEGATO_FAILPOINT"
 _ROOT: Final = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ class ForkedServer(ServerProcess):
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
         args = ["serve", "--port", str(self.port), "--database", self.database_url]
-        child = self._nursery.fork(args, _clean_environment() | self.env, self.log)
+        child = self._nursery.fork(args, clean_environment() | self.env, self.log)
         self._process = cast("subprocess.Popen[bytes]", child)
 
 

@@ -117,7 +117,7 @@ class ServerProcess:
             log.flush()
             self._process = subprocess.Popen(
                 self._command,
-                env=_clean_environment() | self.env,
+                env=clean_environment() | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -202,6 +202,6 @@ class ServerProcess:
             connection.close()
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return own | {"PYTHONUNBUFFERED": "1"}

@@ -121,6 +121,12 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'legato.db'}"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_database(request: pytest.FixtureRequest, sqlite: str) -> str:
+    """An empty database of the test's own, of each kind."""
+    return sqlite if request.param == "sqlite" else new_database(request.getfixturevalue("postgres"))
+
+
 @pytest.fixture
 def new_postgres_database(postgres: str) -> str:
     """An empty PostgreSQL database of the test's own."""

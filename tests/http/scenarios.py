@@ -16,7 +16,7 @@ async def over(stream: Stream, turn_id: str) -> None:
 
 
 async def everything(api: Api, puppets: Puppets, session: str, stream: Stream) -> str:
-    """What may happen in a session, with every type of event; the last turn's id. ``stream`` follows from the beginning."""
+    """What may happen in a session, with every type of event; the last turn's id."""
     first = (await api.send(session, "First"))["id"]
     puppet = await puppets.of(first)
     turn = puppet.turn

@@ -140,7 +140,7 @@ async def test_a_stream_until_a_turn_of_elsewhere_is_one_until_an_unknown_turn(a
 
 
 async def test_a_cursor_of_a_foreign_session_tells_nothing(api: Api, stranger: Api) -> None:
-    """Cursors are numbers: one from elsewhere is a place in one's own journal or beyond it, never a way to the other."""
+    """Cursors are numbers: one from elsewhere is a place in one's own journal, or beyond it."""
     foreign = await something(stranger)
     session = await api.session("echo")
     page = await api.call("GET", f"{session}/events", params={"after": foreign.ids["cursor"]})

@@ -30,7 +30,7 @@ USER: Final = {"X-User": "anna"}
 UNDOCUMENTED: Final = {"GET /", "GET /docs", "GET /openapi.json", "HEAD /openapi.json"}
 # Endless: what it says is read by test_events.
 ENDLESS: Final = "GET /v1/events"
-# Of several operations in a row, which these tests don't follow; and what JSON Schema can't say (text or parts, not both).
+# Of several operations in a row, which these tests don't follow; and what no schema says: text or parts, not both.
 NOT_CHECKED: Final = {
     "use_after_free",
     "ensure_resource_availability",

@@ -230,10 +230,7 @@ async def test_what_is_committed_while_a_reader_looks_wakes_it(api: Api, served:
     """And it need not wait for the next commit, or the next heartbeat."""
     session = await api.session()
     puppet = await puppets.of((await api.send(session))["id"])
-    hub, head = (
-        served.chat.engine.hub,
-        await served.chat.engine.head(str(api.http.headers["x-user"]), session.rpartition("/")[2]),
-    )
+    hub, head = served.chat.engine.hub, int((await api.call("GET", session))["cursor"].partition(".")[2])
     store, late = hub._store, Late(hub._store)
     chunks: list[Any] = []
 

@@ -56,12 +56,12 @@ async def conversation(api: Api) -> None:
         assert "canary" not in refused.text
 
 
-async def test_a_conversation_leaves_no_word_in_the_log(database: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_conversation_leaves_no_word_in_the_log(own_database: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for name in ("legato", "uvicorn", "uvicorn.error", "fastapi", "starlette", "aiohttp"):
         caplog.set_level(logging.DEBUG, logger=name)
     async with Upstream(key=PROVIDER_KEY) as upstream:
-        chat = make_chat(database, Puppets(), upstream)
+        chat = make_chat(own_database, Puppets(), upstream)
         chat.agent("clumsy")(clumsy)
         async with serving(chat, BearerToken(TOKEN)) as url, client(url) as http:
             await Api(http).refused(
@@ -71,7 +71,7 @@ async def test_a_conversation_leaves_no_word_in_the_log(database: str, caplog: p
             caplog.set_level(logging.WARNING, logger="httpx2")  # the test's own client tells what it asks for
             await conversation(Api(http))
     assert "an agent failed: ValueError" in caplog.text
-    assert "canary" not in caplog.text.replace(f"{url}", "")
+    assert "canary" not in caplog.text
     assert PROVIDER_KEY not in caplog.text
 
 

@@ -67,9 +67,9 @@ def by_header(request: Request) -> str | None:
 
 
 @pytest.fixture(scope="package")
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """The loop of ``legato serve``, as long as the servers live, which are started once."""
-    return "asyncio", {"use_uvloop": True}
+def anyio_backend() -> str:
+    """As long as the servers live. Not uvloop, as in ``legato serve``: where a test leaves something open, it hangs."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -187,7 +187,7 @@ class Api:
         return [text_of(message) for message in (await self.call("GET", f"{session}/messages"))["data"]]
 
     async def over(self, session: str, turn_id: str) -> Any:
-        """The turn, once it has ended. A stream that ends without its ``done`` is not the end: it goes on from there."""
+        """The turn, once it has ended. A stream that ends without its ``done`` is not the end: it goes on there."""
         cursor: str | None = "0"
         while True:
             async with self.follow(session, cursor, until=turn_id) as stream:

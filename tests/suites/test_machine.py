@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from legato.store.opening import open_store
@@ -16,7 +16,7 @@ from legato.store.port import Store
 from tests.suites.conftest import copied
 from tests.suites.machine import StoreMachine
 
-#: ``LEGATO_MACHINE_EXAMPLES=2000`` looks further, and every time elsewhere.
+#: ``LEGATO_MACHINE_EXAMPLES=2000`` looks further, every time elsewhere, and tells the shortest sequence that fails.
 EXAMPLES: Final = int(os.environ.get("LEGATO_MACHINE_EXAMPLES", "0"))
 MEMORY: Final = Path("/dev/shm")
 
@@ -57,6 +57,7 @@ def look(loop: Loop, examples: int, steps: int) -> None:
         max_examples=EXAMPLES or examples,
         stateful_step_count=steps,
         derandomize=not EXAMPLES,
+        phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -67,6 +68,9 @@ def look(loop: Loop, examples: int, steps: int) -> None:
             super().__init__(loop.run, loop.store)
 
     run_state_machine_as_test(Machine, settings=found)
+
+
+pytestmark = pytest.mark.timeout(7200 if EXAMPLES else 120)
 
 
 @pytest.mark.promise("R-02", "R-03", "R-05", "E-01")

@@ -9,6 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.support.server import ServerProcess
+from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +65,25 @@ async def test_a_killed_server_loses_and_doubles_nothing(witness: Visitor, morta
     assert (await chat.texts())[0] == kept
     await chat.matches_the_journal()
     assert await chat.page.evaluate("performance.timeOrigin") == loaded, "the page was loaded again"
+
+
+@pytest.mark.promise("R-06", "A-03")
+async def test_a_killed_server_in_front_of_another_that_streams_loses_nothing_either(
+    witness: Visitor, mortal_server: ServerProcess
+) -> None:
+    async with Upstream() as upstream:
+        mortal_server.env = {"OPENAI_BASE_URL": upstream.url}
+        await run_sync(mortal_server.restart)
+        chat = await (await witness.tab()).open()
+        await chat.say("count 600 at 100/s")
+        await chat.see("40 41 ")
+        await run_sync(mortal_server.kill)
+        await run_sync(mortal_server.start)
+        await chat.ended("incomplete", 1)
+        await chat.matches_the_journal()
+        await chat.press("Continue")
+        await chat.ended("completed", 2)
+        await chat.matches_the_journal()
 
 
 @pytest.mark.promise("R-02")

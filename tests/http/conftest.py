@@ -1,6 +1,7 @@
 """One server a database, with agents for every need; each test is a user of its own."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from legato.web.settings import WebSettings
 from tests.http.puppets import Puppets, echo
 from tests.http.serving import serving
 from tests.http.speaking import Api, user_of
-from tests.support.postgres import new_database, postgres_server
+from tests.support.postgres import drop_database, new_database, postgres_server
 from tests.support.upstream import Upstream
 
 MODELS = (
@@ -78,12 +79,22 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield base_url
 
 
+@contextmanager
+def own_postgres_database(base_url: str) -> Iterator[str]:
+    """An empty database, gone afterwards: the server may be one that stays."""
+    url = new_database(base_url)
+    yield url
+    drop_database(base_url, url)
+
+
 @pytest.fixture(scope="package", params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An empty database, of each kind."""
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The database of the server that most tests share, of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('served') / 'legato.db'}"
-    return new_database(request.getfixturevalue("postgres"))
+        yield f"sqlite:///{tmp_path_factory.mktemp('served') / 'legato.db'}"
+    else:
+        with own_postgres_database(request.getfixturevalue("postgres")) as url:
+            yield url
 
 
 @pytest.fixture(scope="package")
@@ -121,13 +132,14 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'legato.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def own_database(request: pytest.FixtureRequest, sqlite: str) -> str:
-    """An empty database of the test's own, of each kind."""
-    return sqlite if request.param == "sqlite" else new_database(request.getfixturevalue("postgres"))
-
-
 @pytest.fixture
-def new_postgres_database(postgres: str) -> str:
+def postgresql(postgres: str) -> Iterator[str]:
     """An empty PostgreSQL database of the test's own."""
-    return new_database(postgres)
+    with own_postgres_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_database(request: pytest.FixtureRequest) -> str:
+    """An empty database of the test's own, of each kind."""
+    return str(request.getfixturevalue(request.param))

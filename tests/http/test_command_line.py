@@ -125,9 +125,9 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("H-06", "X-09")
-def test_the_same_on_postgresql(new_postgres_database: str) -> None:
-    upgraded = legato("db", "upgrade", DATABASE_URL=new_postgres_database)
+def test_the_same_on_postgresql(postgresql: str) -> None:
+    upgraded = legato("db", "upgrade", DATABASE_URL=postgresql)
     assert upgraded.returncode == 0, upgraded.stderr
-    doctor = legato("doctor", "--database", new_postgres_database)
+    doctor = legato("doctor", "--database", postgresql)
     assert doctor.returncode == 0, doctor.stdout
     assert "PostgreSQL" in doctor.stdout

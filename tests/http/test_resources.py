@@ -16,7 +16,6 @@ from tests.http.conftest import by_header, make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
 from tests.http.speaking import Api, Stream, user_of
-from tests.support.postgres import new_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-10")]
 
@@ -101,13 +100,13 @@ async def test_a_crowd_of_readers_on_sqlite(sqlite: str) -> None:
 
 
 async def test_a_crowd_of_readers_on_postgresql_with_two_connections(
-    postgres: str, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "PostgresStore", partial(PostgresStore, pool_size=2))
-    database, puppets = new_database(postgres), Puppets()
-    chat = make_chat(database, puppets)
+    puppets = Puppets()
+    chat = make_chat(postgresql, puppets)
     async with serving(chat, by_header) as url, user_of(url) as api, through_a_crowd(api, puppets):
-        watch = await asyncpg.connect(database)
+        watch = await asyncpg.connect(postgresql)
         try:
             rows = await watch.fetch(_SESSIONS_OF_THE_SERVER)
         finally:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event, exc, insert, select
+from sqlalchemy.exc import ProgrammingError
 
 from legato.core.errors import Misuse, SchemaMismatch, SessionNotFound, StoreInUse, Unavailable
 from legato.store import sessions, sqlite
@@ -297,12 +298,17 @@ async def test_a_reader_of_a_database_that_broke_is_told_that_it_is_unavailable(
     assert await store.write(put("x")) == "x"
 
 
+async def test_a_mistake_in_a_statement_is_no_outage(store: SqliteStore) -> None:
+    for work in (store.read, store.write):
+        with pytest.raises(ProgrammingError):
+            await work(lambda conn: conn.exec_driver_sql("SELECT ?", (1, 2)))
+    assert await store.write(put("x")) == "x"
+
+
 def sqlite_error(conn: Connection, name: str, message: str) -> Exception:
     """What SQLAlchemy makes of an error of SQLite."""
-    import sqlalchemy.exc
-
     original = getattr(conn.dialect.loaded_dbapi, name)(message)
-    error: Exception = getattr(sqlalchemy.exc, name)(None, None, original)
+    error: Exception = getattr(exc, name)(None, None, original)
     return error
 
 

@@ -2,10 +2,20 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from legato.core.errors import Misuse, cut
-from legato.core.events import Approval, Event, Reset, StatusUpdate, TokenKind, ToolCall, ToolResult, Warning
+from legato.core.events import (
+    Approval,
+    ApprovalStatus,
+    Event,
+    Reset,
+    StatusUpdate,
+    TokenKind,
+    ToolCall,
+    ToolResult,
+    Warning,
+)
 from legato.core.ids import new_id
 from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
@@ -151,7 +161,8 @@ class Turn:
             await self._close(upstream)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:
-        """Tell the readers what is being done."""
+        """Tell the readers what is being done. Raises Misuse: there is no such phase."""
+        _check(phase, Phase)  # what can't be read back must not enter the journal
         self._stage.emit(StatusUpdate(self.id, phase, None if detail is None else normalise(detail)))
         await self._stage.room()
 
@@ -177,10 +188,11 @@ class Turn:
     async def approval(
         self,
         question: str,
-        status: Literal["pending", "allowed", "denied", "expired"] = "pending",
+        status: ApprovalStatus = "pending",
         approval_id: str | None = None,
     ) -> str:
-        """Show a question for a person, or its answer; returns the approval's id."""
+        """Show a question for a person, or its answer; returns the approval's id. Raises Misuse: no such status."""
+        _check(status, ApprovalStatus)
         approval_id = normalise(approval_id) if approval_id else new_id("apr")
         self._stage.emit(Approval(self.id, approval_id, normalise(question), status))
         await self._stage.room()
@@ -217,6 +229,11 @@ class Turn:
         self._streams.discard(upstream)
         with contextlib.suppress(RuntimeError):  # it is already being closed further up the stack
             await upstream.aclose()
+
+
+def _check(word: str, kind: Any) -> None:
+    if word not in get_args(kind):
+        raise Misuse(f"{word!r} is none of {', '.join(get_args(kind))}.")
 
 
 class _Meter:

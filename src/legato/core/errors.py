@@ -16,6 +16,7 @@ from typing import ClassVar, Final
 from legato.core.text import normalise
 
 MAX_ERROR_BYTES: Final = 4096  # promise R-12: a typed error carries at most 4 KB
+MAX_WORD_BYTES: Final = 64  # a code or a reason; the store has room for no more, and a turn must be able to end
 
 
 def cut(text: str, limit: int = MAX_ERROR_BYTES) -> str:

@@ -16,6 +16,7 @@ from legato.core.model import ErrorInfo, Message, Session, State, Turn, Usage
 from legato.core.states import Phase, TerminalStatus
 
 TokenKind = Literal["text", "reasoning", "tool_arguments"]
+ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -120,7 +121,7 @@ class Approval(msgspec.Struct, frozen=True):
     turn_id: str
     approval_id: str
     question: str
-    status: Literal["pending", "allowed", "denied", "expired"]
+    status: ApprovalStatus
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):

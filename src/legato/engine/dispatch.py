@@ -11,7 +11,7 @@ from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks, log
-from legato.store import turns
+from legato.store import turns, workers
 from legato.store.port import Store
 
 _SETTLE_S: Final = 2.0
@@ -70,7 +70,7 @@ class Dispatcher:
     async def _claim(self, session_id: str) -> None:
         try:
             reached("before_claim")
-            claimed = await self._publisher.write(turns.claim, session_id, self.worker_id, self._agents())
+            claimed = await self._publisher.write(workers.claim, session_id, self.worker_id, self._agents())
             reached("after_claim")
             if claimed is not None:
                 self._runner.start(claimed, self.wake)

@@ -84,7 +84,9 @@ class Lifeline:
             for worker_id in self._dead(await self._store.read(workers.counters)):
                 log.warning("worker %s is dead", worker_id)
                 await self._store.write(workers.remove, worker_id)
-            orphans = [*await self._store.read(workers.orphans), *await self._forgotten()]
+            # Who finds himself declared dead has not noticed yet: his turns are for the others to end.
+            lost = [o for o in await self._store.read(workers.orphans) if o.worker_id != self._dispatcher.worker_id]
+            orphans = [*lost, *await self._forgotten()]
         except LegatoError:
             self._seen.clear()  # who could not write either may live
             raise

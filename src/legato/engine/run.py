@@ -15,6 +15,7 @@ import msgspec
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models, Turn
 from legato.core.errors import (
+    MAX_WORD_BYTES,
     AgentFailed,
     AgentUnavailable,
     ContextOverflow,
@@ -25,6 +26,7 @@ from legato.core.errors import (
     TurnError,
     TurnTimeout,
     Unavailable,
+    cut,
 )
 from legato.core.model import ErrorInfo
 from legato.engine import phrases
@@ -225,7 +227,7 @@ def _failed(failure: BaseException) -> Ending:
         case _:
             report(failure, "an agent failed")
             error = AgentFailed()
-    return Ending(status="failed", reason="error", error=ErrorInfo(error.code, error.message))
+    return Ending(status="failed", reason="error", error=ErrorInfo(cut(error.code, MAX_WORD_BYTES), error.message))
 
 
 def _completed(live: LiveTurn) -> Ending:

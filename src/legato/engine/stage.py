@@ -3,6 +3,7 @@
 import anyio
 import msgspec
 
+from legato.core.errors import MAX_WORD_BYTES, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
 from legato.engine.journal import TurnWriter
@@ -115,7 +116,7 @@ class LiveTurn:
         self.usages.append((model_id, usage))
 
     def stopped(self, reason: str) -> None:
-        self.model_stop = reason
+        self.model_stop = cut(reason, MAX_WORD_BYTES)  # a provider's word, of any length
 
     def _begin_anew(self) -> None:
         self._kind, self._parts, self.empty = None, 0, True

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from legato.core.errors import Misuse, Unavailable
+from legato.core.errors import Invalid, Misuse, Unavailable
 from legato.store.journal import append_batches
 from legato.store.port import Batch, Row
 from legato.store.upgrade import incarnation, upgrade
@@ -85,6 +85,8 @@ class PostgresStore:
             raise
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             cause = getattr(error, "orig", None) or error
+            if str(getattr(cause, "sqlstate", None)).startswith("22"):  # "data exception": to try again is in vain
+                raise Invalid("A value is too long or too large to be stored.") from error
             log.warning("PostgreSQL: %s", type(cause).__name__)  # its words may quote what was written
             raise Unavailable from error
 

@@ -1,9 +1,11 @@
 """Workers: processes that run turns, and the counters by which others see that they live."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from legato.store import turns as turn_store
 from legato.store.dialect import utc_us
 from legato.store.schema import turns, workers
 
@@ -16,6 +18,12 @@ def beat(conn: Connection, worker_id: str) -> bool:
     """Raise the counter; False when this worker has been declared dead."""
     done = conn.execute(update(workers).where(workers.c.id == worker_id).values(counter=workers.c.counter + 1))
     return bool(done.rowcount)
+
+
+def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[str]) -> turn_store.Claimed | None:
+    """``turns.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands."""
+    alive = conn.execute(select(workers.c.id).where(workers.c.id == worker_id)).first()
+    return None if alive is None else turn_store.claim(conn, session_id, worker_id, agents)
 
 
 def counters(conn: Connection) -> dict[str, int]:

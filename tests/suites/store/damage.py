@@ -4,10 +4,13 @@ import pytest
 from sqlalchemy import Connection, delete, select, update
 
 from legato.core.errors import Corrupted
-from legato.store import messages, schema, snapshots
+from legato.core.model import Mode
+from legato.store import ending, messages, schema, sessions, snapshots, turns
+from legato.store.ending import Ending
 from legato.store.health import examine
-from legato.store.port import Store
-from tests.support.conversation import Conversation
+from legato.store.port import Row, Store
+from legato.store.turns import Claimed
+from tests.support.conversation import Conversation, meter
 
 
 def flip(conn: Connection, table: str, session_id: str) -> None:
@@ -85,6 +88,28 @@ class Damage:
         with pytest.raises(Corrupted):
             await store.read(messages.get, first)
 
+    @pytest.mark.promise("R-05")
+    @pytest.mark.parametrize("how", ["completed", "cancelled", "rescued", "interrupted", "rolled back", "cleared"])
+    async def test_a_turn_whose_words_are_damaged_ends_and_the_session_goes_on(self, store: Store, how: str) -> None:
+        told = await Conversation.begin(store)
+        claimed = await told.start("Damaged?")
+        await told.say("what was said")
+        await store.write(flip, "journal", told.id)
+
+        ended = await store.write(_end, how, told, claimed)
+
+        turn = await store.read(snapshots.turn, told.id, "ann", claimed.turn.id)
+        assert turn.status in ("failed", "cancelled", "incomplete")
+        assert turn.error is not None
+        assert turn.error.code == "corrupted"
+        assert b"what was said" not in b"".join(row.payload for row in ended)
+        assert "what was said" not in await told.texts()
+        again = Conversation(store, await store.write(sessions.change, told.id, "ann", {"title": "goes on"}))
+        await store.write(turns.accept, again.ask("And now?", client_message_id="next"), meter)
+        following = await store.write(turns.claim, told.id, "wrk_1", ["demo"])
+        assert following is not None
+        assert (await told.texts())[-2:] == ["And now?", ""]
+
     async def test_the_doctor_names_the_sessions_that_are_damaged(self, store: Store) -> None:
         told = [await Conversation.begin(store) for _ in range(5)]
         for one in told:
@@ -97,6 +122,30 @@ class Damage:
         health = await store.read(examine)
 
         assert (health.sessions, sorted(health.damaged)) == (5, sorted(one.id for one in told[:4]))
+
+
+def _end(conn: Connection, how: str, told: Conversation, claimed: Claimed) -> tuple[Row, ...]:
+    """End a running turn in one of the ways in which turns end; what that appended."""
+    turn_id, stopped = claimed.turn.id, Ending(status="cancelled", reason="cancelled")
+    ended: ending.Ended | ending.Cleared | None
+    match how:
+        case "completed":
+            done = Ending(status="completed", reason="stop")
+            ended = ending.finish(conn, told.id, turn_id, claimed.epoch, done, meter)
+        case "cancelled":
+            ended = ending.cancel(conn, told.id, "ann", turn_id, stopped, meter)
+        case "rescued":
+            lost = Ending(status="incomplete", reason="worker_lost")
+            ended = ending.rescue(conn, told.id, turn_id, "wrk_1", lost, meter)
+        case "cleared":
+            ended = ending.clear(conn, told.id, "ann", meter)
+        case _:
+            mode: Mode = "rollback" if how == "rolled back" else "interrupt"
+            send = told.ask("rather", mode=mode)
+            accepted = turns.accept(conn, send, meter)
+            return accepted.rows + ending.withdraw(conn, told.id, "ann", accepted.turn.id, meter).rows
+    assert ended is not None
+    return ended.rows
 
 
 def _lose(conn: Connection, session_id: str, last_seq: int) -> None:

@@ -25,6 +25,10 @@ from tests.support.server import free_port
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S: Final = 30
+_OTHERS: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
 CANCELLED: Final = Ending(status="cancelled", reason="cancelled")
 
 
@@ -123,6 +127,12 @@ async def test_a_database_of_a_newer_version_is_left_alone(postgres_url: str) ->
         await store.write(lambda conn: conn.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaMismatch, match="9999"):
         await PostgresStore(url=postgres_url).start()
+
+    raw: Any = await asyncpg.connect(postgres_url)
+    with anyio.fail_after(PATIENCE_S):  # who failed to start keeps no connection
+        while await raw.fetchval(_OTHERS):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await raw.close()
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

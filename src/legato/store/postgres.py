@@ -50,10 +50,14 @@ class PostgresStore:
 
     async def start(self) -> None:
         """Raises Unavailable, SchemaMismatch; Misuse: the server would acknowledge what it has not synced."""
-        await self.write(upgrade)
-        self.incarnation = await self.write(incarnation)
-        if await self.read(_fsync) != "on":
-            raise Misuse("PostgreSQL runs with fsync off: it would lose what it has acknowledged")
+        try:
+            await self.write(upgrade)
+            self.incarnation = await self.write(incarnation)
+            if await self.read(_fsync) != "on":
+                raise Misuse("PostgreSQL runs with fsync off: it would lose what it has acknowledged")
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if self._calls:

@@ -7,10 +7,10 @@ entered), the owner was replaced (no row, and no error for its neighbours), a ro
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
 
 from legato.core.errors import Corrupted
 from legato.core.events import Event, decode_lines
@@ -46,37 +46,32 @@ def append_batches(conn: Connection, batches: Sequence[Batch]) -> list[Row | Non
     """Commit each batch whose epoch is still its session's; None for the others. At most one batch a session."""
     if is_postgresql(conn):
         return _append_in_one_statement(conn, batches)
-    return [_append_one(conn, batch) for batch in batches]
+    execute = conn.connection.driver_connection.execute  # type: ignore[union-attr] # a connection in use has its driver's
+    return [_append_one(execute, batch) for batch in batches]
 
 
-def _append_one(conn: Connection, batch: Batch) -> Row | None:
-    found = conn.execute(_ENTERED, _key(batch)).first()
+def _append_one(execute: Callable[..., Any], batch: Batch) -> Row | None:
+    """By the driver itself: what SQLAlchemy adds to three statements is more than they cost (70 µs against 20)."""
+    key = (batch.turn_id, batch.epoch, batch.number)
+    found = execute(_ENTERED, key).fetchone()
     if found is not None:
-        return Row(batch.session_id, found.first_seq, found.last_seq, batch.payload)
-    head = conn.execute(_MOVE_HEAD, _key(batch) | {"session": batch.session_id, "n": batch.count}).scalar()
-    if head is None:
+        return Row(batch.session_id, found[0], found[1], batch.payload)
+    moved = execute(_MOVE_HEAD, (batch.count, batch.session_id, batch.epoch)).fetchone()
+    if moved is None:
         return None
+    head: int = moved[0]
     row = Row(batch.session_id, head - batch.count + 1, head, batch.payload)
-    conn.execute(
-        _INSERT,
-        _key(batch)
-        | {"session": row.session_id, "first": row.first_seq, "last": head, "crc": batch.crc, "payload": row.payload},
-    )
+    execute(_INSERT, (row.session_id, row.first_seq, head, *key, batch.crc, row.payload))
     return row
 
 
-def _key(batch: Batch) -> dict[str, Any]:
-    return {"turn": batch.turn_id, "epoch": batch.epoch, "number": batch.number}
-
-
-_ENTERED: Final = text(
-    "SELECT first_seq, last_seq FROM journal"
-    " WHERE turn_id = :turn AND epoch = :epoch AND batch = :number AND batch IS NOT NULL"
+_ENTERED: Final = (
+    "SELECT first_seq, last_seq FROM journal WHERE turn_id = ? AND epoch = ? AND batch = ? AND batch IS NOT NULL"
 )
-_MOVE_HEAD: Final = text("UPDATE sessions SET head = head + :n WHERE id = :session AND epoch = :epoch RETURNING head")
-_INSERT: Final = text(
+_MOVE_HEAD: Final = "UPDATE sessions SET head = head + ? WHERE id = ? AND epoch = ? RETURNING head"
+_INSERT: Final = (
     "INSERT INTO journal (session_id, first_seq, last_seq, turn_id, epoch, batch, at, crc, payload)"
-    " VALUES (:session, :first, :last, :turn, :epoch, :number, legato_now(), :crc, :payload)"
+    " VALUES (?, ?, ?, ?, ?, ?, legato_now(), ?, ?)"
 )
 
 # One autocommitted statement for all sessions: a process stopped in its middle holds no lock, a stale epoch is a missing

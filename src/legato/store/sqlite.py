@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from legato.core.errors import StoreInUse, Unavailable
@@ -46,6 +46,9 @@ def _dbapi() -> ModuleType:
 
     module: ModuleType = pysqlite3.dbapi2
     return module
+
+
+_DBAPI: Final = _dbapi()
 
 
 def now_us() -> int:
@@ -108,9 +111,9 @@ class SqliteStore:
             with self._reading.connect() as conn, conn.begin():
                 return query(conn)
         except DatabaseError as error:
-            if not _is_the_databases_own(error):
+            if not _is_the_databases_own(_cause(error)):
                 raise
-            raise _unavailable(error) from error
+            raise _unavailable(_cause(error)) from error
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._writer is None:
@@ -136,10 +139,9 @@ class SqliteStore:
         self._lock_file = descriptor
 
     def _engine(self, begin: str, pool: type[Any], options: dict[str, Any]) -> Engine:
-        dbapi = _dbapi()
         engine = create_engine(
             f"sqlite:///{self._path}",
-            module=dbapi,
+            module=_DBAPI,
             poolclass=pool,
             hide_parameters=True,  # they are people's messages
             connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000},
@@ -226,33 +228,42 @@ class _Writer:
         try:
             with self._engine.connect() as conn, conn.begin():
                 for job in group:
-                    _attempt(conn, job)
+                    _attempt(conn, job, alone=len(group) == 1)
         except Exception as error:  # the thread must outlive it; whoever waits is told
             if len(group) > 1:  # whose fault it was shows when each goes alone
                 for job in group:
                     self._commit([job])
                 return
-            group[0].error = _unavailable(error) if isinstance(error, DBAPIError) else error
+            cause = _cause(error)
+            group[0].error = _unavailable(cause) if _is_the_databases_own(cause) else error
 
 
-def _unavailable(error: DBAPIError) -> Unavailable:
+def _unavailable(cause: BaseException) -> Unavailable:
     # SQLite's words are fixed sentences ("database is locked", "disk is full"), for the operator only.
-    log.warning("SQLite: %s", error.orig)
+    log.warning("SQLite: %s", cause)
     return Unavailable()
 
 
-def _attempt(conn: Connection, job: _Job) -> None:
-    """Run one job in a savepoint: its failure undoes nothing of its neighbours'."""
+def _attempt(conn: Connection, job: _Job, *, alone: bool) -> None:
+    """Run one job, beside others in a savepoint: its failure undoes nothing of its neighbours'."""
     job.error = None  # of an earlier try, in a group that was undone
+    if alone:
+        job.result = job.change(conn)
+        return
     try:
         with conn.begin_nested():
             job.result = job.change(conn)
     except Exception as error:
-        if isinstance(error, DatabaseError) and _is_the_databases_own(error):
+        if _is_the_databases_own(_cause(error)):
             raise  # nobody's transaction can go on
         job.error = error  # belongs to whoever submitted it, who gets it
 
 
-def _is_the_databases_own(error: DatabaseError) -> bool:
+def _cause(error: BaseException) -> BaseException:
+    """The driver's own error, where SQLAlchemy has wrapped it."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _is_the_databases_own(cause: BaseException) -> bool:
     """Whether the database failed (a full disk, a damaged file), not what was asked of it (a constraint)."""
-    return isinstance(error, OperationalError) or type(error) is DatabaseError
+    return isinstance(cause, _DBAPI.OperationalError) or type(cause) is _DBAPI.DatabaseError

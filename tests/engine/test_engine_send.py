@@ -23,12 +23,12 @@ from legato.core.errors import (
 )
 from legato.core.events import MessageEvent
 from legato.core.ids import new_id
-from legato.core.model import TextPart
+from legato.core.model import TextPart, Turn
 from legato.engine.engine import SendRequest
 from legato.engine.settings import EngineSettings
 from legato.providers.catalog import ModelEntry
 from tests.engine.talking import Talk, only, text_of
-from tests.engine.wiring import opened, working
+from tests.engine.wiring import Wired, opened, working
 from tests.http.puppets import Puppets
 from tests.support.upstream import Upstream
 
@@ -97,13 +97,22 @@ async def test_what_was_accepted_is_there_after_a_start_with_nobody_having_run_i
         assert (await talk.on(chat.engine).ended(turn.id)).status == "completed"
 
 
+async def left_waiting(worker: Wired, talk: Talk) -> Turn:
+    """A turn that nobody took when it was accepted."""
+    worker.dispatcher.accepting = False
+    turn = await talk.send()
+    worker.dispatcher.accepting = True
+    return turn
+
+
 async def test_a_claim_that_fails_is_made_again(
     sqlite: str, puppets: Puppets, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(sqlite) as store, working(store, _spec(puppets)) as worker:
         talk = await Talk.begin(worker.engine)
         store.broken = {"claim"}
-        turn = await talk.send()
+        turn = await left_waiting(worker, talk)
+        worker.dispatcher.wake(talk.id)
         await store.refused.wait()
         await worker.tasks.settle(5)
         assert "a claim did not succeed: store_unavailable" in caplog.text
@@ -134,7 +143,8 @@ async def test_a_wake_while_a_claim_is_on_its_way_is_not_forgotten(sqlite: str, 
     async with opened(sqlite) as store, working(store, _spec(puppets)) as worker:
         talk = await Talk.begin(worker.engine)
         store.held = {"claim"}
-        turn = await talk.send()
+        turn = await left_waiting(worker, talk)
+        worker.dispatcher.wake(talk.id)
         await store.waiting.wait()
         worker.dispatcher.wake(talk.id)
         store.released.set()
@@ -168,7 +178,8 @@ async def test_a_claim_that_succeeds_after_all_at_shutdown_ends_its_turn_at_once
     async with opened(sqlite) as store, working(store, _spec(puppets)) as worker:
         talk = await Talk.begin(worker.engine)
         store.held = {"claim"}
-        turn = await talk.send()
+        turn = await left_waiting(worker, talk)
+        worker.dispatcher.wake(talk.id)
         await store.waiting.wait()
         worker.runner.stop_all("shutdown")
         store.released.set()

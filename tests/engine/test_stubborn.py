@@ -11,10 +11,11 @@ from legato.agents.registry import AgentSpec
 from legato.core.sse import Parser
 from legato.engine.engine import Engine
 from legato.engine.settings import EngineSettings
-from legato.store import turns
+from legato.store import claiming
 from tests.engine.talking import Talk
 from tests.engine.wiring import FaultyStore, opened, working
 from tests.http.puppets import Puppets
+from tests.support.conversation import claimant
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +74,7 @@ async def test_a_turn_whose_claim_was_lost_on_the_way_back_is_found_and_ended(
         worker.dispatcher.accepting = False
         talk = await Talk.begin(worker.engine)
         turn = await talk.send()
-        await store.write(turns.claim, talk.id, worker.dispatcher.worker_id, ["puppet"])
+        await store.write(claiming.claim, talk.id, claimant(worker.dispatcher.worker_id, "puppet"))
         await worker.lifeline.sweep()
         assert (await talk.turn(turn.id)).status == "in_progress", "one look is not enough: it may be starting"
         await worker.lifeline.sweep()

@@ -17,9 +17,10 @@ from legato.core.fold import Fold
 from legato.doorbell import postgres as postgres_doorbell
 from legato.doorbell.postgres import PostgresDoorbell
 from legato.engine.settings import EngineSettings
-from legato.store import turns, workers
+from legato.store import claiming, workers
 from tests.engine.talking import PATIENCE_S, Talk, check_ending, only, text_of
 from tests.http.puppets import Puppets
+from tests.support.conversation import claimant
 from tests.support.server import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-09")]
@@ -331,7 +332,7 @@ async def test_a_turn_of_an_agent_that_only_the_other_knows_waits_for_it(postgre
         assert (await talk.on(one.engine).ended(turn.id)).status == "completed"
         with pytest.raises(LegatoError):
             await one.engine.create_session("ann", "puppet")
-        assert await one.engine.store.read(turns.claimable, ["puppet"], 10) == []
+        assert await one.engine.store.read(claiming.claimable, claimant("wrk_1", "puppet"), 10) == []
 
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'legato-doorbell'"

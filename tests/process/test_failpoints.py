@@ -32,12 +32,11 @@ POINTS: Final = {
     "after_first_token": "incomplete",
     "after_first_token:3": "incomplete",
     "after_commit:1": "completed",  # of the session
-    "after_commit:2": "completed",  # of the turn: nobody was told that it is accepted
-    "after_commit:3": "incomplete",  # of the claim
-    "after_commit:5": "incomplete",  # of words
+    "after_commit:2": "incomplete",  # of the turn and its claim: nobody was told that it is accepted
+    "after_commit:4": "incomplete",  # of words
     "in_finish": "incomplete",
 }
-ON_POSTGRESQL: Final = ("before_claim", "after_claim", "after_first_token:3", "after_commit:5", "in_finish")
+ON_POSTGRESQL: Final = ("before_claim", "after_claim", "after_first_token:3", "after_commit:4", "in_finish")
 
 
 class Survival:

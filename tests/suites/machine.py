@@ -40,10 +40,22 @@ from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, TextPart
 from legato.core.states import TERMINAL, may_follow
 from legato.engine.hub import after
-from legato.store import compaction, ending, journal, messages, schema, sessions, snapshots, steering, turns
+from legato.store import (
+    accepting,
+    claiming,
+    compaction,
+    ending,
+    journal,
+    messages,
+    schema,
+    sessions,
+    snapshots,
+    steering,
+)
+from legato.store.accepting import Accepted
+from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
-from legato.store.turns import Accepted, Claimed
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 
 T = TypeVar("T")
@@ -191,7 +203,9 @@ class StoreMachine(RuleBasedStateMachine):
         return self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
 
     def claim(self, draw: Draw) -> None:
-        claimed = self.run(self.store.write(turns.claim, self.id, draw(workers), ["demo"]))
+        claimed = self.run(
+            self.store.write(claiming.claim, self.id, Claimant(worker_id=draw(workers), agents={"demo": None}))
+        )
         if self.owner is not None:
             assert claimed is None
             return
@@ -381,7 +395,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.steers.add(turn.id)
 
     def _accept(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> Coroutine[Any, Any, Accepted]:
-        send = turns.Send(
+        send = accepting.Send(
             session_id=self.id,
             owner="ann",
             client_message_id=key,
@@ -391,7 +405,7 @@ class StoreMachine(RuleBasedStateMachine):
             queue_limit=QUEUE_LIMIT,
             **fields,
         )
-        return self.store.write(turns.accept, send, meter)
+        return self.store.write(accepting.accept, send, meter)
 
     def _append(self, one: Ownership, number: int, told: tuple[Event, ...]) -> Row | None:
         (row,) = self.run(self.store.append([batch(one.claimed, number, *told)]))

@@ -14,12 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
-from legato.store import journal, postgres, schema, sessions, turns
+from legato.store import accepting, claiming, journal, postgres, schema, sessions
 from legato.store.ending import Ending, cancel
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
 from legato.store.upgrade import incarnation
-from tests.support.conversation import Conversation, batch, meter, new_session
+from tests.support.conversation import Conversation, batch, claimant, meter, new_session
 from tests.support.postgres import postgres_server
 from tests.support.server import free_port
 
@@ -211,7 +211,7 @@ async def test_who_waited_for_the_lock_goes_on_from_the_new_head(store: Postgres
         writes = [
             asyncio.ensure_future(store.append([batch(claimed, 1, told.token("word"))])),
             asyncio.ensure_future(store.write(sessions.change, told.id, "ann", {"title": "new"})),
-            asyncio.ensure_future(store.write(turns.accept, told.ask("next"), meter)),
+            asyncio.ensure_future(store.write(accepting.accept, told.ask("next"), meter)),
         ]
         await waits_for_a_lock(raw)
     await asyncio.gather(*writes)
@@ -283,7 +283,7 @@ async def test_of_two_processes_that_claim_one_wins(store: PostgresStore, other:
 
     claims = await asyncio.gather(
         *[
-            process.write(turns.claim, one.id, f"wrk_{n}", ["demo"])
+            process.write(claiming.claim, one.id, claimant(f"wrk_{n}"))
             for one in told
             for n, process in enumerate((store, other))
         ]

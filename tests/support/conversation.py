@@ -13,11 +13,12 @@ from legato.core.fold import Fold
 from legato.core.ids import new_id
 from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
-from legato.store import compaction, ending, journal, sessions, snapshots, steering, turns
+from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering
+from legato.store.accepting import Accepted
+from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
-from legato.store.turns import Accepted, Claimed
 
 EVERYTHING = 10_000  # messages
 
@@ -26,6 +27,11 @@ def meter(turn: Turn, answers: tuple[Message, ...]) -> Usage:
     """A prompt of ten tokens, and one for each character of text that was answered."""
     said = sum(len(part.text) for answer in answers for part in answer.parts if isinstance(part, TextPart))
     return Usage(10, said, 0, 10 + said, None, estimated=True)
+
+
+def claimant(worker_id: str = "wrk_1", *agents: str, **limits: Any) -> Claimant:
+    """A worker that runs these agents (``demo`` if none is named), as many of their turns as it likes."""
+    return Claimant(worker_id=worker_id, agents=dict.fromkeys(agents or ("demo",)), **limits)
 
 
 def batch(claimed: Claimed, number: int, *events: Event, epoch: int | None = None) -> Batch:
@@ -61,7 +67,7 @@ class Conversation:
     async def begin(cls, store: Store, owner: str = "ann", agent_id: str = "demo", **fields: Any) -> Self:
         return cls(store, await new_session(store, owner, agent_id, **fields))
 
-    def ask(self, text: str = "Hello", **fields: Any) -> turns.Send:
+    def ask(self, text: str = "Hello", **fields: Any) -> accepting.Send:
         """A send that the store has not seen, unless ``client_message_id`` says otherwise."""
         self._sent += 1
         usual: dict[str, Any] = {
@@ -70,10 +76,10 @@ class Conversation:
             "owner": self.owner,
             "parts": (TextPart(text),),
         }
-        return turns.Send(session_id=self.id, **(usual | fields))
+        return accepting.Send(session_id=self.id, **(usual | fields))
 
     async def send(self, text: str = "Hello", **fields: Any) -> Accepted:
-        accepted = await self.store.write(turns.accept, self.ask(text, **fields), meter)
+        accepted = await self.store.write(accepting.accept, self.ask(text, **fields), meter)
         await self._stepped(accepted.rows)
         return accepted
 
@@ -82,8 +88,10 @@ class Conversation:
         parts = (TextPart("Go on."),) if kind == "continue" else ()
         return await self.send(kind, kind=kind, source_turn_id=source.id, parts=parts, **fields)
 
-    async def claim(self, worker_id: str = "wrk_1", agents: Sequence[str] = ("demo",)) -> Claimed | None:
-        claimed = await self.store.write(turns.claim, self.id, worker_id, agents)
+    async def claim(self, worker_id: str = "wrk_1", agents: Sequence[str] = ("demo",), **limits: Any) -> Claimed | None:
+        claimed = await self.store.write(
+            claiming.claim, self.id, Claimant(worker_id=worker_id, agents=dict.fromkeys(agents), **limits)
+        )
         if claimed is not None:
             self.running, self.number = claimed, 0
             self.answer_id = claimed.turn.answer_id or ""

@@ -28,6 +28,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tail: Count = DEFAULT_TAIL
     reserve: Count = DEFAULT_RESERVE
     max_turn_s: Seconds = DEFAULT_MAX_TURN_S
+    max_running: Positive | None = None
     max_tokens: Positive | None = None
     options: dict[str, Any] = {}
     enabled: bool = True

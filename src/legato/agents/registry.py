@@ -22,6 +22,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An agent: what it is called, what it runs, and what its turns may take.
 
     ``tail`` is in messages (0 for all), ``reserve`` in tokens of the model's window kept for the answer,
+    ``max_running`` how many of its turns may run at once, in all processes together (None: any number),
     ``max_tokens`` the limit sent to the provider, ``options`` further fields of its requests (``temperature``
     …). ``unavailable`` says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not
     a model.
@@ -38,6 +39,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     tail: int = DEFAULT_TAIL
     reserve: int = DEFAULT_RESERVE
     max_turn_s: float = DEFAULT_MAX_TURN_S
+    max_running: int | None = None
     max_tokens: int | None = None
     options: dict[str, Any] = {}
     enabled: bool = True

@@ -95,6 +95,7 @@ def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place
         tail=entry.tail,
         reserve=entry.reserve,
         max_turn_s=entry.max_turn_s,
+        max_running=entry.max_running,
         max_tokens=entry.max_tokens,
         options=entry.options,
         enabled=entry.enabled,

@@ -134,6 +134,7 @@ class Turn:
             messages=prompt.messages,
             max_tokens=self._spec.max_tokens,
             options=self._spec.options,
+            background=self._stage.state.priority == "background",
         )
         meter = _Meter(prompt.info.tokens, count)
         upstream = provider.stream(request)

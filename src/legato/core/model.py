@@ -9,6 +9,7 @@ from legato.core.states import Phase, TurnStatus
 
 Role = Literal["user", "assistant"]
 Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
+Priority = Literal["interactive", "background"]
 TurnKind = Literal["send", "continue", "retry"]
 
 
@@ -103,6 +104,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: datetime
     kind: TurnKind = "send"
     mode: Mode = "queue"
+    priority: Priority = "interactive"
     rank: int = 0
     answer_id: str | None = None
     source_turn_id: str | None = None

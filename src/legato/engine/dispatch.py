@@ -1,4 +1,5 @@
-"""Claiming: a waiting turn is taken up at once by the process that accepted it, else by whoever sweeps past."""
+"""Claiming: a turn is taken up by the process that accepts it, in the same transaction, where nothing is before it; else
+when the turn before it ends, or by whoever sweeps past."""
 
 import asyncio
 import contextlib
@@ -11,7 +12,8 @@ from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks, log
-from legato.store import turns, workers
+from legato.store import accepting, claiming, workers
+from legato.store.ending import Meter
 from legato.store.port import Store
 
 _SETTLE_S: Final = 2.0
@@ -39,23 +41,35 @@ class Dispatcher:
         self._tasks = tasks
         self._settings = settings
         self._claiming: dict[str, bool] = {}
+        self._accepts = 0
+        self._sweeping = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    async def accept(self, send: accepting.Send, meter: Meter) -> accepting.Accepted:
+        """Accept a send and, where nothing is before it and there is room, begin to answer it in the same transaction."""
+        return await self._tasks.uncancelled(self._accept(send, meter), "accept")
 
     def wake(self, session_id: str) -> None:
         """Something may wait in this session."""
         if session_id in self._claiming:
             self._claiming[session_id] = True  # look again afterwards: it may have come too late for that look
-        elif self.accepting and len(self._runner.live) + len(self._claiming) < self._settings.max_running:
+        elif self._has_room():
             self._claiming[session_id] = False
             self._idle.clear()
             self._tasks.spawn(self._claim(session_id), "claim")
+
+    def ended(self, session_id: str) -> None:
+        """A turn of this session has made room: for the next one there, and for whoever met a limit elsewhere."""
+        self.wake(session_id)
+        if self._limited and not self._sweeping:
+            self._tasks.spawn(self._sweep_once(), "dispatch")
 
     async def sweep(self) -> None:
         """Take up what nobody did."""
         room = self._settings.max_running - len(self._runner.live)
         if self.accepting and room > 0:
-            for session_id in await self._store.read(turns.claimable, self._agents(), room):
+            for session_id in await self._store.read(claiming.claimable, self._claimant(), room):
                 self.wake(session_id)
 
     async def settle(self) -> None:
@@ -67,21 +81,69 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _SETTLE_S)
 
+    async def _accept(self, send: accepting.Send, meter: Meter) -> accepting.Accepted:
+        reached("before_claim")
+        claimant = self._claimant() if self._has_room() else None
+        self._accepts += 1
+        self._idle.clear()
+        try:
+            accepted = await self._publisher.commit(workers.accept, send, meter, claimant)
+            if accepted.claimed is not None:
+                self._start(accepted.claimed)
+        finally:
+            self._accepts -= 1
+            self._settle()
+        return accepted
+
     async def _claim(self, session_id: str) -> None:
         try:
             reached("before_claim")
-            claimed = await self._publisher.write(workers.claim, session_id, self.worker_id, self._agents())
-            reached("after_claim")
+            claimed = await self._publisher.write(workers.claim, session_id, self._claimant())
             if claimed is not None:
-                self._runner.start(claimed, self.wake)
+                self._start(claimed)
         except (NotFound, Unavailable) as error:
             log.warning("a claim did not succeed: %s", error.code)  # the sweep comes past again
         finally:
             again = self._claiming.pop(session_id)
             if again:
                 self.wake(session_id)
-            if not self._claiming:
-                self._idle.set()
+            self._settle()
 
-    def _agents(self) -> list[str]:
-        return [spec.id for spec in self._registry.list()]
+    def _start(self, claimed: claiming.Claimed) -> None:
+        reached("after_claim")
+        self._runner.start(claimed, self.ended)
+
+    async def _sweep_once(self) -> None:
+        self._sweeping = True
+        try:
+            await self.sweep()
+        except Unavailable:
+            log.warning("dispatch: the store is unavailable")  # the sweep comes past again
+        finally:
+            self._sweeping = False
+
+    def _has_room(self) -> bool:
+        running = len(self._runner.live) + len(self._claiming) + self._accepts
+        return self.accepting and running < self._settings.max_running
+
+    def _claimant(self) -> claiming.Claimant:
+        return claiming.Claimant(
+            worker_id=self.worker_id,
+            agents={spec.id: spec.max_running for spec in self._registry.list()},
+            per_owner=self._settings.max_running_per_owner,
+            background=self._runner.background < self._settings.max_background,
+        )
+
+    @property
+    def _limited(self) -> bool:
+        """Whether a turn may wait for another session's to end."""
+        return (
+            self._settings.max_running_per_owner is not None
+            or len(self._runner.live) + 1 >= self._settings.max_running
+            or self._runner.background + 1 >= self._settings.max_background
+            or any(spec.max_running is not None for spec in self._registry.list())
+        )
+
+    def _settle(self) -> None:
+        if not self._claiming and not self._accepts:
+            self._idle.set()

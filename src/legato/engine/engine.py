@@ -13,7 +13,7 @@ from legato.agents.turn import Models
 from legato.core.cursor import Cursor
 from legato.core.errors import Invalid, LegatoError
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Session, State, Stats, TextPart, Turn
+from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.dispatch import Dispatcher
@@ -22,7 +22,7 @@ from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import ending, journal, sessions, snapshots, turns
+from legato.store import accepting, ending, journal, sessions, snapshots
 from legato.store.ending import Ending, Meter
 from legato.store.locked import readable
 from legato.store.port import Row, Store
@@ -37,6 +37,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     message_id: str | None = None
     mode: Mode = "queue"
+    priority: Priority = "interactive"
     model_id: str | None = None
     locale: str | None = None
 
@@ -157,13 +158,14 @@ class Engine:
         """
         session = await self.get_session(owner, session_id)
         parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
-        send = turns.Send(
+        send = accepting.Send(
             session_id=session_id,
             owner=owner,
             client_message_id=request.message_id or new_id("msg"),
-            body_hash=_hash(parts, request.mode, request.model_id, "send"),
+            body_hash=_hash(parts, request.mode, request.priority, request.model_id, "send"),
             parts=parts,
             mode=request.mode,
+            priority=request.priority,
             model_id=request.model_id,
             locale=request.locale,
             queue_limit=self._settings.queue_limit,
@@ -173,7 +175,7 @@ class Engine:
             self._check_context(session, request.model_id, parts)
         except LegatoError:
             # What was accepted once stays accepted, also when the limits are others now.
-            repeat = await self.store.read(turns.repeated, send)
+            repeat = await self.store.read(accepting.repeated, send)
             if repeat is None:
                 raise
             return Sent(repeat.turn, self.cursor(repeat.cursor_seq), fresh=False)
@@ -206,7 +208,7 @@ class Engine:
         parts: tuple[Part, ...],
     ) -> Sent:
         return await self._accept(
-            turns.Send(
+            accepting.Send(
                 session_id=session_id,
                 owner=owner,
                 client_message_id=message_id or new_id("msg"),
@@ -219,11 +221,11 @@ class Engine:
             )
         )
 
-    async def _accept(self, send: turns.Send) -> Sent:
-        accepted = await self._publisher.write(turns.accept, send, self._meter)
+    async def _accept(self, send: accepting.Send) -> Sent:
+        accepted = await self._dispatcher.accept(send, self._meter)
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
-        if accepted.fresh:
+        if accepted.fresh and accepted.claimed is None:
             self._dispatcher.wake(send.session_id)
         return Sent(accepted.turn, self.cursor(accepted.cursor_seq), accepted.fresh)
 

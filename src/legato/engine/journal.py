@@ -7,7 +7,7 @@ readers are slow or whose store is slow holds its producer back (``room``), neve
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from legato.core.errors import Unavailable
@@ -35,6 +35,7 @@ class TurnWriter:
         self.session_id = session_id
         self.turn_id = turn_id
         self.fenced = False
+        self.on_heard: Callable[[], None] | None = None  # told once, when the first words are committed
         self._journal = journal
         self._epoch = epoch
         self._number = 0
@@ -121,6 +122,9 @@ class TurnWriter:
             self._journal.wake(self)
         if self._spoke and row is not None:
             reached("after_first_token")
+            if self.on_heard is not None:
+                self.on_heard()
+                self.on_heard = None
 
     def _raise(self) -> None:
         if self.fenced:

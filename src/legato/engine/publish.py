@@ -34,9 +34,10 @@ class Publisher:
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a transaction and publish its rows; both happen, or neither, whatever becomes of the caller."""
-        return await self._tasks.uncancelled(self._write(change, *args, **kwargs), "write")
+        return await self._tasks.uncancelled(self.commit(change, *args, **kwargs), "write")
 
-    async def _write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def commit(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """``write`` for a task that nobody cancels."""
         result = await self._store.write(change, *args, **kwargs)
         if result is not None:
             self.publish(result.rows)

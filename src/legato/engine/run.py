@@ -32,15 +32,16 @@ from legato.core.model import ErrorInfo
 from legato.engine import phrases
 from legato.engine.failpoints import reached
 from legato.engine.journal import Fenced, Journal
+from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
 from legato.engine.stage import LiveTurn
 from legato.engine.tasks import Tasks, log, report
 from legato.engine.usage import total
 from legato.store import ending as store_ending
+from legato.store.claiming import Claimed
 from legato.store.ending import Ending, Meter
 from legato.store.port import Store
-from legato.store.turns import Claimed
 
 FENCED = "fenced"
 SHUTDOWN = "shutdown"
@@ -62,6 +63,8 @@ class Runner:
         settings: EngineSettings,
     ) -> None:
         self.live: dict[str, LiveTurn] = {}
+        self.background = 0  # how many of them can wait
+        self._precedence = Precedence()
         self._store = store
         self._publisher = publisher
         self._journal = journal
@@ -83,8 +86,10 @@ class Runner:
             publisher=self._publisher,
             tasks=self._tasks,
             tail=spec.tail,
+            precedence=self._precedence,
         )
         self.live[claimed.turn.id] = live
+        self.background += live.background
         if self._closing:
             live.stop(SHUTDOWN)
         self._tasks.spawn(self._run(live, claimed, spec, ended), f"turn {claimed.turn.id}")
@@ -113,6 +118,7 @@ class Runner:
         finally:
             live.close()
             del self.live[live.state.id]
+            self.background -= live.background
             ended(live.state.session_id)
 
     async def _answer(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> Ending | None:

@@ -12,6 +12,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """X-04."""
     max_running: int = 2_000
     """Turns that one process runs at once; more of them wait in the store."""
+    max_background: int = 100
+    """How many of them may be turns that were sent with ``priority: "background"`` (R-15)."""
+    max_running_per_owner: int | None = None
+    """Turns of one owner that run at once, in all processes together; more of them wait (R-15)."""
     beat_s: float = 3.0
     sweep_s: float = 2.0
     dead_after_s: float = 10.0

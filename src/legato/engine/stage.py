@@ -7,20 +7,30 @@ from legato.core.errors import MAX_WORD_BYTES, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
 from legato.engine.journal import TurnWriter
+from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
 from legato.store import messages, steering
+from legato.store.claiming import Claimed
 from legato.store.port import Store
-from legato.store.turns import Claimed
 
 
 class LiveTurn:
     """The engine's side of a turn that this process owns (``agents.turn.Stage``)."""
 
     def __init__(
-        self, *, claimed: Claimed, writer: TurnWriter, store: Store, publisher: Publisher, tasks: Tasks, tail: int
+        self,
+        *,
+        claimed: Claimed,
+        writer: TurnWriter,
+        store: Store,
+        publisher: Publisher,
+        tasks: Tasks,
+        tail: int,
+        precedence: Precedence,
     ) -> None:
         self.state: Turn = claimed.turn
+        self.background = claimed.turn.priority == "background"
         self.epoch = claimed.epoch
         self.scope = anyio.CancelScope()
         self.stop_reason: str | None = None
@@ -37,6 +47,11 @@ class LiveTurn:
         self._kind: TokenKind | None = None
         self._settled = anyio.Event()
         self._taken: tuple[Message, ...] = ()
+        self._precedence = precedence
+        self._awaited = not self.background
+        if self._awaited:
+            precedence.enter()
+            writer.on_heard = self._heard
 
     def stop(self, reason: str) -> None:
         """Make the agent stop; the first reason counts."""
@@ -58,6 +73,13 @@ class LiveTurn:
     def close(self) -> None:
         """Nothing more is said in this turn."""
         self._writer.close()
+        self._heard()
+
+    def _heard(self) -> None:
+        """Nobody waits for this turn's first words any more."""
+        if self._awaited:
+            self._awaited = False
+            self._precedence.leave()
 
     def say(self, kind: TokenKind, text: str) -> None:
         if not text:
@@ -82,6 +104,8 @@ class LiveTurn:
         self._writer.event(event)
 
     async def room(self) -> None:
+        if self.background:
+            await self._precedence.give_way()
         await self._writer.room()
 
     async def flush(self) -> None:

@@ -25,6 +25,7 @@ from legato.providers.body import encode_request
 from legato.providers.options import Options
 from legato.providers.port import Delta, ModelRequest
 from legato.providers.refusal import is_transient, refusal, retry_after_s
+from legato.providers.slots import Slots
 
 _log: Final = logging.getLogger(__name__)
 _MAX_PAUSE_S: Final = 8.0
@@ -57,7 +58,7 @@ class OpenAICompatible:
         self._jitter = jitter
         self._http: aiohttp.ClientSession | None = None
         self._url = options.base_url.rstrip("/") + "/chat/completions"
-        self._slots = asyncio.Semaphore(options.max_concurrent) if options.max_concurrent else None
+        self._slots = Slots(options.max_concurrent)
 
     async def start(self) -> None:
         options = self._options
@@ -78,7 +79,7 @@ class OpenAICompatible:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See ``Provider.stream``."""
         body = encode_request(request, self._options)
-        async with self._slots or contextlib.nullcontext():
+        async with self._slots.taken(background=request.background):
             answer, deltas = await self._begin(body)
             try:
                 while deltas:

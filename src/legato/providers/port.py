@@ -9,12 +9,16 @@ from legato.core.prompt import PromptMessage
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model. ``model`` is the provider's name for it; ``options`` go to it as they are."""
+    """One call of a model. ``model`` is the provider's name for it; ``options`` go to it as they are.
+
+    ``background``: nobody waits for it; people's requests come first.
+    """
 
     model: str
     messages: tuple[PromptMessage, ...]
     max_tokens: int | None = None
     options: dict[str, Any] = {}
+    background: bool = False
 
 
 class TextDelta(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """Where SQLite and PostgreSQL differ; besides the hot append (``journal``), the rest of this package is one body of SQL."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Select
+from sqlalchemy import BigInteger, Connection, Select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -27,6 +27,15 @@ def _sqlite_now(element: utc_us, compiler: Any, **options: Any) -> str:
 
 def is_postgresql(conn: Connection) -> bool:
     return conn.dialect.name == "postgresql"
+
+
+def hold(conn: Connection, name: str) -> None:
+    """Let nobody else hold ``name`` until this transaction ends; SQLite's writer is alone anyway."""
+    if is_postgresql(conn):
+        conn.execute(_HOLD, {"name": f"legato {name}"})
+
+
+_HOLD: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 def locked(select: Select[Any]) -> Select[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from legato.core.errors import Conflict, Corrupted, TurnNotFound, TurnNotQueued
 from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, TurnEvent, UsageEvent
@@ -21,6 +21,15 @@ from legato.store.port import Row
 from legato.store.rows import to_json, to_time, to_turn
 from legato.store.schema import messages as message_table
 from legato.store.schema import turns
+from legato.store.statements import ROW, update_by_id
+
+_ROW: Final = select(turns).where(turns.c.id == bindparam("id"), turns.c.session_id == bindparam("session_id"))
+_LAST_FINISHED: Final = (
+    select(turns)
+    .where(turns.c.session_id == bindparam("session_id"), turns.c.done_seq.is_not(None))
+    .order_by(turns.c.done_seq.desc())
+    .limit(1)
+)
 
 #: Usage where no provider has reported it, from the turn and what it has answered.
 Meter = Callable[[Turn, tuple[Message, ...]], Usage]
@@ -127,8 +136,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
 
 def last_finished(conn: Connection, session_id: str) -> tuple[Turn, ...]:
     """The turn that ended last, if any has."""
-    found = select(turns).where(turns.c.session_id == session_id, turns.c.done_seq.is_not(None))
-    row = conn.execute(found.order_by(turns.c.done_seq.desc()).limit(1)).first()
+    row = conn.execute(_LAST_FINISHED, {"session_id": session_id}).first()
     return () if row is None else (to_turn(row),)
 
 
@@ -261,31 +269,28 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     for event in (*events, done):
         ended.apply(event)
     turn = ended.turns[turn.id]
-    session.conn.execute(
-        update(turns)
-        .where(turns.c.id == turn.id)
-        .values(
-            status=turn.status,
-            reason=turn.reason,
-            explanation=turn.text,
-            finished_at=session.now,
-            done_seq=row.last_seq,
-            context=None if turn.context is None else to_json(turn.context),
-            error_code=turn.error.code if turn.error else None,
-            error_message=turn.error.message if turn.error else None,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            cost_usd=usage.cost_usd if usage else None,
-            estimated=usage.estimated if usage else None,
-        )
-    )
+    values: dict[str, object] = {
+        "status": turn.status,
+        "reason": turn.reason,
+        "explanation": turn.text,
+        "finished_at": session.now,
+        "done_seq": row.last_seq,
+        "context": None if turn.context is None else to_json(turn.context),
+        "error_code": turn.error.code if turn.error else None,
+        "error_message": turn.error.message if turn.error else None,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "cost_usd": usage.cost_usd if usage else None,
+        "estimated": usage.estimated if usage else None,
+    }
+    session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
     return turn
 
 
 def row_of(conn: Connection, session_id: str, turn_id: str) -> Any:
     """Raises TurnNotFound."""
-    row = conn.execute(select(turns).where(turns.c.id == turn_id, turns.c.session_id == session_id)).first()
+    row = conn.execute(_ROW, {"id": turn_id, "session_id": session_id}).first()
     if row is None:
         raise TurnNotFound
     return row

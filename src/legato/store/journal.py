@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from legato.core.errors import Corrupted
 from legato.core.events import Event, decode_lines
@@ -21,6 +21,15 @@ from legato.store.schema import journal, sessions
 READ_BYTES: Final = 1 << 20
 _READ_ROWS: Final = 1000
 
+_ENTER: Final = insert(journal).values(at=utc_us())
+_ROWS: Final = (
+    select(journal.c.session_id, journal.c.first_seq, journal.c.last_seq, journal.c.payload, journal.c.crc)
+    .where(journal.c.session_id == bindparam("session_id"), journal.c.last_seq > bindparam("after"))
+    .order_by(journal.c.last_seq)
+)
+_ROWS_OF_TURN: Final = _ROWS.where(journal.c.turn_id == bindparam("turn_id"))
+_SOME_ROWS: Final = _ROWS.limit(_READ_ROWS)
+
 
 def payload_crc(session_id: str, payload: bytes) -> int:
     """The checksum of a row, bound to its session."""
@@ -29,17 +38,8 @@ def payload_crc(session_id: str, payload: bytes) -> int:
 
 def insert_row(conn: Connection, row: Row, turn_id: str | None) -> None:
     """Enter a row whose range the caller has taken from the session's head."""
-    conn.execute(
-        insert(journal).values(
-            session_id=row.session_id,
-            first_seq=row.first_seq,
-            last_seq=row.last_seq,
-            turn_id=turn_id,
-            at=utc_us(),
-            crc=payload_crc(row.session_id, row.payload),
-            payload=row.payload,
-        )
-    )
+    values = {"first_seq": row.first_seq, "last_seq": row.last_seq, "turn_id": turn_id, "payload": row.payload}
+    conn.execute(_ENTER, {"session_id": row.session_id, "crc": payload_crc(row.session_id, row.payload), **values})
 
 
 def append_batches(conn: Connection, batches: Sequence[Batch]) -> list[Row | None]:
@@ -126,7 +126,7 @@ def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = 
     """
     rows: list[Row] = []
     expected, size = after, 0
-    for row in conn.execute(_select(session_id, journal.c.last_seq > after).limit(_READ_ROWS)):
+    for row in conn.execute(_SOME_ROWS, {"session_id": session_id, "after": after}):
         checked = _checked(row)
         if checked.first_seq > expected + 1:
             raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=expected)
@@ -139,19 +139,14 @@ def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = 
 
 def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
     """All rows of one turn after a seq: what an open turn has said so far."""
-    found = _select(session_id, (journal.c.last_seq > after) & (journal.c.turn_id == turn_id))
-    return [_checked(row) for row in conn.execute(found)]
+    key = {"session_id": session_id, "turn_id": turn_id, "after": after}
+    return [_checked(row) for row in conn.execute(_ROWS_OF_TURN, key)]
 
 
 def turn_events(rows: Iterable[Row]) -> Iterable[Event]:
     for row in rows:
         for _seq, event in decode_lines(row.first_seq, row.payload):
             yield event
-
-
-def _select(session_id: str, condition: ColumnElement[bool]) -> Select[Any]:
-    columns = (journal.c.session_id, journal.c.first_seq, journal.c.last_seq, journal.c.payload, journal.c.crc)
-    return select(*columns).where(journal.c.session_id == session_id, condition).order_by(journal.c.last_seq)
 
 
 def _checked(row: Any) -> Row:

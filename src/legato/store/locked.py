@@ -1,8 +1,9 @@
 """A session's row, locked for one transaction: the only way to change a session and to append outside a running turn."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+import msgspec
+from sqlalchemy import Connection, bindparam, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import Event, encode_lines
@@ -10,12 +11,20 @@ from legato.core.model import Session
 from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
-from legato.store.rows import to_session
+from legato.store.rows import to_session, to_time
 from legato.store.schema import sessions
+from legato.store.statements import ROW, update_by_id
+
+_BY_ID: Final = select(sessions).where(sessions.c.id == bindparam("id"))
+_LOCK: Final = locked(select(sessions, utc_us().label("now")).where(sessions.c.id == bindparam("id")))
+_READABLE: Final = _BY_ID.where(sessions.c.owner == bindparam("owner"))
 
 
 class Locked:
-    """What a transaction knows and does while it holds the row. ``rows`` are its appends, to be published once committed."""
+    """What a transaction knows and does while it holds the row. ``rows`` are its appends, to be published once committed.
+
+    ``known`` is the session as it was found and touched, without the other changes of this transaction.
+    """
 
     def __init__(self, conn: Connection, row: Any) -> None:
         self.conn = conn
@@ -28,6 +37,7 @@ class Locked:
         self.head: int = row.head
         self.epoch: int = row.epoch
         self.leaf_id: str | None = row.leaf_id
+        self.known: Session = to_session(row)
         self.rows: list[Row] = []
         self._last_activity: int = row.last_activity
         self._changes: dict[str, object] = {}
@@ -53,7 +63,9 @@ class Locked:
 
     def touch(self) -> None:
         """The session was active just now; a clock that went back does not take its activity back."""
-        self.change(last_activity=max(self.now, self._last_activity))
+        latest = max(self.now, self._last_activity)
+        self.known = msgspec.structs.replace(self.known, last_activity=to_time(latest))
+        self.change(last_activity=latest)
 
     def change(self, **values: object) -> None:
         self._changes |= values
@@ -61,14 +73,14 @@ class Locked:
     def save(self) -> tuple[Row, ...]:
         """Write all changes of the row at once; the rows that were appended. The last thing that a transaction does."""
         if self._changes:
-            self.conn.execute(update(sessions).where(sessions.c.id == self.id).values(**self._changes))
+            self.conn.execute(update_by_id(sessions, *sorted(self._changes)), {ROW: self.id, **self._changes})
             self._changes = {}
         return tuple(self.rows)
 
     def session(self) -> Session:
         """The session as this transaction leaves it so far."""
         self.save()
-        return to_session(self.conn.execute(select(sessions).where(sessions.c.id == self.id)).one())
+        return to_session(self.conn.execute(_BY_ID, {"id": self.id}).one())
 
 
 def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
@@ -77,8 +89,7 @@ def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
     Raises:
         SessionNotFound: there is none, or it is somebody else's.
     """
-    found = locked(select(sessions, utc_us().label("now")).where(sessions.c.id == session_id))
-    row = conn.execute(found).first()
+    row = conn.execute(_LOCK, {"id": session_id}).first()
     if row is None or (owner is not None and row.owner != owner):
         raise SessionNotFound
     return Locked(conn, row)
@@ -90,7 +101,7 @@ def readable(conn: Connection, session_id: str, owner: str) -> Any:
     Raises:
         SessionNotFound: there is none, or it is somebody else's.
     """
-    row = conn.execute(select(sessions).where(sessions.c.id == session_id, sessions.c.owner == owner)).first()
+    row = conn.execute(_READABLE, {"id": session_id, "owner": owner}).first()
     if row is None:
         raise SessionNotFound
     return row

@@ -1,39 +1,44 @@
 """Messages: a tree by parent; the active branch is the walk from the session's leaf."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, delete, insert, literal, select, update
+from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
 from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages
+from legato.store.statements import ROW, update_by_id
+
+_INSERT: Final = insert(messages)
+_BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"))
+_BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
+_OF_TURN: Final = select(messages).where(messages.c.turn_id == bindparam("turn_id"))
 
 
 def put(conn: Connection, message: Message) -> None:
     """Insert a message that is new."""
-    conn.execute(insert(messages).values(**from_message(message)))
+    conn.execute(_INSERT, from_message(message))
 
 
 def replace(conn: Connection, message: Message) -> None:
     """Overwrite a message by its id."""
-    conn.execute(update(messages).where(messages.c.id == message.id).values(**from_message(message)))
+    _change(conn, message.id, from_message(message))
 
 
 def get(conn: Connection, message_id: str) -> Message | None:
-    row = conn.execute(select(messages).where(messages.c.id == message_id)).first()
+    row = conn.execute(_BY_ID, {"id": message_id}).first()
     return None if row is None else to_message(row)
 
 
 def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Message]:
-    found = conn.execute(select(messages).where(messages.c.id.in_(ids)))
+    found = conn.execute(_BY_IDS, {"ids": ids})
     return {row.id: to_message(row) for row in found}
 
 
 def of_turn(conn: Connection, turn_id: str) -> list[Message]:
     """The messages of a turn, in no particular order."""
-    found = conn.execute(select(messages).where(messages.c.turn_id == turn_id))
-    return [to_message(row) for row in found]
+    return [to_message(row) for row in conn.execute(_OF_TURN, {"turn_id": turn_id})]
 
 
 def places(conn: Connection, turn_id: str) -> dict[str, str | None]:
@@ -46,7 +51,7 @@ def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInf
     """End an answer whose words are lost: it stands there empty, with the error that says so."""
     values = {"status": status, "parts": "[]", "crc": parts_crc(message_id, "[]")}
     errors = {"error_code": error.code, "error_message": error.message} if error else {}
-    conn.execute(update(messages).where(messages.c.id == message_id).values(**values, **errors))
+    _change(conn, message_id, values | errors)
 
 
 def remove(conn: Connection, ids: Sequence[str]) -> None:
@@ -64,24 +69,37 @@ def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
     """
     if leaf_id is None:
         return []
-    walk = _walk(leaf_id, limit)
-    found: Any = select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
-    return [to_message(row) for row in conn.execute(found)]
+    found = _BRANCH if limit else _WHOLE_BRANCH
+    return [to_message(row) for row in conn.execute(found, {"leaf_id": leaf_id, "limit": limit})]
 
 
 def branch_ids(conn: Connection, leaf_id: str | None) -> set[str]:
     """The ids of all messages of a branch."""
-    return set() if leaf_id is None else set(conn.execute(select(_walk(leaf_id, 0).c.id)).scalars())
+    return set() if leaf_id is None else set(conn.execute(_BRANCH_IDS, {"leaf_id": leaf_id}).scalars())
 
 
-def _walk(leaf_id: str, limit: int) -> CTE:
-    """From a leaf towards the root: ``id``, ``parent_id`` and ``depth``, at most ``limit`` of them (0: all)."""
+def _change(conn: Connection, message_id: str, values: dict[str, object]) -> None:
+    conn.execute(update_by_id(messages, *values), {ROW: message_id, **values})
+
+
+def _walk(*, limited: bool) -> CTE:
+    """From the leaf ``:leaf_id`` towards the root: ``id``, ``parent_id`` and ``depth``, at most ``:limit`` of them or all."""
     walk = (
         select(messages.c.id, messages.c.parent_id, literal(0).label("depth"))
-        .where(messages.c.id == leaf_id)
+        .where(messages.c.id == bindparam("leaf_id"))
         .cte("walk", recursive=True)
     )
     step = select(messages.c.id, messages.c.parent_id, (walk.c.depth + 1).label("depth")).where(
         messages.c.id == walk.c.parent_id
     )
-    return walk.union_all(step.where(walk.c.depth < limit - 1) if limit else step)
+    return walk.union_all(step.where(walk.c.depth < bindparam("limit", type_=Integer) - 1) if limited else step)
+
+
+def _along(walk: CTE) -> Select[Any]:
+    """The messages of a walk, oldest first."""
+    return select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
+
+
+_BRANCH: Final = _along(_walk(limited=True))
+_WHOLE_BRANCH: Final = _along(_walk(limited=False))
+_BRANCH_IDS: Final = select(_walk(limited=False).c.id)

@@ -131,6 +131,7 @@ def to_turn(row: Row[Any]) -> Turn:
         model_id=row.model_id,
         kind=row.kind,
         mode=row.mode,
+        priority=row.priority,
         rank=row.rank,
         status=row.status,
         attempt=row.attempt,

@@ -129,6 +129,7 @@ turns: Final = Table(
     Column("locale", _Name(35)),
     Column("kind", _Name(16), nullable=False),
     Column("mode", _Name(16), nullable=False),
+    Column("priority", _Name(16), nullable=False),
     Column("rank", BigInteger, nullable=False),
     Column("status", _Name(16), nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -152,6 +153,7 @@ turns: Final = Table(
     Column("error_code", _Name(64)),
     Column("error_message", Text),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
+    CheckConstraint("priority IN ('interactive', 'background')", name="priority"),
     CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name="open_has_epoch"),
     CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name="failed_says_why"),
     # Single flight (guarantee G6): a session has at most one open turn, whatever the code believes.

@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.model import Message, Turn
 from legato.store import messages
+from legato.store.claiming import new_answer
 from legato.store.ending import Ending, end_steered, open_fold
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_turn
-from legato.store.turns import change, new_answer, open_turn, unfinished
+from legato.store.turns import change, open_turn, unfinished
 
 
 class Steered(msgspec.Struct, frozen=True):

@@ -1,12 +1,14 @@
 """Workers: processes that run turns, and the counters by which others see that they live."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from legato.store import turns as turn_store
+from legato.store import accepting, claiming
+from legato.store.accepting import Send
+from legato.store.claiming import Claimant
 from legato.store.dialect import utc_us
+from legato.store.ending import Meter
 from legato.store.schema import turns, workers
 
 
@@ -20,10 +22,22 @@ def beat(conn: Connection, worker_id: str) -> bool:
     return bool(done.rowcount)
 
 
-def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[str]) -> turn_store.Claimed | None:
-    """``turns.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands."""
-    alive = conn.execute(select(workers.c.id).where(workers.c.id == worker_id)).first()
-    return None if alive is None else turn_store.claim(conn, session_id, worker_id, agents)
+def claim(conn: Connection, session_id: str, claimant: Claimant) -> claiming.Claimed | None:
+    """``claiming.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands."""
+    return claiming.claim(conn, session_id, claimant) if _alive(conn, claimant) else None
+
+
+def accept(conn: Connection, send: Send, meter: Meter, claimant: Claimant | None) -> accepting.Accepted:
+    """``accepting.accept``; who has been declared dead leaves the turn to the living."""
+    alive = claimant is not None and _alive(conn, claimant)
+    return accepting.accept(conn, send, meter, claimant if alive else None)
+
+
+def _alive(conn: Connection, claimant: Claimant) -> bool:
+    return conn.execute(_KNOWN, {"id": claimant.worker_id}).first() is not None
+
+
+_KNOWN: Final = select(workers.c.id).where(workers.c.id == bindparam("id"))
 
 
 def counters(conn: Connection) -> dict[str, int]:
@@ -38,7 +52,10 @@ def orphans(conn: Connection) -> list[Any]:
     """``(session_id, id, worker_id)`` of running turns whose worker is not registered (any more)."""
     known = select(workers.c.id)
     found = select(turns.c.session_id, turns.c.id, turns.c.worker_id)
-    return list(conn.execute(found.where(turns.c.status == "in_progress", turns.c.worker_id.not_in(known))).all())
+    owned = found.where(
+        turns.c.status == "in_progress", turns.c.worker_id.is_not(None)
+    )  # parked ones wait to be claimed
+    return list(conn.execute(owned.where(turns.c.worker_id.not_in(known))).all())
 
 
 def held(conn: Connection, worker_id: str) -> list[Any]:

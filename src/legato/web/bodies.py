@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from legato.core.ids import is_id
-from legato.core.model import Mode, TextPart
+from legato.core.model import Mode, Priority, TextPart
 from legato.core.text import normalise
 
 _MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
@@ -81,6 +81,7 @@ class SendTurn(_Body):
     text: Text | None = None
     parts: Annotated[list[Part], Field(max_length=100)] | None = None
     mode: Mode = "queue"
+    priority: Priority = "interactive"
     model_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None
     on_disconnect: Literal["continue", "cancel"] = "continue"
 

@@ -38,6 +38,7 @@ async def send(
             parts=body.content(),
             message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
             mode=body.mode,
+            priority=body.priority,
             model_id=body.model_id,
             locale=_locale(accept_language),
         ),
@@ -87,7 +88,8 @@ def _sent(sent: Sent) -> Response:
 
 async def _stream(asking: Context, session_id: str, sent: Sent, *, cancel: bool) -> Response:
     engine, turn_id = asking.engine, sent.turn.id
-    until = Until(turn_id, await engine.done_seq(asking.owner, session_id, turn_id))
+    ended = None if sent.fresh else await engine.done_seq(asking.owner, session_id, turn_id)
+    until = Until(turn_id, ended)
     reader = engine.hub.reader(session_id, sent.cursor.seq)
     return EventStream(
         journal_frames(reader, asking.settings, until=until),

@@ -8,7 +8,7 @@ import pytest
 from legato.core.errors import MessageIdReused, QueueFull, SessionClosed, TurnInProgress
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.model import TextPart
-from legato.store import turns
+from legato.store import accepting
 from legato.store.port import Store
 from tests.support.conversation import Conversation, meter
 
@@ -81,7 +81,7 @@ class Accepting:
     ) -> None:
         send = conversation.ask("Hello")
 
-        accepted = await asyncio.gather(*[store.write(turns.accept, send, meter) for _ in range(12)])
+        accepted = await asyncio.gather(*[store.write(accepting.accept, send, meter) for _ in range(12)])
 
         assert sum(one.fresh for one in accepted) == 1
         assert len({one.turn.id for one in accepted}) == 1
@@ -94,7 +94,7 @@ class Accepting:
     ) -> None:
         sends = [conversation.ask(f"message {n}") for n in range(10)]
 
-        accepted = await asyncio.gather(*[store.write(turns.accept, send, meter) for send in sends])
+        accepted = await asyncio.gather(*[store.write(accepting.accept, send, meter) for send in sends])
 
         in_order = sorted(accepted, key=lambda one: one.cursor_seq)
         assert [turn.id for turn in (await conversation.state()).turns] == [one.turn.id for one in in_order]

@@ -1,14 +1,18 @@
 """Claiming: one live epoch a session (guarantee G6), and the workers that own turns."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 
 from legato.core.errors import MessageNotFound, SessionNotFound
 from legato.core.ids import new_id
-from legato.store import messages, turns, workers
+from legato.store import accepting, claiming, ending, messages, turns, workers
+from legato.store.claiming import Claimant
+from legato.store.ending import Ending
 from legato.store.port import Store
-from tests.support.conversation import Conversation
+from tests.support.conversation import Conversation, batch, claimant, meter
 
 
 class Claiming:
@@ -47,7 +51,7 @@ class Claiming:
 
     async def test_a_session_that_is_gone_cannot_be_claimed(self, store: Store) -> None:
         with pytest.raises(SessionNotFound):
-            await store.write(turns.claim, new_id("ses"), "wrk_1", ["demo"])
+            await store.write(claiming.claim, new_id("ses"), claimant())
 
     @pytest.mark.promise("R-03")
     async def test_of_many_who_claim_at_once_one_wins(self, store: Store) -> None:
@@ -56,8 +60,8 @@ class Claiming:
             await one.send("first")
             await one.send("second")
 
-        async def claim(one: Conversation, worker: int) -> turns.Claimed | None:
-            return await store.write(turns.claim, one.id, f"wrk_{worker}", ["demo"])
+        async def claim(one: Conversation, worker: int) -> claiming.Claimed | None:
+            return await store.write(claiming.claim, one.id, claimant(f"wrk_{worker}"))
 
         tries = await asyncio.gather(*[claim(one, worker) for worker in range(6) for one in told])
 
@@ -78,16 +82,98 @@ class Claiming:
         await idle.answer()
         await other.send()
 
-        assert await store.read(turns.claimable, ["demo"], 10) == [waiting.id]
-        assert sorted(await store.read(turns.claimable, ["demo", "other"], 10)) == sorted([waiting.id, other.id])
-        assert len(await store.read(turns.claimable, ["demo", "other"], 1)) == 1
-        assert await store.read(turns.claimable, [], 10) == []
+        assert await store.read(claiming.claimable, claimant(), 10) == [waiting.id]
+        both = claimant("wrk_1", "demo", "other")
+        assert await store.read(claiming.claimable, both, 10) == [waiting.id, other.id], "the oldest first"
+        assert len(await store.read(claiming.claimable, both, 1)) == 1
+        assert await store.read(claiming.claimable, Claimant(worker_id="wrk_1", agents={}), 10) == []
+
+    @pytest.mark.promise("R-01", "R-03")
+    async def test_what_is_accepted_where_nothing_is_before_it_can_be_claimed_with_it(self, store: Store) -> None:
+        told = await Conversation.begin(store)
+        accepted = await store.write(accepting.accept, told.ask("Hello"), meter, claimant("wrk_7"))
+
+        assert accepted.turn.status == "queued", "as it was accepted"
+        assert accepted.claimed is not None
+        assert accepted.claimed.session == (await told.state()).session
+        (turn,) = (await told.state()).turns
+        assert turn == accepted.claimed.turn
+        assert (turn.status, turn.attempt) == ("in_progress", 1)
+        waiting = await store.write(accepting.accept, told.ask("And?"), meter, claimant("wrk_7"))
+        assert waiting.claimed is None
+        first = await store.write(accepting.accept, told.ask("No!", mode="interrupt"), meter, claimant("wrk_7"))
+        assert (first.ended_turn_id, first.claimed is None) == (turn.id, False)
+
+    @pytest.mark.promise("R-15")
+    @pytest.mark.parametrize("limits", [{"agents": {"demo": 2}}, {"agents": {"demo": None}, "per_owner": 2}])
+    async def test_so_many_run_at_once_whoever_claims(self, store: Store, limits: dict[str, Any]) -> None:
+        told = [await Conversation.begin(store) for _ in range(6)]
+        for one in told:
+            await one.send()
+        workers = [Claimant(worker_id=f"wrk_{n}", **limits) for n in range(2)]
+
+        tries = [store.write(claiming.claim, one.id, worker) for one in told for worker in workers]
+        running = [claimed for claimed in await asyncio.gather(*tries) if claimed is not None]
+        assert len(running) == 2
+        assert await store.read(claiming.claimable, workers[0], 10) == []
+        elsewhere = await Conversation.begin(store, owner="bob", agent_id="other")
+        await elsewhere.send()
+        free = msgspec.structs.replace(workers[0], agents={**workers[0].agents, "other": None})
+        assert await store.read(claiming.claimable, free, 10) == [elsewhere.id]
+
+        over = Ending(status="cancelled", reason="cancelled")
+        first = running[0]
+        assert await store.write(ending.finish, first.session.id, first.turn.id, first.epoch, over, meter) is not None
+        next_ones = await store.read(claiming.claimable, workers[0], 10)
+        assert len(next_ones) == 4
+        assert await store.write(claiming.claim, next_ones[0], workers[1]) is not None
+        assert await store.write(claiming.claim, next_ones[1], workers[1]) is None
+
+    @pytest.mark.promise("R-15")
+    async def test_people_come_before_what_can_wait(self, store: Store) -> None:
+        patient, person, late = [await Conversation.begin(store) for _ in range(3)]
+        await patient.send(priority="background")
+        await person.send()
+        await late.send()
+
+        assert await store.read(claiming.claimable, claimant(), 10) == [person.id, late.id, patient.id]
+        busy = claimant(background=False)
+        assert await store.read(claiming.claimable, busy, 10) == [person.id, late.id]
+        assert await store.write(claiming.claim, patient.id, busy) is None
+        assert (await patient.claimed()).turn.priority == "background"
+
+    @pytest.mark.promise("X-08")
+    async def test_a_turn_that_has_said_nothing_is_parked_and_taken_over(self, store: Store) -> None:
+        told = await Conversation.begin(store)
+        first = await told.start()
+        parked = await store.write(claiming.park, told.id, first.turn.id, first.epoch)
+        assert parked is not None
+        assert parked.turn.status == "in_progress"
+        assert await store.append([batch(first, 1, told.token("late"))]) == [None], "it is not its owner's any more"
+        assert await store.read(workers.orphans) == [], "nobody's, but not lost"
+        assert await store.read(claiming.claimable, claimant(), 10) == [told.id]
+
+        second = await told.claimed("wrk_2")
+        assert (second.turn.id, second.turn.attempt) == (first.turn.id, 2)
+        assert (second.turn.answer_id, second.message) == (first.turn.answer_id, first.message)
+        assert second.epoch > first.epoch
+        assert await told.claim("wrk_3") is None
+        await told.say("Hello")
+        assert await store.write(claiming.park, told.id, second.turn.id, second.epoch) is None, "it has spoken"
+        await told.finish()
+        assert (await told.texts())[-1] == "Hello"
+
+    async def test_only_its_owner_parks_a_turn(self, store: Store, conversation: Conversation) -> None:
+        running = await conversation.start()
+        assert await store.write(claiming.park, conversation.id, running.turn.id, running.epoch - 1) is None
+        await conversation.cancel(running.turn.id)
+        assert await store.write(claiming.park, conversation.id, running.turn.id, running.epoch) is None
 
     async def test_a_waiting_turn_whose_message_is_gone_says_so(self, store: Store, conversation: Conversation) -> None:
         turn = (await conversation.send()).turn
         await store.write(messages.remove, [turn.message_id])
         with pytest.raises(MessageNotFound):
-            await store.write(turns.claim, conversation.id, "wrk_1", ["demo"])
+            await store.write(claiming.claim, conversation.id, claimant())
         await conversation.cancel(turn.id)
 
     async def test_a_worker_lives_while_its_counter_moves(self, store: Store) -> None:

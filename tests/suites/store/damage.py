@@ -5,12 +5,12 @@ from sqlalchemy import Connection, delete, select, update
 
 from legato.core.errors import Corrupted
 from legato.core.model import Mode
-from legato.store import ending, messages, schema, sessions, snapshots, turns
+from legato.store import accepting, claiming, ending, messages, schema, sessions, snapshots
+from legato.store.claiming import Claimed
 from legato.store.ending import Ending
 from legato.store.health import examine
 from legato.store.port import Row, Store
-from legato.store.turns import Claimed
-from tests.support.conversation import Conversation, meter
+from tests.support.conversation import Conversation, claimant, meter
 
 
 def flip(conn: Connection, table: str, session_id: str) -> None:
@@ -105,8 +105,8 @@ class Damage:
         assert b"what was said" not in b"".join(row.payload for row in ended)
         assert "what was said" not in await told.texts()
         again = Conversation(store, await store.write(sessions.change, told.id, "ann", {"title": "goes on"}))
-        await store.write(turns.accept, again.ask("And now?", client_message_id="next"), meter)
-        following = await store.write(turns.claim, told.id, "wrk_1", ["demo"])
+        await store.write(accepting.accept, again.ask("And now?", client_message_id="next"), meter)
+        following = await store.write(claiming.claim, told.id, claimant())
         assert following is not None
         assert (await told.texts())[-2:] == ["And now?", ""]
 
@@ -142,7 +142,7 @@ def _end(conn: Connection, how: str, told: Conversation, claimed: Claimed) -> tu
         case _:
             mode: Mode = "rollback" if how == "rolled back" else "interrupt"
             send = told.ask("rather", mode=mode)
-            accepted = turns.accept(conn, send, meter)
+            accepted = accepting.accept(conn, send, meter)
             return accepted.rows + ending.withdraw(conn, told.id, "ann", accepted.turn.id, meter).rows
     assert ended is not None
     return ended.rows

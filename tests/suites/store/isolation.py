@@ -8,7 +8,7 @@ import pytest
 
 from legato.core.errors import BadCursor, LegatoError, SessionNotFound, TurnNotFound
 from legato.core.ids import new_id
-from legato.store import ending, locked, sessions, snapshots, turns
+from legato.store import accepting, ending, locked, sessions, snapshots
 from legato.store.ending import Ending
 from legato.store.port import Store
 from tests.support.conversation import Conversation, meter
@@ -20,8 +20,10 @@ Ask = Callable[[Store, str, str, str], Awaitable[Any]]
 def _accept(**fields: Any) -> Ask:
     def ask(store: Store, session_id: str, owner: str, turn_id: str) -> Awaitable[Any]:
         known: dict[str, Any] = {"source_turn_id": turn_id} if fields else {}
-        send = turns.Send(session_id=session_id, owner=owner, client_message_id="m", body_hash="h", **(fields | known))
-        return store.write(turns.accept, send, meter)
+        send = accepting.Send(
+            session_id=session_id, owner=owner, client_message_id="m", body_hash="h", **(fields | known)
+        )
+        return store.write(accepting.accept, send, meter)
 
     return ask
 

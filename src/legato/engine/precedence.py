@@ -1,0 +1,45 @@
+"""People first: while somebody waits for the first words of an answer, turns that can wait speak in small slices (R-15).
+
+A slice is what all background turns of the process together may take of the event loop before they pause. The pause ends
+when nobody waits any more, or after a while: a slow model must not silence them.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+_SLICE_S: Final = 0.001
+_PAUSE_S: Final = 0.05
+
+
+class Precedence:
+    """Who waits, and when the others may go on."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._slice_ends_s = 0.0
+
+    def enter(self) -> None:
+        """Somebody waits for the first words of an answer."""
+        self._waiting += 1
+        self._nobody.clear()
+
+    def leave(self) -> None:
+        """They have come, or never will."""
+        self._waiting -= 1
+        if self._waiting == 0:
+            self._nobody.set()
+
+    async def give_way(self) -> None:
+        """Called by a background turn after each piece that it says."""
+        clock = asyncio.get_running_loop().time
+        if clock() < self._slice_ends_s:
+            return
+        if self._waiting:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nobody.wait(), _PAUSE_S)
+        else:
+            await asyncio.sleep(0)
+        self._slice_ends_s = clock() + _SLICE_S

@@ -1,0 +1,211 @@
+"""Accepting: a message and its turn enter the session, once for each client message id."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, select
+
+from legato.core.errors import (
+    MessageIdReused,
+    MessageNotFound,
+    QueueFull,
+    SessionClosed,
+    TurnInProgress,
+    TurnNotFinished,
+)
+from legato.core.events import Event, MessageEvent, TurnEvent
+from legato.core.ids import new_id
+from legato.core.model import Message, Mode, Part, Priority, Turn, TurnKind
+from legato.core.states import is_terminal
+from legato.store import messages
+from legato.store.claiming import Claimant, Claimed, take
+from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
+from legato.store.locked import Locked, lock
+from legato.store.port import Row
+from legato.store.rows import to_time, to_turn, to_us
+from legato.store.schema import sends, turns
+from legato.store.turns import open_turn, unfinished
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks to be answered. ``body_hash`` tells a repeat from another message with the same id."""
+
+    session_id: str
+    owner: str
+    client_message_id: str
+    body_hash: str
+    parts: tuple[Part, ...] = ()
+    message_type: str = "message"
+    kind: TurnKind = "send"
+    mode: Mode = "queue"
+    priority: Priority = "interactive"
+    source_turn_id: str | None = None
+    model_id: str | None = None
+    locale: str | None = None
+    queue_limit: int = 100
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The turn as it was accepted, the seq right before its first event, and whether this call made it.
+
+    ``ended_turn_id`` is the running turn that it ended, ``claimed`` itself where it could run at once.
+    """
+
+    turn: Turn
+    cursor_seq: int
+    fresh: bool
+    rows: tuple[Row, ...] = ()
+    ended_turn_id: str | None = None
+    claimed: Claimed | None = None
+
+
+def accept(conn: Connection, send: Send, meter: Meter, claimant: Claimant | None = None) -> Accepted:
+    """Take a message and its turn into the session, once for each client message id; claim it too where nothing is before it.
+
+    Raises:
+        SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress,
+        TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over.
+    """
+    session = lock(conn, send.session_id, send.owner)
+    if (repeat := repeated(conn, send)) is not None:
+        return repeat
+    waiting = _admit(session, send)
+    start = session.head
+    ahead = send.mode in ("interrupt", "rollback")
+    ended = _make_way(session, send, meter) if ahead and waiting else None
+    turn = _turn(session, send)
+    message = _message(session, send, turn) if send.kind != "retry" else None
+    conn.execute(_INSERT, {**_values(turn), "locale": send.locale})
+    _remember(conn, send, turn, start)
+    told: list[Event] = [MessageEvent("added", message.id, message)] if message else []
+    session.append([*told, TurnEvent(turn)], turn.id)
+    session.touch()
+    first = ahead or not waiting
+    claimed = take(session, turn, send.locale, claimant) if claimant is not None and first else None
+    return Accepted(turn, start, fresh=True, rows=session.save(), ended_turn_id=ended, claimed=claimed)
+
+
+def repeated(conn: Connection, send: Send) -> Accepted | None:
+    """What the same send was answered with before. Raises MessageIdReused: it had another body."""
+    key = {"session_id": send.session_id, "client_message_id": send.client_message_id}
+    sent = conn.execute(_SENT, key).first()
+    if sent is None:
+        return None
+    if sent.body_hash != send.body_hash:
+        raise MessageIdReused(message_id=send.client_message_id)
+    return Accepted(to_turn(row_of(conn, send.session_id, sent.turn_id)), sent.cursor_seq, fresh=False)
+
+
+def _admit(session: Locked, send: Send) -> Sequence[Any]:
+    """What is unfinished in the session; raises where the send may not join it."""
+    if session.closed:
+        raise SessionClosed
+    waiting = unfinished(session.conn, session.id)
+    if send.mode == "reject" and waiting:
+        raise TurnInProgress(turn_id=waiting[0].id)
+    if sum(turn.status == "queued" for turn in waiting) >= send.queue_limit:
+        raise QueueFull(limit=send.queue_limit)
+    return waiting
+
+
+def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
+    running = open_turn(session.conn, session.id)
+    if running is None:
+        return None
+    rollback = send.mode == "rollback"
+    ending = Ending(status="cancelled", reason="rolled_back" if rollback else "interrupted", remove=rollback)
+    end_open(session, running, ending, meter)
+    if rollback:
+        end_bereft(session, ending, meter)
+    return str(running.id)
+
+
+def _turn(session: Locked, send: Send) -> Turn:
+    source = _source(session, send)
+    # Lower ranks run first: the order of acceptance, and who interrupts comes before all who wait.
+    ahead = send.mode in ("interrupt", "rollback")
+    return Turn(
+        id=new_id("trn"),
+        session_id=session.id,
+        message_id=source.message_id if source is not None and send.kind == "retry" else new_id("msg"),
+        agent_id=session.agent_id,
+        model_id=send.model_id or session.model_id,
+        source_turn_id=source.id if source else None,
+        status="queued",
+        kind=send.kind,
+        mode=send.mode,
+        priority=send.priority,
+        rank=-(session.head + 1) if ahead else session.head + 1,
+        created_at=to_time(session.now),
+    )
+
+
+def _source(session: Locked, send: Send) -> Turn | None:
+    if send.source_turn_id is None:
+        return None
+    source = to_turn(row_of(session.conn, session.id, send.source_turn_id))
+    if not is_terminal(source.status):
+        raise TurnNotFinished(turn_id=source.id)
+    if send.kind == "retry" and messages.get(session.conn, source.message_id) is None:
+        raise MessageNotFound("the message of that turn is gone", message_id=source.message_id)
+    return source
+
+
+def _message(session: Locked, send: Send, turn: Turn) -> Message:
+    message = Message(
+        id=turn.message_id,
+        session_id=session.id,
+        turn_id=turn.id,
+        role="user",
+        status="queued",
+        message_type=send.message_type,
+        parts=send.parts,
+        client_message_id=send.client_message_id,
+        created_at=turn.created_at,
+    )
+    messages.put(session.conn, message)
+    return message
+
+
+def _remember(conn: Connection, send: Send, turn: Turn, cursor_seq: int) -> None:
+    values = {
+        "session_id": send.session_id,
+        "client_message_id": send.client_message_id,
+        "body_hash": send.body_hash,
+        "turn_id": turn.id,
+        "cursor_seq": cursor_seq,
+    }
+    conn.execute(_REMEMBER, values)
+
+
+_INSERT: Final = insert(turns)
+
+
+_REMEMBER: Final = insert(sends)
+
+
+_SENT: Final = select(sends).where(
+    sends.c.session_id == bindparam("session_id"), sends.c.client_message_id == bindparam("client_message_id")
+)
+
+
+_OF_THE_TURN: Final = (
+    "id",
+    "session_id",
+    "message_id",
+    "agent_id",
+    "model_id",
+    "source_turn_id",
+    "status",
+    "kind",
+    "mode",
+    "priority",
+    "rank",
+    "attempt",
+)
+
+
+def _values(turn: Turn) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(turn, name) for name in _OF_THE_TURN}
+    return values | {"compacted": False, "created_at": to_us(turn.created_at)}

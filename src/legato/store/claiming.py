@@ -1,0 +1,218 @@
+"""Claiming: a session's first waiting turn gets an owner, under a new epoch and within the limits, who may give it back."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+
+from legato.core.errors import (
+    MessageNotFound,
+)
+from legato.core.events import MessageEvent, TurnEvent
+from legato.core.ids import new_id
+from legato.core.model import Message, Session, Turn
+from legato.store import messages
+from legato.store.dialect import hold
+from legato.store.ending import Ended, open_fold, row_of
+from legato.store.locked import Locked, lock
+from legato.store.port import Row
+from legato.store.rows import to_time, to_turn
+from legato.store.schema import sessions, turns
+from legato.store.turns import change, unfinished
+
+
+class Claimant(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker, and what it may take.
+
+    ``agents`` are those that it runs, each with the number of its turns that may run at once, in all processes together
+    (None: any number). ``per_owner`` is the same for an owner. ``background``: whether turns that can wait may be taken.
+    """
+
+    worker_id: str
+    agents: Mapping[str, int | None]
+    per_owner: int | None = None
+    background: bool = True
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A turn that this worker owns while ``epoch`` is its session's."""
+
+    turn: Turn
+    session: Session
+    message: Message
+    epoch: int
+    locale: str | None
+    rows: tuple[Row, ...] = ()
+
+
+def claimable(conn: Connection, claimant: Claimant, limit: int) -> list[str]:
+    """Sessions where a turn waits that this worker may take: people's before what can wait, the oldest first."""
+    other = turns.alias()
+    running = exists().where(and_(other.c.session_id == turns.c.session_id, other.c.status == "in_progress"))
+    waits = or_(and_(turns.c.status == "queued", ~running), and_(turns.c.status == "in_progress", _PARKED))
+    found = select(turns.c.session_id).where(waits, turns.c.agent_id.in_(_agents_with_room(conn, claimant)))
+    if not claimant.background:
+        found = found.where(turns.c.priority != "background")
+    if claimant.per_owner is not None:
+        full = select(sessions.c.owner).join(turns, turns.c.session_id == sessions.c.id).where(_RUNS)
+        full = full.group_by(sessions.c.owner).having(func.count() >= claimant.per_owner)
+        found = found.join(sessions, sessions.c.id == turns.c.session_id).where(sessions.c.owner.not_in(full))
+    order = (func.max(turns.c.priority).desc(), func.min(turns.c.created_at))
+    return list(conn.execute(found.group_by(turns.c.session_id).order_by(*order).limit(limit)).scalars())
+
+
+#: A process that stopped has handed it over (``park``): it is open, and nobody's.
+_PARKED: Final = turns.c.worker_id.is_(None)
+
+
+_RUNS: Final = and_(turns.c.status == "in_progress", turns.c.worker_id.is_not(None))
+
+
+def _agents_with_room(conn: Connection, claimant: Claimant) -> list[str]:
+    counted = select(turns.c.agent_id, func.count().label("n")).where(_RUNS).group_by(turns.c.agent_id)
+    limited = any(limit is not None for limit in claimant.agents.values())
+    running = {row.agent_id: row.n for row in conn.execute(counted)} if limited else {}
+    return [agent for agent, limit in claimant.agents.items() if limit is None or running.get(agent, 0) < limit]
+
+
+def claim(conn: Connection, session_id: str, claimant: Claimant) -> Claimed | None:
+    """Make the session's first waiting turn run under a new epoch; None when one runs already or none may.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    waiting = unfinished(conn, session_id)
+    if not waiting or (waiting[0].status == "in_progress" and waiting[0].worker_id is not None):
+        return None
+    row = waiting[0]
+    taken = take(session, to_turn(row), row.locale, claimant)
+    return None if taken is None else msgspec.structs.replace(taken, rows=session.save())
+
+
+def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) -> Claimed | None:
+    """Own a turn that nobody owns, if there is room for it."""
+    if turn.agent_id not in claimant.agents or not _has_room(session, turn, claimant):
+        return None
+    session.raise_epoch()
+    if turn.status == "in_progress":
+        turn, message = _take_over(session, turn, claimant.worker_id)
+    else:
+        turn, message = _begin(session, turn, claimant.worker_id)
+    return Claimed(turn, session.known, message, session.epoch, locale)
+
+
+def _has_room(session: Locked, turn: Turn, claimant: Claimant) -> bool:
+    if turn.priority == "background" and not claimant.background:
+        return False
+    conn, limit = session.conn, claimant.agents[turn.agent_id]
+    if limit is not None:
+        hold(conn, f"agent {turn.agent_id}")  # who counts at the same time would see the same room
+        if _count(conn, turns.c.agent_id == turn.agent_id) >= limit:
+            return False
+    if claimant.per_owner is None:
+        return True
+    hold(conn, f"owner {session.owner}")
+    theirs = select(sessions.c.id).where(sessions.c.owner == session.owner)
+    return _count(conn, turns.c.session_id.in_(theirs)) < claimant.per_owner
+
+
+def _count(conn: Connection, whose: ColumnElement[bool]) -> int:
+    return conn.execute(select(func.count()).select_from(turns).where(_RUNS, whose)).scalar_one()
+
+
+def _begin(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
+    """A waiting turn's first attempt: its message enters the history, and an empty answer follows."""
+    message = messages.get(session.conn, turn.message_id)
+    if message is None:
+        raise MessageNotFound(message_id=turn.message_id)
+    message, told = _placed(session, turn, message)
+    answer = new_answer(session, turn, turn.message_id)
+    started_at = to_time(session.now)
+    turn = msgspec.structs.replace(
+        turn, status="in_progress", attempt=turn.attempt + 1, answer_id=answer.id, started_at=started_at
+    )
+    changed = [MessageEvent("changed", other.id, other) for other in told]
+    row = session.append([*changed, TurnEvent(turn), MessageEvent("added", answer.id, answer)], turn.id)
+    change(
+        session.conn,
+        turn.id,
+        status=turn.status,
+        attempt=turn.attempt,
+        answer_id=answer.id,
+        started_at=session.now,
+        worker_id=worker_id,
+        epoch=session.epoch,
+        start_seq=row.last_seq,
+    )
+    return turn, message
+
+
+def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, list[Message]]:
+    """The user's message in the history, and what readers must be told; a retried one becomes the leaf again."""
+    if turn.kind == "retry":
+        told = _returning(session, message)
+    else:
+        message = msgspec.structs.replace(message, status="completed", parent_id=session.leaf_id)
+        messages.replace(session.conn, message)
+        told = [message]
+    session.move_leaf(message.id)
+    return message, told
+
+
+def _returning(session: Locked, message: Message) -> list[Message]:
+    """A retried message, and what leads to it from the active branch: who follows that one need not hold the other."""
+    held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
+    missing = messages.branch_ids(session.conn, message.id) - held
+    return messages.branch(session.conn, message.id, len(missing))
+
+
+def _take_over(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
+    """A parked turn's next attempt: it stands in the history already, and has said nothing."""
+    message = messages.get(session.conn, turn.message_id)
+    if message is None:
+        raise MessageNotFound(message_id=turn.message_id)
+    turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
+    session.append([TurnEvent(turn)], turn.id)
+    change(session.conn, turn.id, attempt=turn.attempt, worker_id=worker_id, epoch=session.epoch)
+    return turn, message
+
+
+def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended | None:
+    """Give a turn that has said nothing back, for another process to take; None when it has, or is not the caller's.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    row = row_of(conn, session_id, turn_id)
+    if session.epoch != epoch or row.status != "in_progress":
+        return None
+    fold = open_fold(conn, row)
+    answer = fold.message(row.answer_id)
+    if answer is None or answer.parts:
+        return None
+    session.raise_epoch()
+    turn = msgspec.structs.replace(fold.turns[turn_id], phase=None, detail=None)
+    change(conn, turn_id, worker_id=None)
+    session.append([TurnEvent(turn)], turn_id)
+    return Ended(turn, session.save())
+
+
+def new_answer(session: Locked, turn: Turn, parent_id: str) -> Message:
+    """An empty assistant's message, in progress, as the new leaf."""
+    answer = Message(
+        id=new_id("msg"),
+        session_id=session.id,
+        turn_id=turn.id,
+        parent_id=parent_id,
+        role="assistant",
+        status="in_progress",
+        agent_id=turn.agent_id,
+        model_id=turn.model_id,
+        created_at=to_time(session.now),
+    )
+    messages.put(session.conn, answer)
+    session.move_leaf(answer.id)
+    return answer

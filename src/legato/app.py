@@ -1,6 +1,7 @@
 """The façade: what a host application imports, and the one place where everything is wired."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -40,6 +41,10 @@ from legato.store.sqlite import now_us
 from legato.web.application import create_app
 from legato.web.auth import Authenticate, LoopbackUser
 from legato.web.settings import WebSettings
+
+_END_S = (
+    1.0  # how long turns get to write their end: with what stops after them, the grace is exceeded by less than 2 s
+)
 
 
 class Models:
@@ -97,6 +102,7 @@ class Legato:
         self._monotonic_s = monotonic_s
         self._declared: list[AgentSpec] = []
         self._running: _Running | None = None
+        self._stopping: _Running | None = None
 
     def agent(self, agent_id: str, **fields: Any) -> Callable[[Run], Run]:
         """Register an async generator function as an agent; ``fields`` are those of ``AgentSpec``, and ``model``."""
@@ -141,17 +147,24 @@ class Legato:
         self._running, self.draining = running, False
 
     async def stop(self) -> None:
-        """End streams and turns, and give everything back."""
+        """End streams, let turns finish within the grace, hand over or end the others, and give everything back."""
         if self._running is not None:
             self.drain()
             running, self._running = self._running, None
+            self._stopping = running
             await running.stop()
+            self._stopping = None
 
     def drain(self) -> None:
         """Not ready any more; readers are sent elsewhere at the next event boundary, no new turns are taken up."""
         self.draining = True
         if self._running is not None:
             self._running.drain()
+
+    def hurry(self) -> None:
+        """End what still runs now: the grace is over. Needs a ``stop`` that is on its way."""
+        if self._stopping is not None:
+            self._stopping.hurry()
 
     def _wire(self) -> "_Running":
         registry, models = self._agents_and_models()
@@ -241,6 +254,7 @@ class _Running:
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
         self._loops = (self._fences, *self._duties())
         self._stack = AsyncExitStack()
+        self._drained_s: float | None = None
 
     def _duties(self) -> list[Looper]:
         settings, compactor = self._settings, Compactor(store=self._store, settings=self._settings)
@@ -277,17 +291,25 @@ class _Running:
             self._stack = stack.pop_all()
 
     def drain(self) -> None:
+        if self._drained_s is None:
+            self._drained_s = time.monotonic()
         self._dispatcher.accepting = False
         self._hub.stop()
         self._lists.stop()
 
     async def stop(self) -> None:
-        """End the turns, the heartbeat still going, then stop from the top down."""
+        """Let the turns finish, the heartbeat still going, stop what the grace was too short for, then from the top down."""
         self.drain()
         await self._dispatcher.settle()
+        waited_s = time.monotonic() - (self._drained_s or 0.0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._runner.idle(), max(0.0, self._settings.grace_s - waited_s))
         self._runner.stop_all(SHUTDOWN)
-        await self._tasks.settle(self._settings.grace_s)
+        await self._tasks.settle(_END_S)
         await self._stack.aclose()
+
+    def hurry(self) -> None:
+        self._runner.stop_all(SHUTDOWN)
 
     def _heard(self, session_ids: Iterable[str] | None) -> None:
         """Another process rang: its events are worth a look, and so is whether our turns are still ours."""

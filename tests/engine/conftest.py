@@ -12,6 +12,7 @@ from legato import Legato
 from legato.store.opening import open_store
 from tests.engine.talking import PATIENCE_S, Talk
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
 from tests.support.postgres import drop_database, new_database, postgres_server
 from tests.support.upstream import Upstream
 
@@ -64,7 +65,7 @@ def puppets() -> Puppets:
 @pytest.fixture
 async def chat(sqlite: str, puppets: Puppets) -> AsyncIterator[Legato]:
     """A started Legato on SQLite whose agent does what the test says."""
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         yield chat

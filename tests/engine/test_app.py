@@ -14,6 +14,7 @@ from legato.engine.settings import EngineSettings
 from legato.store.opening import open_store
 from tests.engine.talking import Talk
 from tests.http.puppets import Puppets, echo
+from tests.support.brief import BRIEF
 from tests.support.server import free_port
 from tests.support.upstream import Upstream
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 def make(url: str, **fields: EngineSettings) -> Legato:
-    chat = Legato(url, environment={}, **fields)  # type: ignore[arg-type]
+    chat = Legato(url, environment={}, **({"settings": BRIEF} | fields))  # type: ignore[arg-type]
     chat.agent("echo")(echo)
     return chat
 
@@ -40,7 +41,7 @@ async def test_before_its_start_and_after_its_end_it_says_what_is_missing(sqlite
 
 @pytest.mark.promise("A-01")
 async def test_an_agent_is_declared_with_a_decorator_that_leaves_it_as_it_is(sqlite: str) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
 
     @chat.agent("sommelier", name="The sommelier", role="advisor", parent_role="restaurant", tail=10)
     async def sommelier(turn: Turn) -> AsyncIterator[str]:
@@ -78,7 +79,7 @@ class _Said(Turn):
 
 @pytest.mark.promise("A-03")
 async def test_without_any_agent_the_demo_answers(sqlite: str) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     async with chat.lifespan():
         (spec,) = chat.engine.registry.list()
         assert spec.demo
@@ -86,7 +87,7 @@ async def test_without_any_agent_the_demo_answers(sqlite: str) -> None:
 
 
 async def test_what_is_configured_stands_beside_what_is_declared(sqlite: str, upstream: Upstream) -> None:
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("echo")(echo)
     async with chat.lifespan():
         assert [spec.id for spec in chat.engine.registry.list()] == ["echo", "assistant"]
@@ -98,7 +99,7 @@ async def test_what_is_configured_stands_beside_what_is_declared(sqlite: str, up
 async def test_a_configuration_may_be_a_file(sqlite: str, tmp_path: Path) -> None:
     path = tmp_path / "legato.toml"
     path.write_text('[[agents]]\nid = "parrot"\nrun = "tests.http.puppets:echo"\n')
-    chat = Legato(sqlite, config=path, environment={})
+    chat = Legato(sqlite, settings=BRIEF, config=path, environment={})
     async with chat.lifespan():
         assert chat.engine.registry.default().id == "parrot"
 
@@ -148,7 +149,7 @@ async def test_a_start_that_fails_takes_down_what_stood_already(sqlite: str, mon
 
 @pytest.mark.parametrize(("model", "said"), [("openai", "provider:model"), ("nobody:m", r"\[providers.nobody\]")])
 async def test_an_agent_with_a_model_of_nobody_is_a_mistake_at_start(sqlite: str, model: str, said: str) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("agent", model=model)(echo)
     with pytest.raises(Misuse, match=said):
         await chat.start()
@@ -156,7 +157,7 @@ async def test_an_agent_with_a_model_of_nobody_is_a_mistake_at_start(sqlite: str
 
 async def test_an_agent_may_use_a_configured_provider(sqlite: str, upstream: Upstream) -> None:
     config = Config(providers={"mine": ProviderEntry(base_url=upstream.url)})
-    chat = Legato(sqlite, config=config, environment={})
+    chat = Legato(sqlite, settings=BRIEF, config=config, environment={})
 
     @chat.agent("agent", model="mine:m")
     async def agent(turn: Turn) -> AsyncIterator[str]:
@@ -170,7 +171,7 @@ async def test_an_agent_may_use_a_configured_provider(sqlite: str, upstream: Ups
 
 @pytest.mark.promise("R-05")
 async def test_drained_it_takes_up_nothing_and_ends_what_runs_when_it_stops(sqlite: str, puppets: Puppets) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)

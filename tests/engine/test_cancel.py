@@ -23,6 +23,7 @@ from legato.engine.engine import CONTINUE_TEXT
 from legato.engine.settings import EngineSettings
 from tests.engine.talking import Talk, only, text_of
 from tests.http.puppets import Puppet, Puppets
+from tests.support.brief import BRIEF
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +108,7 @@ async def test_what_is_not_yours_cannot_be_cancelled(chat: Legato, talk: Talk, p
 
 @pytest.mark.promise("R-04")
 async def test_cancel_closes_the_upstream_at_once(sqlite: str, upstream: Upstream) -> None:
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("model", model="openai:m")(assistant)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -127,7 +128,7 @@ async def test_an_upstream_that_its_agent_forgot_is_closed_with_the_turn(sqlite:
         yield await anext(stream)  # and never looks at it again
         await turn.status("executing")
 
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("model", model="openai:m")(answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -138,7 +139,7 @@ async def test_an_upstream_that_its_agent_forgot_is_closed_with_the_turn(sqlite:
 
 @pytest.mark.promise("R-04", "C-05")
 async def test_after_a_cancel_the_model_sees_the_interrupted_answer(sqlite: str, upstream: Upstream) -> None:
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("model", model="openai:m")(assistant)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -313,7 +314,7 @@ async def test_a_waiting_turn_can_be_withdrawn_a_running_one_not(talk: Talk, pup
 
 @pytest.mark.promise("R-03")
 async def test_so_many_may_wait_and_no_more(sqlite: str, puppets: Puppets) -> None:
-    chat = Legato(sqlite, environment={}, settings=EngineSettings(queue_limit=2))
+    chat = Legato(sqlite, environment={}, settings=EngineSettings(queue_limit=2, grace_s=0.1))
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)

@@ -14,6 +14,7 @@ from legato.engine.settings import EngineSettings
 from legato.store.port import Store
 from tests.engine.talking import Talk, only, parse
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("E-03")]
 
@@ -40,7 +41,7 @@ def clock() -> WallClock:
 
 @pytest.fixture
 async def talk(sqlite: str, puppets: Puppets, clock: WallClock) -> AsyncIterator[Talk]:
-    chat = Legato(sqlite, environment={}, clock_us=clock)
+    chat = Legato(sqlite, settings=BRIEF, environment={}, clock_us=clock)
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         yield await Talk.begin(chat.engine)

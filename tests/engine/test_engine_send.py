@@ -27,9 +27,12 @@ from legato.core.model import TextPart, Turn
 from legato.engine.engine import SendRequest
 from legato.engine.settings import EngineSettings
 from legato.providers.catalog import ModelEntry
+from legato.store import claiming
 from tests.engine.talking import Talk, only, text_of
 from tests.engine.wiring import Wired, opened, working
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
+from tests.support.conversation import claimant
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +59,7 @@ async def test_the_same_message_id_is_the_same_turn_for_the_sessions_life(talk: 
 async def test_the_same_message_id_with_another_body_is_refused(
     sqlite: str, upstream: Upstream, puppets: Puppets, change: dict[str, Any]
 ) -> None:
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("puppet", model="openai:m")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -88,7 +91,7 @@ async def test_what_was_accepted_is_there_after_a_start_with_nobody_having_run_i
         worker.engine.registry.register(_spec(puppets))
         talk = await Talk.begin(worker.engine)
         turn = await talk.send()
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         puppet = await puppets.of(turn.id)
@@ -169,12 +172,12 @@ async def test_a_claim_that_is_on_its_way_at_shutdown_takes_nothing_that_would_n
             store.released.set()
         worker.runner.stop_all("shutdown")
         await worker.tasks.settle(5)
-        assert (await talk.turn(running.id)).reason == "shutdown"
+        assert (await talk.turn(running.id)).status == "in_progress", "it is parked: it had said nothing"
         assert (await talk.turn(waiting.id)).status == "queued"
 
 
 @pytest.mark.promise("R-05")
-async def test_a_claim_that_succeeds_after_all_at_shutdown_ends_its_turn_at_once(sqlite: str, puppets: Puppets) -> None:
+async def test_a_claim_that_succeeds_after_all_at_shutdown_hands_its_turn_over(sqlite: str, puppets: Puppets) -> None:
     async with opened(sqlite) as store, working(store, _spec(puppets)) as worker:
         talk = await Talk.begin(worker.engine)
         store.held = {"claim"}
@@ -183,7 +186,10 @@ async def test_a_claim_that_succeeds_after_all_at_shutdown_ends_its_turn_at_once
         await store.waiting.wait()
         worker.runner.stop_all("shutdown")
         store.released.set()
-        assert (await talk.ended(turn.id)).reason == "shutdown"
+        await worker.dispatcher.settle()
+        await worker.runner.idle()
+        assert await store.read(claiming.claimable, claimant("wrk_1", "puppet"), 10) == [talk.id]
+        assert (await talk.turn(turn.id)).status == "in_progress"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +207,7 @@ async def test_a_message_has_some_text_and_not_too_much(talk: Talk, text: str, s
 @pytest.mark.promise("C-01")
 async def test_a_message_that_can_never_fit_is_refused_with_the_numbers(sqlite: str, upstream: Upstream) -> None:
     models = (ModelEntry(id="openai:small", context_window=2048 + 100),)
-    chat = Legato(sqlite, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("model", model="openai:small")(assistant)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)

@@ -16,6 +16,7 @@ from legato.store.port import Store
 from tests.engine.talking import Talk, check_ending, only, text_of
 from tests.engine.wiring import FaultyStore, Wired, opened, wire, working
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
 from tests.support.conversation import Conversation, batch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R-06")]
@@ -298,7 +299,7 @@ async def test_at_start_everything_open_ends_before_anybody_can_ask(sqlite: str,
         await store.write(workers.register, "wrk_gone")
         conversations = [await orphaned(store) for _ in range(3)]
         waiting = (await conversations[0].send("And then?")).turn
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("demo")(puppets.answer)
     async with chat.lifespan():
         for conversation in conversations:

@@ -25,6 +25,7 @@ from legato.core.model import ErrorInfo, ReasoningPart, TextPart, ToolCallPart, 
 from legato.providers.catalog import ModelEntry
 from tests.engine.talking import Talk, only, text_of
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def start(sqlite: str) -> AsyncIterator[Start]:
                 await stopping.wait()
 
         async def start(answer: Answer, **fields: Any) -> Talk:
-            chat = Legato(sqlite, environment={})
+            chat = Legato(sqlite, settings=BRIEF, environment={})
             chat.agent("agent", **fields)(answer)
             await group.start(serve, chat)
             return await Talk.begin(chat.engine)
@@ -59,7 +60,7 @@ async def start(sqlite: str) -> AsyncIterator[Start]:
 async def modelled(sqlite: str, upstream: Upstream) -> AsyncIterator[Talk]:
     """A session with an agent that asks a model behind real HTTP."""
     models = (ModelEntry(id="openai:m", context_window=100_000, cost_per_1m_input=1.0, cost_per_1m_output=2.0),)
-    chat = Legato(sqlite, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("model", model="openai:m", system="Be kind.")(assistant)
     async with chat.lifespan():
         yield await Talk.begin(chat.engine)
@@ -171,7 +172,7 @@ async def test_an_agent_cannot_talk_its_way_out_of_a_time_out(start: Start, afte
 
 @pytest.mark.promise("R-05")
 async def test_shutdown_keeps_what_was_said_and_ends_it_as_incomplete(sqlite: str, puppets: Puppets) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -192,17 +193,23 @@ async def test_shutdown_keeps_what_was_said_and_ends_it_as_incomplete(sqlite: st
         assert (await talk.ended(silent.id)).status == "completed"
 
 
-@pytest.mark.promise("R-06")
-async def test_an_answer_that_had_not_begun_says_so(sqlite: str, puppets: Puppets) -> None:
-    chat = Legato(sqlite, environment={})
+@pytest.mark.promise("R-01", "X-08")
+async def test_an_answer_that_had_not_begun_when_its_process_stopped_is_begun_by_the_next(
+    sqlite: str, puppets: Puppets
+) -> None:
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
         turn = await talk.send()
         await puppets.of(turn.id)
     async with chat.lifespan():
-        answer = await talk.on(chat.engine).answer(turn.id)
-        assert answer.error == ErrorInfo("shutdown", "The answer had not begun when the server stopped.")
+        puppet = await puppets.of(turn.id, 2)
+        puppet.say("Here I am.")
+        puppet.end()
+        ended = await talk.on(chat.engine).ended(turn.id)
+        assert (ended.status, ended.attempt) == ("completed", 2)
+        assert await talk.on(chat.engine).texts() == ["Hello", "Here I am."]
 
 
 @pytest.mark.promise("R-05")
@@ -221,7 +228,7 @@ async def test_an_agent_that_will_not_stop_is_stopped(sqlite: str, ignores: str)
             yield "I am not done"
             yield "yet"
 
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     chat.agent("agent")(answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)
@@ -285,7 +292,7 @@ async def test_an_agent_that_is_switched_off_is_one_done_in_the_readers_language
 @pytest.mark.promise("R-13")
 async def test_an_agent_without_its_key_is_as_good_as_switched_off(sqlite: str) -> None:
     config = Config(providers={"mine": ProviderEntry(base_url="http://127.0.0.1:1/v1", api_key_env="MY_KEY")})
-    chat = Legato(sqlite, config=config, environment={})
+    chat = Legato(sqlite, settings=BRIEF, config=config, environment={})
     chat.agent("model", model="mine:m")(assistant)
     async with chat.lifespan():
         turn = await (await Talk.begin(chat.engine)).ask()
@@ -414,7 +421,7 @@ async def test_usage_of_several_calls_is_their_sum(sqlite: str, upstream: Upstre
             yield text
 
     models = (ModelEntry(id="openai:m", cost_per_1m_input=1.0, cost_per_1m_output=2.0),)
-    chat = Legato(sqlite, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, config=Config(models=models), environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("twice", model="openai:m")(answer)
     async with chat.lifespan():
         turn = await (await Talk.begin(chat.engine)).ask("count 5")
@@ -487,7 +494,7 @@ async def test_a_history_that_has_grown_beyond_the_model_is_a_typed_error(sqlite
         async for text in turn.stream(system="word " * 9000):
             yield text
 
-    chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url})
+    chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url})
     chat.agent("wordy", model="openai:m")(answer)
     async with chat.lifespan():
         turn = await (await Talk.begin(chat.engine)).ask()

@@ -15,6 +15,7 @@ from legato.store import claiming
 from tests.engine.talking import Talk
 from tests.engine.wiring import FaultyStore, opened, working
 from tests.http.puppets import Puppets
+from tests.support.brief import BRIEF
 from tests.support.conversation import claimant
 
 pytestmark = pytest.mark.anyio
@@ -143,7 +144,7 @@ async def _everything(engine: Engine, session_id: str) -> bytes:
 
 @pytest.mark.promise("R-02")
 async def test_what_was_accepted_once_stays_accepted_when_the_limits_change(sqlite: str, puppets: Puppets) -> None:
-    generous = Legato(sqlite, environment={})
+    generous = Legato(sqlite, settings=BRIEF, environment={})
     generous.agent("puppet")(puppets.answer)
     async with generous.lifespan():
         talk = await Talk.begin(generous.engine)
@@ -157,7 +158,7 @@ async def test_what_was_accepted_once_stays_accepted_when_the_limits_change(sqli
 
 
 async def test_a_legato_that_was_stopped_can_be_started_again(sqlite: str) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     async with chat.lifespan():
         pass
     assert chat.draining

@@ -63,21 +63,22 @@ class Puppets:
     """The agent; ``answer`` is what is registered."""
 
     def __init__(self) -> None:
-        self._playing: dict[str, Puppet] = {}
+        self._playing: dict[str, list[Puppet]] = {}
         self._changed = anyio.Event()
 
     def plays(self, turn_id: str) -> bool:
         """Whether this turn has begun to run, now or before."""
         return turn_id in self._playing
 
-    async def of(self, turn_id: str) -> Puppet:
-        """The puppet of this turn, as soon as it runs."""
-        while turn_id not in self._playing:
+    async def of(self, turn_id: str, attempt: int = 1) -> Puppet:
+        """The puppet of this turn, as soon as it runs so often."""
+        while len(playing := self._playing.get(turn_id, [])) < attempt:
             await self._changed.wait()
-        return self._playing[turn_id]
+        return playing[attempt - 1]
 
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
-        puppet = self._playing[turn.id] = Puppet(turn)
+        puppet = Puppet(turn)
+        self._playing.setdefault(turn.id, []).append(puppet)
         self._changed.set()
         self._changed = anyio.Event()
         try:

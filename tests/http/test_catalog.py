@@ -13,6 +13,7 @@ from legato.agents.turn import Turn
 from tests.http.conftest import PROVIDER_KEY, Served, by_header
 from tests.http.serving import serving
 from tests.http.speaking import Api, user_of
+from tests.support.brief import BRIEF
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +72,7 @@ async def test_neither_hosts_nor_keys_are_told(api: Api, served: Served) -> None
 
 @pytest.mark.promise("A-01")
 async def test_an_agent_is_a_generator_with_a_decorator(sqlite: str) -> None:
-    chat = Legato(sqlite, environment={})
+    chat = Legato(sqlite, settings=BRIEF, environment={})
     turns: list[Turn] = []
 
     @chat.agent("guide", name="The guide", role="guide")

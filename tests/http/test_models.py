@@ -12,6 +12,7 @@ from legato.agents.config import Config, ProviderEntry
 from tests.http.conftest import PROVIDER_KEY, Served, by_header
 from tests.http.serving import serving
 from tests.http.speaking import Api, text_of, user_of
+from tests.support.brief import BRIEF
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ async def hasty(sqlite: str) -> AsyncIterator[tuple[Api, Upstream]]:
             retries=0,
         )
         config = Config(providers={"hasty": provider})
-        chat = Legato(sqlite, config=config, environment={"HASTY_KEY": PROVIDER_KEY})
+        chat = Legato(sqlite, settings=BRIEF, config=config, environment={"HASTY_KEY": PROVIDER_KEY})
         chat.agent("model", model="hasty:m", max_turn_s=2.0)(assistant)
         async with serving(chat, by_header) as url, user_of(url) as api:
             with anyio.fail_after(60):

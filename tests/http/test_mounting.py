@@ -16,6 +16,7 @@ from tests.http.conftest import by_header
 from tests.http.puppets import echo
 from tests.http.serving import listening
 from tests.http.speaking import Api, client, user_of
+from tests.support.brief import BRIEF
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ def by_cookie(request: Request) -> str | None:
 
 
 def chat_in(directory: Path, name: str) -> Legato:
-    chat = Legato(f"sqlite:///{directory / name}.db", environment={})
+    chat = Legato(f"sqlite:///{directory / name}.db", settings=BRIEF, environment={})
     chat.agent(name)(echo)
     return chat
 

@@ -16,6 +16,7 @@ from tests.http.conftest import PROVIDER_KEY, by_header, make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
 from tests.http.speaking import Api, client, user_of
+from tests.support.brief import BRIEF
 from tests.support.upstream import Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-05")]
@@ -79,7 +80,7 @@ async def test_a_key_that_the_provider_refuses_is_not_told(sqlite: str) -> None:
     """This upstream quotes the key in its refusal, as some do."""
     wrong = "sk-wrong-canary-key"
     async with Upstream(key="another") as upstream:
-        chat = Legato(sqlite, environment={"OPENAI_BASE_URL": upstream.url, "OPENAI_API_KEY": wrong})
+        chat = Legato(sqlite, settings=BRIEF, environment={"OPENAI_BASE_URL": upstream.url, "OPENAI_API_KEY": wrong})
         chat.agent("model", model="openai:m")(assistant)
         async with serving(chat, by_header) as url, user_of(url) as api:
             session = await api.session("model")

@@ -15,6 +15,7 @@ from legato.core.model import Turn as TurnState
 from legato.store import journal, sessions
 from legato.store.port import Store
 from tests.engine.talking import Talk
+from tests.support.brief import BRIEF
 from tests.support.conversation import new_session
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +57,7 @@ async def invents_an_answer(turn: Turn) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def talking(url: str, run: Run) -> AsyncIterator[Talk]:
-    chat = Legato(url, environment={})
+    chat = Legato(url, settings=BRIEF, environment={})
     chat.agent("odd")(run)
     async with chat.lifespan():
         with anyio.fail_after(PATIENCE_S):

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +16,12 @@ import uvloop
 from legato.app import Legato
 from legato.core.errors import LegatoError, UnsafeBind
 from legato.web.auth import Authenticate, BearerToken, LoopbackUser, is_loopback
+from legato.web.connection import Connection
 
 _CLOSE_S = 2  # for clients that don't read the end of their stream; turns have their own grace
+# How long a thread may keep the others waiting. The writer's thread gives way at each statement; with Python's 5 ms a busy
+# event loop would let a commit of fifty sessions wait for a quarter of a second.
+_SWITCH_S = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -26,12 +31,19 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._chat = chat
         self._announce = announce
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await self._chat.start()
         await super().startup(sockets)
         if self.started:
             typer.echo(self._announce)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and self._loop is not None:  # asked twice: whoever runs the server does not want to wait
+            self._loop.call_soon_threadsafe(self._chat.hurry)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._chat.drain()
@@ -51,6 +63,7 @@ def serve(
 ) -> None:
     """Start the server and the page. Without a key or an OPENAI_BASE_URL the offline demo agent answers."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    sys.setswitchinterval(_SWITCH_S)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
@@ -85,7 +98,7 @@ async def _serve(chat: Legato, app: Any, host: str, port: int) -> None:
         host=host,
         port=port,
         loop="none",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_level="warning",

@@ -17,7 +17,9 @@ from legato.store import journal
 from legato.store.port import Row, Store
 
 WINDOW_BYTES: Final = 256 * 1024
-_CHUNK_BYTES: Final = 64 * 1024  # what one send carries, give or take a row: all that a reader who stops reading may cost
+_CHUNK_BYTES: Final = (
+    64 * 1024
+)  # what one send carries, give or take a row: all that a reader who stops reading may cost
 
 
 class Chunk:

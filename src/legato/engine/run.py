@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from typing import Final
 
 import anyio
 import msgspec
@@ -38,6 +39,7 @@ from legato.engine.settings import EngineSettings
 from legato.engine.stage import LiveTurn
 from legato.engine.tasks import Tasks, log, report
 from legato.engine.usage import total
+from legato.store import claiming
 from legato.store import ending as store_ending
 from legato.store.claiming import Claimed
 from legato.store.ending import Ending, Meter
@@ -45,6 +47,7 @@ from legato.store.port import Store
 
 FENCED = "fenced"
 SHUTDOWN = "shutdown"
+_CLOSING_S: Final = 0.5  # what an agent gets to stop when the process does: its time is nearly up
 
 
 class Runner:
@@ -74,6 +77,8 @@ class Runner:
         self._tasks = tasks
         self._settings = settings
         self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def start(self, claimed: Claimed, ended: Callable[[str], None]) -> None:
         """Run a claimed turn; ``ended`` is called with its session's id when the next one may run."""
@@ -90,6 +95,7 @@ class Runner:
         )
         self.live[claimed.turn.id] = live
         self.background += live.background
+        self._idle.clear()
         if self._closing:
             live.stop(SHUTDOWN)
         self._tasks.spawn(self._run(live, claimed, spec, ended), f"turn {claimed.turn.id}")
@@ -105,6 +111,10 @@ class Runner:
         for live in list(self.live.values()):
             live.stop(reason)
 
+    async def idle(self) -> None:
+        """Wait until no turn runs here."""
+        await self._idle.wait()
+
     def runs_in(self, session_ids: Iterable[str]) -> bool:
         """Whether a turn of one of these sessions runs here."""
         here = {live.state.session_id for live in self.live.values()}
@@ -113,12 +123,14 @@ class Runner:
     async def _run(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec, ended: Callable[[str], None]) -> None:
         try:
             ending = await self._answer(live, claimed, spec)
-            if ending is not None:
+            if ending is not None and not (ending.reason == SHUTDOWN and await self._parked(live)):
                 await self._finish(live, ending)
         finally:
             live.close()
             del self.live[live.state.id]
             self.background -= live.background
+            if not self.live:
+                self._idle.set()
             ended(live.state.session_id)
 
     async def _answer(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> Ending | None:
@@ -129,7 +141,8 @@ class Runner:
         agent.add_done_callback(lambda _: live.settle())
         in_time = await live.settled(spec.max_turn_s)
         live.scope.cancel()
-        await asyncio.wait([agent], timeout=self._settings.close_upstream_s)
+        patience_s = _CLOSING_S if live.stop_reason == SHUTDOWN else self._settings.close_upstream_s
+        await asyncio.wait([agent], timeout=patience_s)
         if not agent.done():
             log.error("the agent of turn %s does not stop; the turn ends without it", live.state.id)
         failure = None if not agent.done() or agent.cancelled() else agent.result()
@@ -177,6 +190,17 @@ class Runner:
         finally:
             with anyio.move_on_after(self._settings.close_upstream_s, shield=True):
                 await turn.aclose()
+
+    async def _parked(self, live: LiveTurn) -> bool:
+        """Hand a turn that has said nothing to another process, or to this one's successor: nobody has seen any of it."""
+        if not live.silent:
+            return False
+        try:
+            parked = await self._publisher.write(claiming.park, live.state.session_id, live.state.id, live.epoch)
+        except LegatoError as error:
+            log.warning("turn %s could not be handed over: %s", live.state.id, error.code)
+            return False
+        return parked is not None
 
     async def _finish(self, live: LiveTurn, ending: Ending) -> None:
         """End the turn in the store, however long that is away; only a dead process leaves this to its rescuer."""

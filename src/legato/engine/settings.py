@@ -30,4 +30,4 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     close_upstream_s: float = 2.0
     """R-04."""
     grace_s: float = 10.0
-    """How long turns get to write their end when the process stops."""
+    """How long turns get to finish when the process stops (G15); what then still runs is handed over or ended."""

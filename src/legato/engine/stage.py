@@ -47,6 +47,7 @@ class LiveTurn:
         self._kind: TokenKind | None = None
         self._settled = anyio.Event()
         self._taken: tuple[Message, ...] = ()
+        self._steered = False
         self._precedence = precedence
         self._awaited = not self.background
         if self._awaited:
@@ -80,6 +81,11 @@ class LiveTurn:
         if self._awaited:
             self._awaited = False
             self._precedence.leave()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody has heard anything of this attempt."""
+        return self._parts == 0 and not self._steered
 
     def say(self, kind: TokenKind, text: str) -> None:
         if not text:
@@ -131,6 +137,7 @@ class LiveTurn:
             self.state = steered.turn
             self._leaf_id = steered.messages[-1].id
             self._taken += steered.messages
+            self._steered = True
             self._begin_anew()
 
     def planned(self, context: ContextInfo) -> None:

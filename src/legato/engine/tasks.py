@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_CANCEL_S: Final = 2.0  # what a cancelled task gets to clean up
+_CANCEL_S: Final = 0.5  # what a cancelled task gets to clean up
 
 log = logging.getLogger("legato")
 

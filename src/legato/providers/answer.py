@@ -22,9 +22,12 @@ class Answer:
         self._response = response
         self._parser = DataParser()
         self._chunks = Interpreter()
+        self._stopped = False
         self._ended = False
+        self._silence = _Silence(response)
 
     def close(self) -> None:
+        self._silence.over()
         self._response.close()
 
     async def read(self, timeout_s: float) -> list[Delta]:
@@ -35,33 +38,32 @@ class Answer:
             ProviderCut: the stream ended before the answer did.
             ProviderError: whatever else the provider did wrong.
         """
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        self._silence.may_last(timeout_s)
         while not self._ended:
-            if deltas := await self._step(deadline):
+            if deltas := await self._step():
                 return deltas
         return []
 
-    async def _step(self, deadline: float) -> list[Delta]:
+    async def _step(self) -> list[Delta]:
         chunks = self._chunks
         if not chunks.finished:
             try:
-                return chunks.read([] if chunks.failure else await self._events(deadline))
+                return chunks.read([] if chunks.failure else await self._events())
             except ProviderError:
                 if chunks.stop_reason is None:
                     raise
         self._ended = True
+        self._silence.over()
         await self._drain()
         return chunks.ending()
 
-    async def _events(self, deadline: float) -> list[bytes]:
+    async def _events(self) -> list[bytes]:
         """The data of the events that arrive next; once the model has stopped, only its usage is waited for."""
-        if self._chunks.stop_reason is not None:
-            deadline = min(deadline, asyncio.get_running_loop().time() + _USAGE_S)
+        if self._chunks.stop_reason is not None and not self._stopped:
+            self._stopped = True
+            self._silence.may_last(_USAGE_S)
         try:
-            async with asyncio.timeout_at(deadline):
-                piece = await self._response.content.readany()
-        except TimeoutError as error:
-            raise ProviderTimeout("The model's provider fell silent in mid-answer.") from error
+            piece = await self._response.content.readany()
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise ProviderCut from error
         if not piece:
@@ -76,3 +78,35 @@ class Answer:
             async with asyncio.timeout(_REUSE_S):
                 while await self._response.content.readany():
                     pass
+
+
+class _Silence:
+    """One timer an answer, which looks whether the deadline has moved: one a read costs more than the read."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self._deadline_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def may_last(self, seconds: float) -> None:
+        """From now on; whoever reads when it lasts longer gets a ``ProviderTimeout``."""
+        self._deadline_s = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline_s:
+            self._arm()
+
+    def over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        self.over()
+        self._timer = self._loop.call_at(self._deadline_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._deadline_s:
+            self._arm()
+        else:
+            self._response.content.set_exception(ProviderTimeout("The model's provider fell silent in mid-answer."))

@@ -122,12 +122,12 @@ class OpenAICompatible:
 
     async def _try(self, body: bytes) -> tuple[Answer, list[Delta]]:
         response = await self._post(body)
+        answer = Answer(response)
         try:
             await self._check(response)
-            answer = Answer(response)
             return answer, await answer.read(self._options.first_token_timeout_s)
         except BaseException as error:
-            response.close()
+            answer.close()
             if isinstance(error, ProviderCut):
                 raise _Transient(error) from error.__cause__
             raise

@@ -191,7 +191,7 @@ def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended |
         return None
     fold = open_fold(conn, row)
     answer = fold.message(row.answer_id)
-    if answer is None or answer.parts:
+    if answer is None or answer.parts or answer.parent_id != row.message_id:  # where it steered, it has spoken before
         return None
     session.raise_epoch()
     turn = msgspec.structs.replace(fold.turns[turn_id], phase=None, detail=None)

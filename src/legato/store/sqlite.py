@@ -33,6 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _GROUP: Final = 256  # transactions a commit may carry: bounds what one failing disk takes down with it
+_WAITING: Final = 10_000
 _READERS: Final = 4
 _BUSY_MS: Final = 5_000
 
@@ -206,8 +207,8 @@ class _Writer:
     def submit(self, change: Callable[[Connection], T]) -> "Future[T]":
         job = _Job(change)
         with self._wake:
-            if self._stopping:
-                raise Unavailable
+            if self._stopping or len(self._jobs) >= _WAITING:
+                raise Unavailable  # a disk that can't keep up must not fill the memory
             self._jobs.append(job)
             self._wake.notify()
         return job.future

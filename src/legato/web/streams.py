@@ -107,15 +107,19 @@ class Until:
         self._done_seq = done_seq
         # What agents and users write stands inside JSON, where a line break is escaped: it can't look like these.
         # A snapshot of the whole state (the session was cleared) takes the place of everything before it, any `done` too.
-        self._marks = (f'event: done\ndata: {{"turn_id":"{turn_id}"'.encode(), b'event: snapshot\ndata: {"state"')
+        self._done = f'event: done\ndata: {{"turn_id":"{turn_id}"'.encode()
+        self._anew = b'event: snapshot\ndata: {"state"'
 
     def over(self, position: int) -> bool:
         return self._done_seq is not None and position >= self._done_seq
 
     def cut(self, frames: bytes) -> int:
         """Where the turn's ``done`` ends; 0 when it isn't here."""
-        found = [at for mark in self._marks if (at := frames.find(mark)) >= 0]
-        return frames.index(b"\n\n", min(found)) + 2 if found else 0
+        done, anew = frames.find(self._done), frames.find(self._anew)
+        if done < 0 and anew < 0:
+            return 0
+        first = anew if done < 0 else done if anew < 0 else min(done, anew)
+        return frames.index(b"\n\n", first) + 2
 
 
 async def list_frames(

@@ -1,0 +1,50 @@
+"""A connection that lets go of peers that are gone and of readers that don't read.
+
+For uvicorn, ours and a host application's: ``uvicorn.run(app, http=Connection)``. Nothing is lost by it: what a reader has
+not got it gets when it comes back with its last cursor.
+"""
+
+import asyncio
+import socket
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# A peer that went without a word is noticed 30 s after its last sign of life: unanswered probes from the 10th second on, or
+# (where a heartbeat of the stream went out before) data that nobody acknowledges for 15 s.
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15_000))
+
+#: How long a reader may take nothing while 64 KiB wait for it.
+STALLED_S: Final = 30.0
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, with an end for those who are not there."""
+
+    _stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEP_ALIVE:
+                if hasattr(socket, name):  # Linux has all of them
+                    peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forgive()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forgive()
+        super().connection_lost(exc)
+
+    def _forgive(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None

@@ -18,7 +18,6 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
-from legato.doorbell.postgres import PostgresDoorbell
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -171,7 +170,7 @@ class Legato:
         store = open_store(self._database, clock_us=self._clock_us)
         return _Running(
             store=store,
-            doorbell=PostgresDoorbell(url=self._database) if store.shared else LocalDoorbell(),
+            doorbell=_doorbell(self._database) if store.shared else LocalDoorbell(),
             registry=registry,
             models=models,
             settings=self.settings,
@@ -196,6 +195,12 @@ class Legato:
             return spec
         lacking = providers.lacking(spec.model_id, f"agent {spec.id!r}")
         return msgspec.structs.replace(spec, unavailable=lacking or spec.unavailable)
+
+
+def _doorbell(url: str) -> Doorbell:
+    from legato.doorbell.postgres import PostgresDoorbell  # as ``open_store`` does with the store
+
+    return PostgresDoorbell(url=url)
 
 
 class _Running:
@@ -263,6 +268,7 @@ class _Running:
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
+            Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:
             duties.append(Looper(step=self._hub.look, interval_s=settings.look_s, name="look"))

@@ -10,7 +10,7 @@ import anyio
 import asyncpg
 import pytest
 
-from legato.store import opening
+from legato.store import postgres
 from legato.store.postgres import PostgresStore
 from tests.http.conftest import by_header, make_chat
 from tests.http.puppets import Puppets
@@ -102,7 +102,7 @@ async def test_a_crowd_of_readers_on_sqlite(sqlite: str) -> None:
 async def test_a_crowd_of_readers_on_postgresql_with_two_connections(
     postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "PostgresStore", partial(PostgresStore, pool_size=2))
+    monkeypatch.setattr(postgres, "PostgresStore", partial(PostgresStore, pool_size=2))
     puppets = Puppets()
     chat = make_chat(postgresql, puppets)
     async with serving(chat, by_header) as url, user_of(url) as api, through_a_crowd(api, puppets):

@@ -7,7 +7,6 @@ and there is no gap between replay and live to get wrong. Events are encoded onc
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -41,8 +40,9 @@ class Channel:
         self.head = 0  # the highest seq known to be committed
         self.fetching = False
         self.asked_again = False
-        self._window: deque[tuple[int, int, bytes]] = deque()
+        self._window: list[tuple[int, int, bytes]] = []  # a deque would cost an idle channel 600 bytes
         self._bytes = 0
+        self._moved = False  # since it was last looked at
         self._joined: tuple[int, Chunk] | None = None  # what was taken last: most readers are at the same place
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -57,9 +57,9 @@ class Channel:
         frames = encode_row(incarnation, row.first_seq, row.payload)
         self._window.append((row.first_seq, row.last_seq, frames))
         self._bytes += len(frames)
-        self._joined = None
+        self._joined, self._moved = None, True
         while self._bytes > WINDOW_BYTES and len(self._window) > 1:
-            self._bytes -= len(self._window.popleft()[2])
+            self._bytes -= len(self._window.pop(0)[2])
         self.reach(row.last_seq)
 
     def reach(self, seq: int) -> None:
@@ -72,6 +72,12 @@ class Channel:
         waiting, self._waiting = self._waiting, set()
         for waiter in waiting:
             _wake(waiter)
+
+    def rest(self) -> None:
+        """Hold nothing where nothing happens: whoever is still behind reads the store."""
+        if not self._moved:
+            self._window, self._bytes, self._joined = [], 0, None
+        self._moved = False
 
     def after(self, position: int) -> Chunk | None:
         """What the window has right after ``position``; None when it doesn't reach back that far, or no further."""
@@ -211,6 +217,11 @@ class Hub:
         for session_id, head in heads.items():
             if (channel := self._channels.get(session_id)) is not None and channel.head < head:
                 self._fetch(channel)
+
+    async def rest(self) -> None:
+        """Let go of what nobody needs any more."""
+        for channel in self._channels.values():
+            channel.rest()
 
     def stop(self) -> None:
         """End every reader after what it is sending now."""

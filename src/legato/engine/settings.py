@@ -24,6 +24,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often an owner looks whether its turns are still its own (G8: upstream closed within 2 s)."""
     look_s: float = 5.0
     """How often watched journals of a shared store are looked at, should a ring be lost."""
+    rest_s: float = 10.0
+    """How long the last events of a followed session stay in memory when nothing more comes."""
     replay_window_s: float = 24 * 3600.0
     """E-03: after it a finished turn's tokens are compacted."""
     compact_every_s: float = 60.0

@@ -8,7 +8,6 @@ from sqlalchemy.exc import ArgumentError
 
 from legato.core.errors import Misuse
 from legato.store.port import Store
-from legato.store.postgres import PostgresStore
 from legato.store.sqlite import SqliteStore, now_us
 
 
@@ -26,6 +25,8 @@ def open_store(url: str, *, clock_us: Callable[[], int] = now_us) -> Store:
         case "sqlite" if parsed.database not in (None, "", ":memory:"):
             return SqliteStore(path=Path(str(parsed.database)), clock_us=clock_us)
         case "postgresql" if parsed.drivername == "postgresql":
+            from legato.store.postgres import PostgresStore  # 11 MiB that SQLite does without
+
             return PostgresStore(url=url)
         case _:
             raise Misuse("Legato stores in a SQLite file (sqlite:///chat.db) or in PostgreSQL (postgresql://…)")

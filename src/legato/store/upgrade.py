@@ -1,33 +1,29 @@
 """Bring a database to this version's schema, and read what names it."""
 
 import secrets
-from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, column, inspect, select, table, text
 
-from legato.core.errors import SchemaMismatch
 from legato.store.dialect import is_postgresql
 from legato.store.schema import meta
 
 _LOCK_KEY: Final = 0x1E6A70  # any number that only Legato takes as an advisory lock
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+#: The newest revision below ``migrations``.
+NEWEST: Final = "0001"
 
 
 def revisions(conn: Connection) -> tuple[str | None, str]:
     """The schema's revision in the database and in this version of Legato."""
-    current = MigrationContext.configure(conn).get_current_revision()
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    return current, newest or ""
+    if not inspect(conn).has_table(_VERSIONS.name):
+        return None, NEWEST
+    current: str | None = conn.execute(select(_VERSIONS.c.version_num)).scalar()
+    return current, NEWEST
+
+
+_VERSIONS: Final = table("alembic_version", column("version_num"))
 
 
 def upgrade(conn: Connection) -> None:
@@ -39,17 +35,10 @@ def upgrade(conn: Connection) -> None:
     if is_postgresql(conn):
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
     current, newest = revisions(conn)
-    if current == newest:
-        return
-    config = _config()
-    if current is not None and not _known(config, current):
-        raise SchemaMismatch(f"the database is at revision {current}, which this version of Legato does not know")
-    config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    if current != newest:
+        from legato.store.migrating import migrate
 
-
-def _known(config: Config, revision: str) -> bool:
-    return revision in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        migrate(conn, current)
 
 
 def incarnation(conn: Connection) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from legato.engine.engine import Engine
 from legato.web import catalog, events, page, problems, sessions, turns
@@ -13,10 +13,21 @@ from legato.web.context import Wiring
 from legato.web.limits import BodyLimit
 from legato.web.replies import openapi
 from legato.web.settings import WebSettings
+from legato.web.streams import Streaming
 
 _DESCRIPTION = (
     "LLM conversations that stay unbroken: sessions, turns that run in the background, and a journal to follow."
 )
+
+
+class _Application(FastAPI):
+    """FastAPI, with the streams outside of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await Streaming(super().__call__)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -27,7 +38,7 @@ def create_app(
     settings: WebSettings,
 ) -> ASGIApp:
     """``engine`` is asked for at each request and raises NotStarted before there is one."""
-    app = FastAPI(
+    app = _Application(
         title="Legato",
         version=version("legato"),
         description=_DESCRIPTION,

@@ -4,15 +4,15 @@ No database connection and no agent's code lives in a response; it reads the hub
 going away cancels the writing, and nothing else.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
 from typing import Final
 
-import anyio
 import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from legato.core.errors import LegatoError
 from legato.core.events import Snapshot, encode_data
@@ -29,8 +29,16 @@ _HEADERS: Final = {
 }
 
 
+#: Where a route leaves its stream for ``Streaming``, in the request's scope.
+_LEFT: Final = "legato.streams"
+
+
 class EventStream(Response):
-    """A response that writes what ``frames`` yields until it ends or the client goes."""
+    """A response that writes what ``frames`` yields until it ends or the client goes.
+
+    Called by its route it only leaves itself in the scope: ``Streaming`` runs it when the route and everything around it have
+    returned, so that an open stream holds none of their frames, and each write goes straight to the server.
+    """
 
     media_type = "text/event-stream"
 
@@ -44,30 +52,59 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._frames = frames
         self._abandoned = abandoned
+        self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_LEFT].append(self)
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Answer the request."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        ended = False
-        async with anyio.create_task_group() as group:
-
-            async def write() -> None:
-                nonlocal ended
-                try:
-                    async with aclosing(self._frames) as frames:  # type: ignore[type-var]
-                        async for chunk in frames:
-                            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                except LegatoError as error:
-                    report(error, "a stream broke")  # an end without `done`: the reader comes back
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                ended = True
-                group.cancel_scope.cancel()
-
-            group.start_soon(write)
+        self.raw_headers = []
+        writing = asyncio.get_running_loop().create_task(self._write(send), name="stream")
+        try:
+            # Also what a server says when the response is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
-            group.cancel_scope.cancel()
-        if not ended and self._abandoned is not None:
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing])
+        if not writing.cancelled():
+            writing.result()
+        if not self._ended and self._abandoned is not None:
             await self._abandoned()
+
+    async def _write(self, send: Send) -> None:
+        try:
+            async with aclosing(self._frames) as frames:  # type: ignore[type-var]
+                async for chunk in frames:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    del chunk  # not to be held while nothing happens
+        except LegatoError as error:
+            report(error, "a stream broke")  # an end without `done`: the reader comes back
+        self._ended = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Streaming:
+    """The outermost layer: runs the stream that a route has left, when the application is done with the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left: list[EventStream] = []
+        brought = {*scope, _LEFT}
+        scope[_LEFT] = left
+        await self._app(scope, receive, send)
+        if left:
+            for added in scope.keys() - brought:  # a stream may last for days, and needs none of it
+                del scope[added]
+            try:
+                await left.pop().run(receive, send)
+            except Exception as error:
+                report(error, "a stream broke")
+                raise RuntimeError("a response broke off") from None  # the connection must not look complete
 
 
 def _retry(settings: WebSettings) -> bytes:
@@ -88,6 +125,7 @@ async def journal_frames(
     """A session's events from the reader's position on; for ever, or until a turn is over."""
     with following as reader:
         yield _retry(settings) + first
+        del first  # what an open stream holds is held for days
         while not reader.stopped and not (until is not None and until.over(reader.position)):
             chunk = await reader.next(settings.heartbeat_s)
             frames = KEEP_ALIVE if chunk is None else chunk.frames
@@ -96,6 +134,7 @@ async def journal_frames(
                 return
             if frames and not reader.stopped:
                 yield frames
+            del chunk, frames
         if reader.stopped:
             yield _retry(settings)
 

@@ -87,7 +87,8 @@ class Reading:
         """Begins to read a turn; the response's content encoding."""
         await self._page.goto(f"{self._url}/healthz")
         path = f"/v1/sessions/{sent.turn.session_id}/events?after={sent.cursor}&until={sent.turn.id}"
-        encoding: str | None = await self._page.evaluate(FOLLOW, path)
+        with anyio.fail_after(WITHIN_MS / 1000):
+            encoding: str | None = await self._page.evaluate(FOLLOW, path)
         return encoding
 
     async def until(self, condition: str, argument: object = None) -> None:
@@ -114,8 +115,10 @@ class Reading:
 @asynccontextmanager
 async def reading(chromium: Browser, url: str) -> AsyncIterator[Reading]:
     page = await chromium.new_page()
-    yield Reading(page, url)
-    await page.close()
+    try:
+        yield Reading(page, url)
+    finally:
+        await page.close()
 
 
 @asynccontextmanager
@@ -124,8 +127,10 @@ async def asked(url: str, text: str) -> AsyncIterator[Sent]:
     async with AsyncClient(url) as client:
         session = await client.create_session()
         sent = await client.send(session.id, text)
-        yield sent
-        await client.cancel(session.id, sent.turn.id)
+        try:
+            yield sent
+        finally:
+            await client.cancel(session.id, sent.turn.id)
 
 
 def numbers(last: int) -> str:
@@ -141,7 +146,7 @@ def quoted(number: int) -> str:
 async def test_no_event_waits_for_the_next(
     request: pytest.FixtureRequest, chromium: Browser, upstream: Upstream, server: ServerProcess, kind: str
 ) -> None:
-    """The model says a word only when the browser has the last one: had anybody held it back, both would wait for ever."""
+    """The model says a word only when the browser has the last one: if anybody held one back, both would wait for ever."""
     nginx: Nginx = request.getfixturevalue(kind)
     async with asked(server.url, "step 40") as sent, reading(chromium, nginx.url) as browser:
         encoding = await browser.follow(sent)
@@ -210,3 +215,28 @@ async def test_the_page_outlives_a_restart_of_nginx(chromium: Browser, server: S
         await chat.matches_the_journal()
         await chat.page.context.close()
         assert visitor.complaints == []
+
+
+async def test_the_page_for_somebody_elsewhere(chromium: Browser, upstream: Upstream, tmp_path: Path) -> None:
+    """nginx asks for the password and passes the token on, which the page knows nothing of."""
+    token, password, users = "a-secret-token", "a-secret-password", tmp_path / "users"
+    users.write_text(f"ann:{{PLAIN}}{password}\n")
+    more = f'auth_basic "Legato"; auth_basic_user_file {users}; proxy_set_header Authorization "Bearer {token}";'
+    env = {"OPENAI_BASE_URL": upstream.url, "LEGATO_TOKEN": token}
+    with (
+        ServerProcess(f"sqlite:///{tmp_path / 'legato.db'}", env=env) as server,
+        Nginx(tmp_path, server.port, more=more) as nginx,
+    ):
+        unknown = await chromium.new_context()
+        assert (await unknown.request.get(f"{nginx.url}/v1/sessions")).status == 401
+        assert (await unknown.request.get(f"{server.url}/v1/sessions")).status == 401
+        ann = await chromium.new_context(http_credentials={"username": "ann", "password": password})
+        visitor = Visitor(ann, nginx.url)
+        chat = await (await visitor.tab()).open()
+        await chat.say("count 30")
+        await chat.ended("completed", 1)
+        assert await chat.texts() == [numbers(30)]
+        await chat.matches_the_journal()
+        for context in (ann, unknown):
+            await context.close()
+        assert visitor.complaints + visitor.network_failures == []

@@ -30,16 +30,27 @@ _POLL_S: Final = 0.02
 
 
 class Nginx:
-    """``bare``: nothing but ``proxy_pass`` and the time-out. ``compress``: streams too, and not web pages alone."""
+    """``bare``: nothing but ``proxy_pass`` and the time-out. ``compress``: streams too, and not web pages alone.
 
-    def __init__(self, directory: Path, server_port: int, *, bare: bool = False, compress: bool = False) -> None:
+    ``more`` stands at the end of the block's ``location``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        server_port: int,
+        *,
+        bare: bool = False,
+        compress: bool = False,
+        more: str = "",
+    ) -> None:
         self._program = require_program("nginx")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._directory = directory / f"nginx-{self.port}"
         self._directory.mkdir()
         self._conf = self._directory / "nginx.conf"
-        site = _site(self.port, server_port, bare=bare) + ("gzip_types *;\n" if compress else "")
+        site = _site(self.port, server_port, more, bare=bare) + ("gzip_types *;\n" if compress else "")
         self._conf.write_text(_configuration(self._directory, site))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,11 +99,12 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-def _site(port: int, server_port: int, *, bare: bool) -> str:
+def _site(port: int, server_port: int, more: str, *, bare: bool) -> str:
     """The block of the documentation, on other ports."""
     block = BLOCK.read_text()
     if bare:
         block = re.sub(r"(?m)^ *proxy_set_header .*\n", "", block)
+    block = _put(block, r"(?m)^    }$", f"{more}\n    }}")
     block = _put(block, r"listen 80;", f"listen 127.0.0.1:{port};")
     return _put(block, r"127\.0\.0\.1:8321", f"127.0.0.1:{server_port}")
 

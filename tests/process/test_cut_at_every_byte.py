@@ -15,7 +15,7 @@ from legato.core.cursor import Cursor
 from legato.core.events import Done, Event, Token, UsageEvent
 from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
-from tests.support.proxy import CLIENT, Fault, Plan, Proxy
+from tests.support.proxy import CLIENT, Fault, Proxy
 from tests.support.wire import Naps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -146,7 +146,9 @@ async def test_a_turn_that_goes_on_while_it_is_cut_again_and_again(server: Forke
 
 @pytest.mark.promise("E-03", "H-05")
 async def test_a_stream_that_comes_byte_by_byte(server: ForkedServer) -> None:
-    plan: Plan = lambda client, number: Fault(piece=1)  # noqa: E731
+    def plan(client: str, number: int) -> Fault:
+        return Fault(piece=1)
+
     with anyio.fail_after(WITHIN_S):
         sent = await said(server.url, per_second=20)
         async with Proxy(server.url, plan) as proxy:

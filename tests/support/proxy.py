@@ -24,11 +24,15 @@ _PIECE_BYTES: Final = 65_536
 
 @dataclass(frozen=True)
 class Fault:
-    """Of a connection's response, ``after`` bytes are passed on before it is cut (None: all); ``piece`` bytes at a time."""
+    """Of a connection's response, ``after`` bytes are passed on before it is cut (None: all).
+
+    ``piece`` bytes at a time, and ``pause_s`` between them, for a reader in another process, which would find them joined.
+    """
 
     after: int | None = None
     how: Literal["closed", "reset"] = "closed"
     piece: int | None = None
+    pause_s: float = 0.0
 
 
 Plan = Callable[[str, int], Fault]
@@ -56,10 +60,14 @@ class Proxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self._open:
-            task.cancel()
+        self.cut_all()
         await asyncio.gather(*self._open, return_exceptions=True)
         await self._server.wait_closed()
+
+    def cut_all(self) -> None:
+        """Whatever is open now goes."""
+        for task in self._open:
+            task.cancel()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -72,7 +80,7 @@ class Proxy:
                 await self._between(head, reader, writer)
         finally:
             self._open.discard(task)
-            writer.transport.abort() if writer.transport.is_closing() else writer.close()
+            writer.close()
 
     async def _between(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         named = _NAME.search(head)
@@ -101,7 +109,7 @@ class Proxy:
             writer.write(piece)
             await writer.drain()
             if fault.piece:
-                await asyncio.sleep(0)  # the next piece goes when this one has been read
+                await asyncio.sleep(fault.pause_s)  # the next piece goes when this one has been read
             self.passed[client] += len(piece)
             left = None if left is None else left - len(piece)
 

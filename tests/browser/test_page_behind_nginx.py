@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -48,6 +48,23 @@ async (path) => {
 }
 """
 
+# What browsers bring along: it resumes by the header Last-Event-ID, and waits as long as ``retry:`` says.
+SUBSCRIBE: Final = """
+(path) => {
+  const heard = window.heard = { text: "", ids: [], opened: 0, ended: false };
+  const source = new EventSource(path);
+  source.onopen = () => heard.opened++;
+  source.addEventListener("token", (event) => {
+    heard.ids.push(event.lastEventId);
+    heard.text += JSON.parse(event.data).text;
+  });
+  source.addEventListener("done", () => {
+    heard.ended = true;
+    source.close();
+  });
+}
+"""
+
 
 @pytest.fixture(scope="module")
 async def upstream(anyio_backend: str) -> AsyncIterator[Upstream]:
@@ -85,11 +102,18 @@ class Reading:
 
     async def follow(self, sent: Sent) -> str | None:
         """Begins to read a turn; the response's content encoding."""
+        with anyio.fail_after(WITHIN_MS / 1000):
+            encoding: str | None = await self._begin(FOLLOW, sent)
+        return encoding
+
+    async def subscribe(self, sent: Sent) -> None:
+        """Begins to read a turn as an ``EventSource`` does."""
+        await self._begin(SUBSCRIBE, sent)
+
+    async def _begin(self, script: str, sent: Sent) -> Any:
         await self._page.goto(f"{self._url}/healthz")
         path = f"/v1/sessions/{sent.turn.session_id}/events?after={sent.cursor}&until={sent.turn.id}"
-        with anyio.fail_after(WITHIN_MS / 1000):
-            encoding: str | None = await self._page.evaluate(FOLLOW, path)
-        return encoding
+        return await self._page.evaluate(script, path)
 
     async def until(self, condition: str, argument: object = None) -> None:
         """Waits until ``condition`` (of ``heard`` and ``argument``) is true in the page."""
@@ -105,6 +129,11 @@ class Reading:
         frames = [frame.split("\n") for frame in (await self.text()).split("\n\n")]
         data = [json.loads(frame[2].removeprefix("data: ")) for frame in frames if frame[1:2] == ["event: token"]]
         return "".join(str(token["text"]) for token in data)
+
+    async def ids(self) -> list[str]:
+        """The ids of the tokens that an ``EventSource`` was given."""
+        ids: list[str] = await self._page.evaluate("window.heard.ids")
+        return ids
 
     async def p95_gap_ms(self) -> float:
         """Of the times from each token to the next, as the page saw them arrive."""
@@ -215,6 +244,24 @@ async def test_the_page_outlives_a_restart_of_nginx(chromium: Browser, server: S
         await chat.matches_the_journal()
         await chat.page.context.close()
         assert visitor.complaints == []
+
+
+@pytest.mark.promise("E-03", "E-05")
+async def test_an_event_source_comes_back_where_it_was_cut(
+    chromium: Browser, upstream: Upstream, server: ServerProcess, plain: Nginx
+) -> None:
+    async with asked(server.url, "step 20") as sent, reading(chromium, plain.url) as browser:
+        await browser.subscribe(sent)
+        for _ in range(10):
+            upstream.permits.release()
+        await browser.until("heard.text === argument", numbers(10))
+        plain.kill_workers()
+        for _ in range(10):
+            upstream.permits.release()
+        await browser.until("heard.ended && heard.opened === 2")
+        assert await browser.text() == numbers(20)
+        ids = await browser.ids()
+        assert len(set(ids)) == len(ids)
 
 
 async def test_the_page_for_somebody_elsewhere(chromium: Browser, upstream: Upstream, tmp_path: Path) -> None:

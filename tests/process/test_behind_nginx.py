@@ -100,7 +100,7 @@ async def test_a_restart_of_nginx_and_a_crash_of_its_workers(documented: Nginx) 
             session = Recorder(to, (await to.client.create_session()).id)
             live = session.reader("live")
             async with reading(live):
-                answer = await to.client.answer(session.id, "count 200 at 50/s")
+                answer = await to.client.answer(session.id, "count 300 at 50/s")
                 await live.until_type("token", 20)
                 await to_thread.run_sync(documented.stop)
                 await to_thread.run_sync(documented.start)
@@ -108,7 +108,7 @@ async def test_a_restart_of_nginx_and_a_crash_of_its_workers(documented: Nginx) 
                 documented.kill_workers()
                 await answer.result()
                 told = await session.history()
-    assert answer.text == numbers(200)
+    assert answer.text == numbers(300)
     assert [entry.data for entry in told.readers[0].entries] == [entry.data for entry in told.journal]
     assert len(told.readers[0].connections) >= 3
 

@@ -63,11 +63,15 @@ class Exchange:
 
 
 class Upstream:
-    """The server. ``key`` is asked for if given; ``llama`` makes it accept what only llama.cpp knows."""
+    """The server. ``key`` is asked for if given; ``llama`` makes it accept what only llama.cpp knows.
+
+    ``permits``: ``release`` lets the script ``step`` say one word more.
+    """
 
     def __init__(self, port: int = 0, *, key: str | None = None, llama: bool = False) -> None:
         self.exchanges: list[Exchange] = []
         self.most_at_once = 0
+        self.permits = asyncio.Semaphore(0)
         self._port = port
         self._key = key
         self._llama = llama
@@ -121,7 +125,7 @@ class Upstream:
 
     async def _play(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         times = sum(other.asked == exchange.asked for other in self.exchanges)
-        stage = Response(request, exchange, times)
+        stage = Response(request, exchange, times, self.permits)
         try:
             await play(stage)
         except (asyncio.CancelledError, ConnectionError):
@@ -137,7 +141,7 @@ class Upstream:
 class Response:
     """The ``Stage`` of one request."""
 
-    def __init__(self, request: web.Request, exchange: Exchange, times: int) -> None:
+    def __init__(self, request: web.Request, exchange: Exchange, times: int, permits: asyncio.Semaphore) -> None:
         self.asked = exchange.asked
         self.after_tool = exchange.body["messages"][-1]["role"] == "tool"
         self.finished = False
@@ -146,6 +150,7 @@ class Response:
         self._request = request
         self._exchange = exchange
         self._times = times
+        self._permits = permits
 
     def times_asked(self) -> int:
         return self._times
@@ -175,6 +180,9 @@ class Response:
             await self._chunk({"choices": [], "usage": self._usage()})
         if done:
             await self.raw(b"data: [DONE]\n\n")
+
+    async def permitted(self) -> None:
+        await self._permits.acquire()
 
     def reset(self) -> None:
         self._exchange.end("broken")

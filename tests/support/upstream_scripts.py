@@ -12,6 +12,13 @@ malformed, error              2 words, then broken JSON, or an error object
 html, json                    a page, or an answer that is not streamed
 nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
 late                          ``count 3``, and the body ends a moment after [DONE]
+step N                        N words, each as soon as the test permits one more (``Upstream.permits``)
+recite [at R/s] [TEXT, …]     these tokens, a list in JSON
+flood N                       N tokens of one character (``flooded``), a hundred a write
+huge                          one token of a megabyte (``HUGE``)
+torn                          tokens whose bytes are no UTF-8 (``TORN``), between two that are
+deep, control                 2 words, then JSON nested too deeply, or with a raw NUL in a string
+wordy                         ``count 3``, with ids and a reason to stop of 100,000 characters
 tool, reason, empty, surrogate, crlf, dribble, gzip, big
                               what the names say
 anything else                 ``You said: …``
@@ -22,6 +29,18 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol
+
+HUGE: Final = "1 MB \U0001f377\u65e5\r\n\u2028é " * 45_000
+TORN: Final = (
+    b"whole ",
+    b"\xff\xfe ",
+    b"cut \xf0\x9f",
+    b"\x8d\xb7 ",
+    b"\xed\xa0\xbc\xed\xbd\xb7 ",
+    b"\xc0\x80",
+    b" whole",
+)
+_FLOOD: Final = "aé\r日\U0001f377\n\u2028 "
 
 Delta = dict[str, Any]
 Match = re.Match[str]
@@ -39,6 +58,7 @@ class Stage(Protocol):
     async def delta(self, delta: Delta) -> None: ...
     async def raw(self, data: bytes) -> None: ...
     async def finish(self, reason: str = "stop", *, usage: bool = True, done: bool = True) -> None: ...
+    async def permitted(self) -> None: ...
     def reset(self) -> None: ...
 
 
@@ -87,6 +107,77 @@ async def _count(stage: Stage, match: Match) -> None:
     pace = float(match["rate"]) if match["rate"] else None
     await _some(stage, int(match["count"]), first=int(match["first"] or 1), per_second=pace)
     await stage.finish()
+
+
+def flooded(count: int) -> str:
+    """What ``flood`` says."""
+    return (_FLOOD * (count // len(_FLOOD) + 1))[:count]
+
+
+async def _step(stage: Stage, match: Match) -> None:
+    await stage.open()
+    async for word in words(1, int(match["count"])):
+        await stage.permitted()
+        await stage.delta({"content": word})
+    await stage.finish()
+
+
+async def _recite(stage: Stage, match: Match) -> None:
+    await stage.open()
+    pause_s = 1 / float(match["rate"]) if match["rate"] else 0.0
+    for piece in json.loads(match["pieces"]):
+        await stage.delta({"content": piece})
+        await asyncio.sleep(pause_s)
+    await stage.finish()
+
+
+async def _flood(stage: Stage, match: Match) -> None:
+    await stage.open()
+    events = [_event(json.dumps(character).encode()) for character in flooded(int(match["count"]))]
+    for start in range(0, len(events), 100):
+        await stage.raw(b"".join(events[start : start + 100]))
+    await stage.finish()
+
+
+async def _huge(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await stage.delta({"content": HUGE})
+    await stage.finish()
+
+
+async def _torn(stage: Stage, match: Match) -> None:
+    await stage.open()
+    for piece in TORN:
+        await stage.raw(_event(b'"%b"' % piece))
+    await stage.finish()
+
+
+async def _deep(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 2)
+    await stage.raw(_event(b"[" * 100_000 + b"]" * 100_000))
+    await stage.finish()
+
+
+async def _control(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 2)
+    await stage.raw(_event(b'"a\0b"'))
+    await stage.finish()
+
+
+async def _wordy(stage: Stage, match: Match) -> None:
+    await stage.open()
+    for number in range(1, 4):
+        call = {"index": 0, "id": "i" * 100_000, "function": {"name": "n" * 100_000, "arguments": ""}}
+        chunk = {"id": "c" * 100_000, "choices": [{"delta": {"content": f"{number} ", "tool_calls": [call]}}]}
+        await stage.raw(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    await stage.finish("r" * 100_000)
+
+
+def _event(content: bytes) -> bytes:
+    """A chunk whose content is this JSON."""
+    return b'data: {"choices":[{"index":0,"delta":{"content":' + content + b"}}]}\n\n"
 
 
 async def _hang(stage: Stage, match: Match) -> None:
@@ -245,6 +336,14 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), script)
     for pattern, script in (
         (r"count (?P<count>\d+)(?: from (?P<first>\d+))?(?: at (?P<rate>[\d.]+)/s)?", _count),
+        (r"step (?P<count>\d+)", _step),
+        (r"recite(?: at (?P<rate>[\d.]+)/s)? (?P<pieces>\[.*\])", _recite),
+        (r"flood (?P<count>\d+)", _flood),
+        (r"huge", _huge),
+        (r"torn", _torn),
+        (r"deep", _deep),
+        (r"control", _control),
+        (r"wordy", _wordy),
         (r"hang", _hang),
         (r"silence", _silence),
         (r"stall after (?P<count>\d+)", _stall),

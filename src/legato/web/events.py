@@ -67,7 +67,7 @@ async def _as_json(asking: Context, session_id: str, seq: int | None, wait_s: fl
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         whole = EventReply(str(cursor), "snapshot", msgspec.Raw(msgspec.json.encode({"state": state})))
         return reply(EventList((whole,), str(cursor), has_more=False))
-    rows = await asking.engine.rows(session_id, seq, min(wait_s, asking.settings.max_wait_s))
+    rows = await asking.engine.rows(session_id, seq, min(wait_s, asking.settings.heartbeat_s))
     found = tuple(_event(asking, row_seq, name, data) for row_seq, name, data in _lines(rows))
     last = rows[-1].last_seq if rows else seq
     head = await asking.engine.head(asking.owner, session_id)

@@ -5,10 +5,8 @@ import msgspec
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
-    """E-05."""
+    """E-05: nobody who waits, on a stream or by long-poll, hears nothing for longer; a proxy would give up on them."""
     retry_ms: tuple[int, int] = (1_000, 3_000)
     """The jittered range of ``retry:``."""
     max_body_bytes: int = 1 << 20
     """X-04."""
-    max_wait_s: float = 30.0
-    """Long-poll."""

@@ -145,7 +145,7 @@ def uvicorn(app: str, port: int, environment: Mapping[str, str], directory: Path
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *options]
     with (directory / "references.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - a program of our own
-            command, cwd=_REPOSITORY, env=clean_environment() | environment, stdout=log, stderr=log
+            command, cwd=_REPOSITORY, env={**clean_environment(), **environment}, stdout=log, stderr=log
         )
     try:
         pin(process.pid, SERVER_CORE)

@@ -39,7 +39,8 @@ _LAST: Final = (
     _delta(b"{}", b'"stop"')
     + _chunk(
         _FIELDS
-        + b'"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":%d,"total_tokens":%d}}\n\n' % ((MAX_WORDS,) * 2)
+        + b'"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":%d,"total_tokens":%d}}\n\n'
+        % ((MAX_WORDS,) * 2)
     )
     + _chunk(b"data: [DONE]\n\n")
     + b"0\r\n\r\n"
@@ -76,7 +77,7 @@ class Flow:
 
     @property
     def over(self) -> bool:
-        return self.stopping or self.sent >= (self.script.words or MAX_WORDS)
+        return (self.stopping and self.sent > 0) or self.sent >= (self.script.words or MAX_WORDS)
 
 
 _PROMPT: Final = re.compile(rb"bench turn (\d+)(?!.*bench turn )", re.DOTALL)

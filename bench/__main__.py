@@ -17,13 +17,19 @@ from typing import Any, Final
 import uvloop
 
 from bench.bench import Bench
-from bench.machine import LOAD_CORE, pin
+from bench.machine import LOAD_CORE, pin, preferred
 from bench.report import Line, table, write
-from bench.rows import saturated, tokens, ttft
+from bench.rows import overload, readers, saturated, tokens, ttft
 from bench.upstream import Upstream
 
 _ARTIFACTS: Final = Path(__file__).parents[1] / ".artifacts" / "bench"
-_ROWS: Final = {"ttft": ttft.measure, "tokens": tokens.measure, "saturated": saturated.measure}
+_ROWS: Final = {
+    "ttft": ttft.measure,
+    "tokens": tokens.measure,
+    "saturated": saturated.measure,
+    "readers": readers.measure,
+    "overload": overload.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     directory = Path(tempfile.mkdtemp(prefix="run-", dir=_ARTIFACTS))
     begin = time.monotonic()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with preferred(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             lines = runner.run(_measure(asked.rows or list(_ROWS), directory, quick=asked.quick))
     finally:
         for left in directory.glob("*.db*"):

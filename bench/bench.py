@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bench.servers import LegatoTarget, Target, legato, reference
+from bench.servers import BareTarget, LegatoTarget, Target, bare, legato, reference
 from bench.upstream import Upstream
 
 
@@ -33,4 +33,9 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     @contextmanager
     def legato(self, database: str = "") -> Iterator[LegatoTarget]:
         with legato(self.upstream.url, self.directory, database=database) as target:
+            yield target
+
+    @contextmanager
+    def bare(self, rate: float) -> Iterator[BareTarget]:
+        with bare(rate, self.directory) as target:
             yield target

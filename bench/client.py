@@ -21,9 +21,10 @@ class Broken(Exception):
 class Reading:
     """One reader of one answer."""
 
-    def __init__(self, flow: Flow, token: re.Pattern[bytes]) -> None:
+    def __init__(self, flow: Flow, token: re.Pattern[bytes], *, leads: bool = True) -> None:
         self.flow = flow
         self.token = token
+        self.leads = leads  # its progress is what the model waits for
         self.sent_at = 0.0
         self.first_at = 0.0
         self.ended_at = 0.0
@@ -74,6 +75,7 @@ class TurnConnection(asyncio.Protocol):
         self._fail(Broken(f"the connection was lost: {exc}"))
 
     def close(self) -> None:
+        self._ended = None
         if self._transport is not None:
             self._transport.close()
 
@@ -109,10 +111,11 @@ class TurnConnection(asyncio.Protocol):
             reading.feed(frames, self._counts)
             if b"event: error" in frames:
                 raise Broken(f"an error was told: {frames[-1000:]!r}")
-            flow = reading.flow
-            flow.delivered = reading.words
-            if flow.more is not None:
-                flow.more()
+            if reading.leads:
+                flow = reading.flow
+                flow.delivered = reading.words
+                if flow.more is not None:
+                    flow.more()
         self._rest = data
         if data.endswith(_ENDING):
             self._end(reading)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -13,6 +13,15 @@ from bench.servers import Target
 from bench.upstream import Flow, Script, Upstream
 
 _DRAIN_S: Final = 120.0
+
+
+async def until(true: Callable[[], bool], within_s: float, otherwise: str) -> None:
+    """Wait for something that nobody tells. Raises Broken: it did not come true."""
+    deadline = time.perf_counter() + within_s
+    while not true():
+        if time.perf_counter() > deadline:
+            raise Broken(otherwise)
+        await asyncio.sleep(0.02)
 
 
 class Spent(NamedTuple):
@@ -52,23 +61,34 @@ class Crowd:
         self._idle = idle
         self._connections: list[TurnConnection] = []
         self._running: set[asyncio.Future[None]] = set()
+        self._following: set[asyncio.Future[None]] = set()
 
     async def connect(self, number: int) -> None:
         self._connections = [await connect(self.target.port, self.counts) for _ in range(number)]
 
     def close(self) -> None:
+        """Close the connections; what is read on them ends, and was checked before."""
+        self._following.clear()
         for connection in self._connections:
             connection.close()
 
-    def begin(self, place: int, script: Script) -> "asyncio.Future[None]":
-        """Send a turn on a connection."""
+    def begin(
+        self, place: int, script: Script, request: Callable[[int], bytes] | None = None
+    ) -> "asyncio.Future[None]":
+        """Send a turn on a connection; ``request`` makes the bytes for its number."""
         number = len(self._upstream.flows)
         flow = self._upstream.flows[number] = Flow(script)
         reading = Reading(flow, self.target.token)
         self.readings.append(reading)
-        ended = self._connections[place].send(self.target.request(number), reading)
+        ended = self._connections[place].send((request or self.target.request)(number), reading)
         self._running.add(ended)
         return ended
+
+    def follow(self, place: int, request: bytes, flow: Flow) -> Reading:
+        """Read an answer that was asked for elsewhere, on a stream that does not end."""
+        reading = Reading(flow, self.target.token, leads=False)
+        self._following.add(self._connections[place].send(request, reading))
+        return reading
 
     async def begin_all(self, script: Script, spread_s: float) -> None:
         """A turn on every connection, one after the other, at random instants."""
@@ -80,18 +100,20 @@ class Crowd:
 
     async def speaking(self, within_s: float = 60.0) -> None:
         """Wait until every turn has begun to speak."""
-        deadline = time.perf_counter() + within_s
-        while not all(reading.first_at for reading in self.readings):
-            self.check()
-            if time.perf_counter() > deadline:
-                raise Broken("not every turn has begun to speak")
-            await asyncio.sleep(0.02)
+        await until(self._all_speak, within_s, "not every turn has begun to speak")
+
+    def _all_speak(self) -> bool:
+        self.check()
+        return all(reading.first_at for reading in self.readings)
 
     def check(self) -> None:
         """Raises Broken: something went wrong meanwhile."""
         for ended in [each for each in self._running if each.done()]:
             self._running.remove(ended)
             ended.result()
+        for ended in self._following:
+            if ended.done():
+                ended.result()
 
     async def window(self, seconds: float) -> Spent:
         """What is spent during that time."""

@@ -104,12 +104,26 @@ class LegatoTarget(Target):
         body = {"message_id": f"bench-{number}", "text": prompt(number)}
         return self._post(f"/v1/sessions/{session}/turns", body, "accept: text/event-stream\r\n")
 
+    def events(self, session: str, after: str = "0") -> bytes:
+        """The request that follows a session's journal from a cursor on."""
+        path = f"/v1/sessions/{session}/events?after={after}"
+        return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\naccept: text/event-stream\r\n\r\n".encode()
+
 
 class ReferenceTarget(Target):
     token = REFERENCE_TOKEN
 
     def request(self, number: int) -> bytes:
         return self._post("/chat", {"text": prompt(number)})
+
+
+class BareTarget(Target):
+    """``reference_uvicorn``: everybody gets the same frames."""
+
+    token = LEGATO_TOKEN
+
+    def request(self, number: int) -> bytes:
+        return f"GET /frames HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n\r\n".encode()
 
 
 @contextmanager
@@ -136,6 +150,14 @@ def reference(name: str, upstream_url: str, directory: Path) -> Iterator[Referen
     port = free_port()
     with uvicorn(f"bench.reference_{name}:app", port, {"OPENAI_BASE_URL": upstream_url}, directory) as pid:
         yield ReferenceTarget(name, pid, port)
+
+
+@contextmanager
+def bare(rate: float, directory: Path) -> Iterator[BareTarget]:
+    """Bare ASGI that writes ``rate`` frames a second to everybody."""
+    port = free_port()
+    with uvicorn("bench.reference_uvicorn:app", port, {"BENCH_RATE": str(rate)}, directory) as pid:
+        yield BareTarget("uvicorn", pid, port)
 
 
 @contextmanager

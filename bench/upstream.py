@@ -94,7 +94,7 @@ class Upstream:
     def __init__(self) -> None:
         self.flows: dict[int, Flow] = {}
         self.port = 0
-        self.slowest_s = 0.0  # how late the pacer was at worst
+        self.tempo = 1.0  # all rates at once
         self._timer = _Timer(self)
         self._pump = _Pump()
         self._server: asyncio.Server | None = None
@@ -102,6 +102,11 @@ class Upstream:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def sent(self) -> int:
+        """Words of all answers."""
+        return sum(flow.sent for flow in self.flows.values())
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -217,13 +222,13 @@ class _Timer:
 
     def _tick(self) -> None:
         due, now = self._due, time.perf_counter()
-        if due and now - due[0][0] > self._upstream.slowest_s:
-            self._upstream.slowest_s = now - due[0][0]
         while due and due[0][0] <= now:
             at, key, connection = due[0]
             flow = connection.flow
-            if flow is not None and connection.step():
-                heapq.heapreplace(due, (at + flow.script.per_write / flow.script.rate, key, connection))
+            # A reader that does not keep up (`paused`) is offered what it does not take.
+            if flow is not None and (connection.paused or connection.step()):
+                pause_s = flow.script.per_write / (flow.script.rate * self._upstream.tempo)
+                heapq.heapreplace(due, (at + pause_s, key, connection))
             else:
                 heapq.heappop(due)
         self._set = bool(due)

@@ -55,6 +55,7 @@ class Counts:
     def __init__(self) -> None:
         self.words = 0
         self.events = 0
+        self.begun = 0  # answers whose first bytes came
 
 
 class TurnConnection(asyncio.Protocol):
@@ -105,6 +106,7 @@ class TurnConnection(asyncio.Protocol):
             if not data.startswith(b"HTTP/1.1 200 "):
                 raise Broken(f"refused: {data[:1000]!r}")
             self._begun = True
+            self._counts.begun += 1
         cut = data.rfind(b"\n\n") + 2
         if cut > 1:
             frames, data = data[:cut], data[cut:]

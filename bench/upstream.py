@@ -206,6 +206,9 @@ def _length(head: bytes) -> int:
     return 0
 
 
+_STEPS: Final = 200  # then the readers in the same loop have their turn
+
+
 class _Timer:
     """The one timer of all answers with a rate: each has its own phase, so they don't speak at the same instants."""
 
@@ -222,7 +225,9 @@ class _Timer:
 
     def _tick(self) -> None:
         due, now = self._due, time.perf_counter()
-        while due and due[0][0] <= now:
+        steps = _STEPS
+        while due and due[0][0] <= now and steps:
+            steps -= 1
             at, key, connection = due[0]
             flow = connection.flow
             # A reader that does not keep up (`paused`) is offered what it does not take.

@@ -1,7 +1,8 @@
 """Three times as much as a core carries: what is still delivered, and whether memory stays bounded.
 
 What it carries is measured first, as in the row *saturated* (one by one, 100 turns). Then 300 turns are offered three
-times that. Whoever does not read is not sent more: the model's side of the socket fills up and stays full.
+times that, in writes of eight: one process can't make so many single ones. Whoever does not read is not sent more:
+the model's side of the socket fills up and stays full.
 """
 
 from typing import Final
@@ -47,7 +48,7 @@ async def _overload(bench: Bench, offered: float) -> tuple[list[Spent], int, lis
         target.prepare(_TURNS)
         before = memory(target.pid).rss
         await crowd.connect(_TURNS)
-        await crowd.begin_all(Script(rate=offered / _TURNS), 3.0)
+        await crowd.begin_all(Script(rate=offered / _TURNS, per_write=8), 3.0)
         await crowd.speaking()
         windows: list[Spent] = []
         peaks: list[int] = []

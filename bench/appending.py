@@ -1,6 +1,7 @@
-"""``python -m bench.appending <database URL> <seconds>``: 100 running turns say as much as the journal takes; prints JSON.
+"""``python -m bench.appending <database URL> <seconds> <tokens>``: 100 running turns say all that the journal takes.
 
-No HTTP, no model, no reader: the engine's group commit on the store. Each turn says one token and lets the others speak.
+No HTTP, no model, no reader: the engine's group commit on the store. Each turn says one token and lets the others speak; with
+``tokens`` it waits after so many until they are durable, which makes rows of that many. Prints JSON.
 """
 
 import asyncio
@@ -57,7 +58,7 @@ class _Counting:
         return rows
 
 
-async def _measure(url: str, seconds: float) -> Result:
+async def _measure(url: str, seconds: float, tokens_a_row: int) -> Result:
     store, tasks = open_store(url), Tasks()
     await store.start()
     counted = _Counting(store.append)
@@ -70,20 +71,18 @@ async def _measure(url: str, seconds: float) -> Result:
     worker = new_id("wrk")
     await store.write(workers.register, worker)
     claimed = [await store.write(begin_turn, worker, "Go.") for _ in range(_TURNS)]
+    writers = [journal.writer(c.session.id, c.turn.id, c.epoch) for c in claimed]
+    answers = [c.turn.answer_id or "" for c in claimed]
     loop = asyncio.get_running_loop()
+    await _all_speak(writers, answers, loop.time() + 0.3, tokens_a_row)  # every connection has met its statements
+    counted.commits = counted.rows = 0
     await _mark(url, "bench begins")
     written, cpu, begin = await _written(url), cpu_s(os.getpid()), loop.time()
-    async with asyncio.TaskGroup() as group:
-        speaking = [
-            group.create_task(
-                _speak(journal.writer(c.session.id, c.turn.id, c.epoch), c.turn.answer_id or "", begin + seconds)
-            )
-            for c in claimed
-        ]
+    tokens = await _all_speak(writers, answers, begin + seconds, tokens_a_row)
     took = loop.time() - begin
     await _mark(url, "bench ends")
     result = Result(
-        tokens=sum(task.result() for task in speaking),
+        tokens=tokens,
         seconds=took,
         cpu_s=cpu_s(os.getpid()) - cpu,
         commits=counted.commits,
@@ -96,14 +95,22 @@ async def _measure(url: str, seconds: float) -> Result:
     return result
 
 
-async def _speak(writer: TurnWriter, message_id: str, until: float) -> int:
+async def _all_speak(writers: list[TurnWriter], answers: list[str], until: float, tokens_a_row: int) -> int:
+    speaking = [_speak(writer, answer, until, tokens_a_row) for writer, answer in zip(writers, answers, strict=True)]
+    return sum(await asyncio.gather(*speaking))
+
+
+async def _speak(writer: TurnWriter, message_id: str, until: float, tokens_a_row: int) -> int:
     """How many tokens were said, all of them durable."""
     said, clock = 0, asyncio.get_running_loop().time
     while clock() < until:
         writer.token(message_id, 0, "text", _WORD)
         said += 1
         await writer.room()
-        await asyncio.sleep(0)
+        if tokens_a_row and said % tokens_a_row == 0:
+            await writer.flush()
+        else:
+            await asyncio.sleep(0)
     await writer.flush()
     return said
 
@@ -133,5 +140,5 @@ async def _connect(url: str) -> Any:
 if __name__ == "__main__":
     pin(os.getpid(), SERVER_CORE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(_measure(sys.argv[1], float(sys.argv[2])))
+        found = runner.run(_measure(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
     sys.stdout.write(msgspec.json.encode(found).decode())

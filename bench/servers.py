@@ -129,7 +129,8 @@ class BareTarget(Target):
 @contextmanager
 def legato(upstream_url: str, directory: Path, *, database: str = "") -> Iterator[LegatoTarget]:
     """``legato serve`` on a new SQLite file (or on ``database``), in front of the model at ``upstream_url``."""
-    database = database or f"sqlite:///{directory / f'{time.time_ns()}.db'}"
+    ours = directory / f"{time.time_ns()}.db"
+    database = database or f"sqlite:///{ours}"
     environment = {"OPENAI_BASE_URL": upstream_url, "OPENAI_API_KEY": "bench", "OPENAI_MODEL": "gpt-5-mini"}
     server = ServerProcess(database, env=environment, log=directory / "legato.log")
     server.launch()
@@ -142,6 +143,8 @@ def legato(upstream_url: str, directory: Path, *, database: str = "") -> Iterato
             raise ServerFailed(f"legato serve ended with {code}\n{server.log_tail()}")
     finally:
         server.kill()
+        for written in directory.glob(f"{ours.name}*"):
+            written.unlink()
 
 
 @contextmanager

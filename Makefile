@@ -6,6 +6,7 @@
 #   make format             what the gate asks for, done
 #   make coverage           the suite with branch coverage of core, engine and store
 #   make crashtest N=500    kill -9, restart, resume, N times; prints a table
+#   make bench              the benchmark; prints a table   ARGS="--quick ttft tokens" picks rows, and is shorter
 #   make requirements       pins and hashes anew, from pyproject.toml    UV_ARGS="--upgrade" moves the pins
 #   make clean              removes .venv and everything made
 
@@ -16,6 +17,7 @@ ARGS ?=
 UV_ARGS ?=
 
 BIN := .venv/bin
+BENCH := .venv-bench/bin
 UV := $(BIN)/uv
 # Spelt out, so that an activated environment elsewhere changes nothing.
 INTO := --python $(BIN)/python
@@ -23,7 +25,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-find-links --custom-compile-command 'make requirements' $(UV_ARGS)
 
 .NOTPARALLEL:
-.PHONY: help serve test check format coverage crashtest requirements clean
+.PHONY: help serve test check format coverage crashtest bench requirements clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -51,16 +53,20 @@ coverage: .venv/.dev
 crashtest: .venv/.dev
 	@$(BIN)/python -m tests.process.crashtest --cycles $(N)
 
+bench: .venv-bench/.ready
+	@$(BENCH)/python -m bench $(ARGS)
+
 requirements: .venv/.bootstrap
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group bench -c requirements/runtime.txt -c requirements/dev.txt -o requirements/bench.txt
 	$(COMPILE) --group bootstrap -c requirements/dev.txt -o requirements/bootstrap.txt
 	@! grep -nE '://|^--' requirements/*.txt || { echo 'requirements name where packages come from: see above'; exit 1; }
 
 clean:
-	rm -rf .venv build dist .artifacts .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+	rm -rf .venv .venv-bench build dist .artifacts .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
 		.ruff_cache test-results
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.bootstrap: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Legato needs Python 3.11 or newer (make PYTHON=python3.12 …)" if sys.version_info < (3, 11) else 0)'
@@ -77,4 +83,11 @@ clean:
 .venv/.dev: requirements/dev.txt pyproject.toml .venv/.bootstrap
 	$(UV) pip sync $(INTO) --require-hashes $< requirements/bootstrap.txt
 	$(UV) pip install $(INTO) --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Apart from the tests' environment, which holds what is pinned for them and nothing else.
+.venv-bench/.ready: requirements/bench.txt pyproject.toml .venv/.bootstrap
+	test -x $(BENCH)/python || $(UV) venv --quiet --python $(BIN)/python .venv-bench
+	$(UV) pip sync --python $(BENCH)/python --quiet --require-hashes $< requirements/bootstrap.txt
+	$(UV) pip install --python $(BENCH)/python --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -66,6 +66,14 @@ workers: Final = Table(
     Column("started_at", BigInteger, nullable=False),
 )
 
+
+def _listed(name: str, *first: str, where: str | None = None, postgresql_where: str | None = None) -> Index:
+    """An index in the order of an owner's list."""
+    conditions = {"sqlite_where": where, "postgresql_where": postgresql_where or where}
+    options: dict[str, Any] = {key: text(value) for key, value in conditions.items() if value is not None}
+    return Index(name, "owner", *first, text("last_activity DESC"), text("id DESC"), **options)
+
+
 sessions: Final = Table(
     "sessions",
     metadata,
@@ -87,7 +95,13 @@ sessions: Final = Table(
     Column("head", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("leaf_id", _Name(40)),
-    Index("ix_sessions_list", "owner", text("last_activity DESC"), text("id DESC")),
+    # The lists (S-02). Without one of its own a filter that few sessions pass walks all of their owner's.
+    _listed("ix_sessions_list"),
+    _listed("ix_sessions_agent", "agent_id"),
+    _listed("ix_sessions_active", where="closed_at IS NULL AND archived_at IS NULL"),
+    _listed("ix_sessions_closed", where="closed_at IS NOT NULL"),
+    _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
+    _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
 )
 
 messages: Final = Table(

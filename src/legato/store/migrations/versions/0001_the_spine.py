@@ -8,6 +8,13 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+PARTIAL_LISTS = (
+    ("ix_sessions_active", "closed_at IS NULL AND archived_at IS NULL", "closed_at IS NULL AND archived_at IS NULL"),
+    ("ix_sessions_closed", "closed_at IS NOT NULL", "closed_at IS NOT NULL"),
+    ("ix_sessions_archived", "archived_at IS NOT NULL", "archived_at IS NOT NULL"),
+    ("ix_sessions_pinned", "pinned = 1", "pinned"),
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -191,9 +198,29 @@ def upgrade() -> None:
     op.create_index(
         "ix_sessions_list", "sessions", ["owner", sa.text("last_activity DESC"), sa.text("id DESC")], unique=False
     )
+    op.create_index(
+        "ix_sessions_agent",
+        "sessions",
+        ["owner", "agent_id", sa.text("last_activity DESC"), sa.text("id DESC")],
+        unique=False,
+    )
+    for name, where, postgresql_where in PARTIAL_LISTS:
+        op.create_index(
+            name,
+            "sessions",
+            ["owner", sa.text("last_activity DESC"), sa.text("id DESC")],
+            unique=False,
+            sqlite_where=sa.text(where),
+            postgresql_where=sa.text(postgresql_where),
+        )
 
 
 def downgrade() -> None:
+    for name, where, postgresql_where in reversed(PARTIAL_LISTS):
+        op.drop_index(
+            name, table_name="sessions", sqlite_where=sa.text(where), postgresql_where=sa.text(postgresql_where)
+        )
+    op.drop_index("ix_sessions_agent", table_name="sessions")
     op.drop_index("ix_sessions_list", table_name="sessions")
     op.drop_index(
         "uq_turns_open",

@@ -1,0 +1,131 @@
+"""Stores filled directly: what would take a server hours to be told."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from legato.core.events import Token, encode_lines
+from legato.core.ids import new_id
+from legato.core.model import Message, TextPart
+from legato.engine.usage import Estimate
+from legato.providers.catalog import Catalog
+from legato.store import ending, sessions, turns, workers
+from legato.store.journal import payload_crc
+from legato.store.opening import open_store
+from legato.store.rows import from_message, to_time
+
+OWNER: Final = "local"
+AGENT: Final = "assistant"
+_SESSIONS: Final = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
+INSERT INTO sessions (id, owner, agent_id, agent_name, title, created_at, last_activity, closed_at, archived_at,
+    pinned, metadata, head, epoch)
+SELECT 'ses_' || substr('0000000000000000000' || i, -19) || 'zzzzzzz',
+    CASE WHEN i % 2 THEN 'local' ELSE 'owner' || (i % 500) END,
+    CASE WHEN i % 20001 = 0 THEN 'scarce' WHEN i % 10 = 3 THEN 'writer' ELSE 'assistant' END,
+    'Assistant', 'Conversation ' || i,
+    :now - (:count - i) * 1000000, :now - (i * 7919 % :count) * 1000000,
+    CASE WHEN i % 21 = 0 THEN :now END, CASE WHEN i % 33 = 0 THEN :now END,
+    i % 20011 = 0, '{}', 0, 0
+FROM n
+"""
+
+
+def meter() -> Estimate:
+    return Estimate(catalog=Catalog(providers={}))
+
+
+async def empty(path: Path) -> None:
+    """A store of the current schema."""
+    store = open_store(f"sqlite:///{path}")
+    await store.start()
+    await store.stop()
+
+
+def many_sessions(path: Path, count: int) -> None:
+    """``count`` sessions: half of them one owner's, the others' 250 owners'; a few closed, archived, pinned, of rare agents."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute(_SESSIONS, {"count": count, "now": time.time_ns() // 1000})
+    connection.close()
+
+
+def begin_turn(conn: Connection, worker_id: str, text: str) -> turns.Claimed:
+    """A session of its own and a running turn in it."""
+    session = new_id("ses")
+    sessions.create(conn, sessions.NewSession(id=session, owner=OWNER, agent_id=AGENT, agent_name="Assistant"))
+    send = turns.Send(session_id=session, owner=OWNER, client_message_id="first", body_hash="", parts=(TextPart(text),))
+    turns.accept(conn, send, meter())
+    claimed = workers.claim(conn, session, worker_id, [AGENT])
+    if claimed is None:
+        raise LookupError("nothing to claim")
+    return claimed
+
+
+async def long_journal(path: Path, events: int, per_row: int) -> str:
+    """A finished turn of so many token events, so many in each row; its session."""
+    store = open_store(f"sqlite:///{path}")
+    await store.start()
+    worker = new_id("wrk")
+    await store.write(workers.register, worker)
+    claimed = await store.write(begin_turn, worker, "Tell me everything.")
+    await store.stop()
+    _say(path, claimed, events, per_row)
+    await store.start()
+    end = ending.Ending(status="completed", reason="stop")
+    await store.write(ending.finish, claimed.session.id, claimed.turn.id, claimed.epoch, end, meter())
+    await store.write(workers.remove, worker)
+    await store.stop()
+    return claimed.session.id
+
+
+def _say(path: Path, claimed: turns.Claimed, events: int, per_row: int) -> None:
+    session, turn, answer = claimed.session.id, claimed.turn.id, claimed.turn.answer_id or ""
+    head = claimed.rows[-1].last_seq
+    rows: list[tuple[Any, ...]] = []
+    for number, start in enumerate(range(0, events, per_row), 1):
+        tokens = [Token(turn, answer, 0, "text", f"{word:05} ") for word in range(start + 1, start + per_row + 1)]
+        payload = encode_lines(tokens)
+        first = head + start + 1
+        crc = payload_crc(session, payload)
+        rows.append(
+            (session, first, first + per_row - 1, turn, claimed.epoch, number, time.time_ns() // 1000, crc, payload)
+        )
+    with sqlite3.connect(path) as connection:
+        connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.execute("UPDATE sessions SET head = head + ? WHERE id = ?", (len(rows) * per_row, session))
+    connection.close()
+
+
+async def long_history(path: Path, count: int) -> str:
+    """A session whose active branch has so many messages; its id."""
+    store = open_store(f"sqlite:///{path}")
+    await store.start()
+    session = new_id("ses")
+    new = sessions.NewSession(id=session, owner=OWNER, agent_id=AGENT, agent_name="Assistant")
+    await store.write(sessions.create, new)
+    await store.stop()
+    now, parent, rows = time.time_ns() // 1000, None, []
+    for number in range(count):
+        message = Message(
+            id=new_id("msg"),
+            session_id=session,
+            turn_id=new_id("trn"),
+            role="assistant" if number % 2 else "user",
+            status="completed",
+            parent_id=parent,
+            created_at=to_time(now + number),
+            parts=(TextPart(f"Message number {number}. " * 8),),
+        )
+        parent = message.id
+        rows.append(from_message(message))
+    with sqlite3.connect(path) as connection:
+        names = list(rows[0])
+        marks = ", ".join(f":{name}" for name in names)
+        connection.executemany(f"INSERT INTO messages ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608
+        connection.execute("UPDATE sessions SET leaf_id = ? WHERE id = ?", (parent, session))
+    connection.close()
+    return session

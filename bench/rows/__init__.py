@@ -1,0 +1,1 @@
+"""The rows of the table: each a ``measure(bench)`` that returns its lines."""

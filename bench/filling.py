@@ -12,7 +12,7 @@ from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
-from legato.store import ending, sessions, turns, workers
+from legato.store import accepting, claiming, ending, sessions, workers
 from legato.store.journal import payload_crc
 from legato.store.opening import open_store
 from legato.store.rows import from_message, to_time
@@ -53,13 +53,15 @@ def many_sessions(path: Path, count: int) -> None:
     connection.close()
 
 
-def begin_turn(conn: Connection, worker_id: str, text: str) -> turns.Claimed:
+def begin_turn(conn: Connection, worker_id: str, text: str) -> claiming.Claimed:
     """A session of its own and a running turn in it."""
     session = new_id("ses")
     sessions.create(conn, sessions.NewSession(id=session, owner=OWNER, agent_id=AGENT, agent_name="Assistant"))
-    send = turns.Send(session_id=session, owner=OWNER, client_message_id="first", body_hash="", parts=(TextPart(text),))
-    turns.accept(conn, send, meter())
-    claimed = workers.claim(conn, session, worker_id, [AGENT])
+    send = accepting.Send(
+        session_id=session, owner=OWNER, client_message_id="first", body_hash="", parts=(TextPart(text),)
+    )
+    accepting.accept(conn, send, meter())
+    claimed = claiming.claim(conn, session, claiming.Claimant(worker_id=worker_id, agents={AGENT: None}))
     if claimed is None:
         raise LookupError("nothing to claim")
     return claimed
@@ -82,7 +84,7 @@ async def long_journal(path: Path, events: int, per_row: int) -> str:
     return claimed.session.id
 
 
-def _say(path: Path, claimed: turns.Claimed, events: int, per_row: int) -> None:
+def _say(path: Path, claimed: claiming.Claimed, events: int, per_row: int) -> None:
     session, turn, answer = claimed.session.id, claimed.turn.id, claimed.turn.answer_id or ""
     head = claimed.rows[-1].last_seq
     rows: list[tuple[Any, ...]] = []

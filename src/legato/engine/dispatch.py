@@ -46,9 +46,9 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def accept(self, send: accepting.Send, meter: Meter) -> accepting.Accepted:
+    async def accept(self, send: accepting.Send, meter: Meter, check: accepting.Check) -> accepting.Accepted:
         """Accept a send and, where nothing is before it and there is room, begin to answer it in the same transaction."""
-        return await self._tasks.uncancelled(self._accept(send, meter), "accept")
+        return await self._tasks.uncancelled(self._accept(send, meter, check), "accept")
 
     def wake(self, session_id: str) -> None:
         """Something may wait in this session."""
@@ -81,13 +81,13 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _SETTLE_S)
 
-    async def _accept(self, send: accepting.Send, meter: Meter) -> accepting.Accepted:
+    async def _accept(self, send: accepting.Send, meter: Meter, check: accepting.Check) -> accepting.Accepted:
         reached("before_claim")
         claimant = self._claimant() if self._has_room() else None
         self._accepts += 1
         self._idle.clear()
         try:
-            accepted = await self._publisher.commit(workers.accept, send, meter, claimant)
+            accepted = await self._publisher.commit(workers.accept, send, meter, claimant, check)
             if accepted.claimed is not None:
                 self._start(accepted.claimed)
         finally:
@@ -130,6 +130,7 @@ class Dispatcher:
         return claiming.Claimant(
             worker_id=self.worker_id,
             agents={spec.id: spec.max_running for spec in self._registry.list()},
+            tails={spec.id: spec.tail for spec in self._registry.list()},
             per_owner=self._settings.max_running_per_owner,
             background=self._runner.background < self._settings.max_background,
         )

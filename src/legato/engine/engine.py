@@ -11,7 +11,7 @@ import msgspec
 from legato.agents.registry import Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import Invalid, LegatoError
+from legato.core.errors import Invalid
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
@@ -156,7 +156,6 @@ class Engine:
             SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
             ContextOverflow: the message can't fit into the model's window.
         """
-        session = await self.get_session(owner, session_id)
         parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
         send = accepting.Send(
             session_id=session_id,
@@ -170,16 +169,7 @@ class Engine:
             locale=request.locale,
             queue_limit=self._settings.queue_limit,
         )
-        try:
-            self._check_size(parts)
-            self._check_context(session, request.model_id, parts)
-        except LegatoError:
-            # What was accepted once stays accepted, also when the limits are others now.
-            repeat = await self.store.read(accepting.repeated, send)
-            if repeat is None:
-                raise
-            return Sent(repeat.turn, self.cursor(repeat.cursor_seq), fresh=False)
-        return await self._accept(send)
+        return await self._accept(send, self._check)
 
     async def go_on(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
         """A new turn that asks the agent to continue the answer of an ended one.
@@ -221,8 +211,8 @@ class Engine:
             )
         )
 
-    async def _accept(self, send: accepting.Send) -> Sent:
-        accepted = await self._dispatcher.accept(send, self._meter)
+    async def _accept(self, send: accepting.Send, check: accepting.Check = lambda session, send: None) -> Sent:
+        accepted = await self._dispatcher.accept(send, self._meter, check)
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
         if accepted.fresh and accepted.claimed is None:
@@ -252,6 +242,11 @@ class Engine:
         """
         return (await self._publisher.write(ending.withdraw, session_id, owner, turn_id, self._meter)).turn
 
+    def _check(self, session: Session, send: accepting.Send) -> None:
+        """Refuse now what could never be answered. Runs in the accepting transaction: it looks at nothing but its arguments."""
+        self._check_size(send.parts)
+        self._check_context(session, send.model_id, send.parts)
+
     def _check_size(self, parts: tuple[Part, ...]) -> None:
         said = sum(len(part.text) for part in parts if isinstance(part, TextPart))
         if said > self._settings.max_message_chars:
@@ -264,7 +259,7 @@ class Engine:
             raise Invalid("A message needs some text.")
 
     def _check_context(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
-        """Refuse now what could never be answered (promise C-01)."""
+        """Promise C-01."""
         if session.agent_id not in {spec.id for spec in self.registry.list()}:
             return
         spec = self.registry.get(session.agent_id)

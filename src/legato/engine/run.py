@@ -177,7 +177,7 @@ class Runner:
             models=self._models,
             session=claimed.session,
             message=claimed.message,
-            history=await live.history(),
+            history=claimed.history,
             locale=claimed.locale or "en",
         )
         try:

@@ -1,6 +1,6 @@
 """Accepting: a message and its turn enter the session, once for each client message id."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +16,7 @@ from legato.core.errors import (
 )
 from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Priority, Turn, TurnKind
+from legato.core.model import Message, Mode, Part, Priority, Session, Turn, TurnKind
 from legato.core.states import is_terminal
 from legato.store import messages
 from legato.store.claiming import Claimant, Claimed, take
@@ -60,16 +60,28 @@ class Accepted(msgspec.Struct, frozen=True):
     claimed: Claimed | None = None
 
 
-def accept(conn: Connection, send: Send, meter: Meter, claimant: Claimant | None = None) -> Accepted:
+#: Raises what makes a send unacceptable for its session; a repeat of what was accepted before is not asked.
+Check = Callable[[Session, Send], None]
+
+
+def accept(
+    conn: Connection,
+    send: Send,
+    meter: Meter,
+    claimant: Claimant | None = None,
+    check: Check = lambda session, send: None,
+) -> Accepted:
     """Take a message and its turn into the session, once for each client message id; claim it too where nothing is before it.
 
     Raises:
         SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress,
-        TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over.
+        TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
+        and what ``check`` raises.
     """
     session = lock(conn, send.session_id, send.owner)
     if (repeat := repeated(conn, send)) is not None:
         return repeat
+    check(session.known, send)
     waiting = _admit(session, send)
     start = session.head
     ahead = send.mode in ("interrupt", "rollback")

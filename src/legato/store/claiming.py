@@ -27,20 +27,26 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
 
     ``agents`` are those that it runs, each with the number of its turns that may run at once, in all processes together
     (None: any number). ``per_owner`` is the same for an owner. ``background``: whether turns that can wait may be taken.
+    ``tails`` says how many messages an agent looks back at (0, also where nothing is said: all).
     """
 
     worker_id: str
     agents: Mapping[str, int | None]
     per_owner: int | None = None
     background: bool = True
+    tails: Mapping[str, int] = {}
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A turn that this worker owns while ``epoch`` is its session's."""
+    """A turn that this worker owns while ``epoch`` is its session's. ``history`` ends with ``message``.
+
+    It has one message more than the agent looks back at, so that a turn that begins before that is seen to be cut.
+    """
 
     turn: Turn
     session: Session
     message: Message
+    history: tuple[Message, ...]
     epoch: int
     locale: str | None
     rows: tuple[Row, ...] = ()
@@ -100,7 +106,9 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
         turn, message = _take_over(session, turn, claimant.worker_id)
     else:
         turn, message = _begin(session, turn, claimant.worker_id)
-    return Claimed(turn, session.known, message, session.epoch, locale)
+    tail = claimant.tails.get(turn.agent_id, 0)
+    history = messages.branch(session.conn, message.id, tail + 1 if tail else 0)
+    return Claimed(turn, session.known, message, tuple(history), session.epoch, locale)
 
 
 def _has_room(session: Locked, turn: Turn, claimant: Claimant) -> bool:

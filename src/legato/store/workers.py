@@ -27,10 +27,12 @@ def claim(conn: Connection, session_id: str, claimant: Claimant) -> claiming.Cla
     return claiming.claim(conn, session_id, claimant) if _alive(conn, claimant) else None
 
 
-def accept(conn: Connection, send: Send, meter: Meter, claimant: Claimant | None) -> accepting.Accepted:
+def accept(
+    conn: Connection, send: Send, meter: Meter, claimant: Claimant | None, check: accepting.Check
+) -> accepting.Accepted:
     """``accepting.accept``; who has been declared dead leaves the turn to the living."""
     alive = claimant is not None and _alive(conn, claimant)
-    return accepting.accept(conn, send, meter, claimant if alive else None)
+    return accepting.accept(conn, send, meter, claimant if alive else None, check)
 
 
 def _alive(conn: Connection, claimant: Claimant) -> bool:

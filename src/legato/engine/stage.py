@@ -65,7 +65,7 @@ class LiveTurn:
         if kind != self._kind:
             self._kind = kind
             self._parts += 1
-        self.empty = self.empty and kind == "reasoning"
+        self.empty = self.empty and (kind == "reasoning" or text.isspace())
         self._writer.token(self.state.answer_id or "", self._parts - 1, kind, text)
 
     def open_part(self) -> int:

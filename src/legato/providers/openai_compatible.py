@@ -17,6 +17,7 @@ from legato.core.errors import (
     Misuse,
     ProviderCut,
     ProviderError,
+    ProviderNonsense,
     ProviderTimeout,
     ProviderUnreachable,
 )
@@ -136,6 +137,8 @@ class OpenAICompatible:
             raise Misuse(f"The provider {self.name!r} was not started.")
         try:
             return await self._http.post(self._url, data=body, allow_redirects=False)
+        except aiohttp.ClientResponseError as error:
+            raise ProviderNonsense("What answers at the model's provider does not speak HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:
             raise _Transient(ProviderUnreachable()) from error
 

@@ -1,5 +1,7 @@
 """The scripted upstream in a process of its own, so that whoever is killed here takes no model with it."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -7,12 +9,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-
-import httpx2
+from urllib.parse import urlsplit
 
 _ROOT: Final = Path(__file__).parents[2]
 _LOG: Final = _ROOT / ".artifacts" / "servers" / f"{os.getpid()}-model.log"
 _POLL_S: Final = 0.05
+_PATIENCE_S: Final = 30.0
 
 
 class ModelServer:
@@ -28,11 +30,29 @@ class ModelServer:
 
     def exchanges(self) -> list[dict[str, Any]]:
         """What was asked, and what became of it (``Exchange.told``)."""
-        told: list[dict[str, Any]] = httpx2.get(self.url.removesuffix("/v1") + "/exchanges", trust_env=False).json()
+        # Asked in loops: httpx2 would load every certificate of the machine each time.
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE_S)
+        try:
+            connection.request("GET", "/exchanges")
+            told: list[dict[str, Any]] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
         return told
 
     def with_outcome(self, outcome: str) -> tuple[str, ...]:
         return tuple(str(exchange["asked"]) for exchange in self.exchanges() if exchange["outcome"] == outcome)
+
+    def wait_asked(self, asked: str, within_s: float = 20) -> None:
+        """Returns when ``asked`` has arrived.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        deadline = time.monotonic() + within_s
+        while asked not in [exchange["asked"] for exchange in self.exchanges()]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{asked!r} was not asked")
+            time.sleep(_POLL_S)
 
     def wait_closed(self, asked: str, within_s: float = 20) -> float:
         """Returns when the answer to ``asked`` is no longer streaming: after how many seconds.

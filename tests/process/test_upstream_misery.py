@@ -5,13 +5,15 @@ turn is answered by a server in good health, and then is looked at what stands i
 request that reached the upstream, which refuses whatever the strictest provider would.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import msgspec
 import pytest
+from anyio import to_thread
 
 from legato.core.errors import MAX_ERROR_BYTES
 from legato.core.events import Done, ErrorEvent, Event, UsageEvent
@@ -23,12 +25,13 @@ from tests.process.dead_ends import dead_ends
 from tests.process.history import History, Numbers, SessionHistory
 from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
-from tests.process.recorder import Access, Recorder, access
+from tests.process.recorder import Access, Recorder, access, reading
 from tests.support.upstream_strict import problem
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 SYSTEM: Final = "Be kind."
+STUBBORN: Final = "tests.process.stubborn:stubborn"
 
 
 class Misery(msgspec.Struct, frozen=True):
@@ -45,11 +48,17 @@ class Misery(msgspec.Struct, frozen=True):
     of: str = "patient"
     status: TerminalStatus = "failed"
     reason: str = "error"
+    agent: str = "model"
 
 
 def fine(asks: str, said: str = "1 2 3 ", tries: int = 1, of: str = "patient") -> Misery:
     """One that nobody but the log hears of."""
     return Misery(asks, None, said, tries, of, "completed", "stop")
+
+
+def cancelled(asks: str, said: str = "", agent: str = "model") -> Misery:
+    """One that the user has seen enough of."""
+    return Misery(asks, None if said else "cancelled", said, status="cancelled", reason="cancelled", agent=agent)
 
 
 def short(asks: str, reason: str, said: str = "1 2 3 ") -> Misery:
@@ -112,9 +121,22 @@ MISERIES: Final = (
 )
 
 
+# What is cancelled (when its ``said`` has been heard), and what of it stays at least.
+CANCELLED: Final = (
+    cancelled("hang"),
+    cancelled("silence"),
+    cancelled("trickle"),
+    cancelled("chatter after 2", "1 "),
+    cancelled("stall after 2", "1 "),
+    cancelled("count 9999 at 50/s", "1 "),
+    cancelled("status 503 retry-after 20"),  # in the pause before the next try
+    cancelled("count 9998 at 50/s", "1 ", agent="stubborn"),
+)
+
+
 def numbers_of(misery: Misery) -> Numbers:
     """What the good turn after it is asked for: other numbers after each."""
-    first = 1000 + 10 * MISERIES.index(misery)
+    first = 1000 + 10 * (MISERIES + CANCELLED).index(misery)
     return Numbers(first, first + 2)
 
 
@@ -140,33 +162,68 @@ class Record(msgspec.Struct, frozen=True):
         return [entry.event() for entry in self.session.journal]
 
 
-@pytest.mark.promise("R-05", "R-12", "C-05")
-async def test_each_misery_ends_typed_and_the_next_turn_is_answered(
-    database: str, nursery: Nursery, tmp_path: Path
-) -> None:
+class World(msgspec.Struct, frozen=True):
+    """A server and the model it talks to."""
+
+    to: Access
+    model: ModelServer
+
+
+@asynccontextmanager
+async def world(database: str, nursery: Nursery, tmp_path: Path) -> AsyncIterator[World]:
     with ModelServer() as model, dead_ends() as addresses:
         config = tmp_path / "legato.toml"
         config.write_text(configuration(model.url, addresses))
         server = ForkedServer(nursery, database, {"LEGATO_CONFIG": str(config)}, log=tmp_path / "server.log")
-        sessions: dict[Misery, SessionHistory] = {}
         with server:
-            async with access(server.url) as to, anyio.create_task_group() as group:
-                for misery in MISERIES:
-                    group.start_soon(suffer, misery, to, sessions)
-            exchanges = model.exchanges()
-        found = violations(History(sessions=tuple(sessions.values()), streaming=model.with_outcome("running")))
-    records = [Record(misery, sessions[misery], exchanges) for misery in MISERIES]
-    found += [f"{record.misery.asks}: {what}" for record in records for what in judge(record)]
+            async with access(server.url) as to:
+                yield World(to, model)
+
+
+@pytest.mark.promise("R-05", "R-12", "C-05")
+async def test_each_misery_ends_typed_and_the_next_turn_is_answered(
+    database: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    async with world(database, nursery, tmp_path) as here:
+        found = await all_of(MISERIES, here)
     assert not found, "\n".join(found)
 
 
-async def suffer(misery: Misery, to: Access, sessions: dict[Misery, SessionHistory]) -> None:
-    """The misery, then a good turn, then what stands there."""
-    session = Recorder(to, (await to.client.create_session()).id)
-    sent = await session.say(misery.asks, model_id=f"{misery.of}:m")
-    await session.ended(sent.turn.id)
-    await session.ended((await session.send(numbers_of(misery))).turn.id)
-    sessions[misery] = await session.history()
+@pytest.mark.promise("R-04", "R-05", "C-05")
+async def test_a_cancelled_answer_is_let_go_whatever_the_model_and_its_agent_do(
+    database: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    async with world(database, nursery, tmp_path) as here:
+        found = await all_of(CANCELLED, here)
+    assert not found, "\n".join(found)
+
+
+async def all_of(miseries: Sequence[Misery], here: World) -> list[str]:
+    """Everything that is not as it should be after these, suffered side by side."""
+    sessions: dict[Misery, SessionHistory] = {}
+    async with anyio.create_task_group() as group:
+        for misery in miseries:
+            group.start_soon(suffer, misery, here, sessions)
+    exchanges = here.model.exchanges()
+    found = violations(History(sessions=tuple(sessions.values()), streaming=here.model.with_outcome("running")))
+    records = [Record(misery, sessions[misery], exchanges) for misery in miseries]
+    return found + [f"{record.misery.asks}: {what}" for record in records for what in judge(record)]
+
+
+async def suffer(misery: Misery, here: World, sessions: dict[Misery, SessionHistory]) -> None:
+    """The misery, then a good turn, then what stands there; somebody follows it all."""
+    session = Recorder(here.to, (await here.to.client.create_session(misery.agent)).id)
+    async with reading(session.reader("follows")):
+        sent = await session.say(misery.asks, model_id=f"{misery.of}:m")
+        if misery.status == "cancelled":
+            await to_thread.run_sync(here.model.wait_asked, misery.asks)
+            if misery.said:
+                await session.readers[0].until_type("token")
+            await session.cancel(sent.turn.id)
+            await to_thread.run_sync(here.model.wait_closed, misery.asks)
+        await session.ended(sent.turn.id)
+        await session.ended((await session.send(numbers_of(misery))).turn.id)
+        sessions[misery] = await session.history()
 
 
 def configuration(url: str, addresses: dict[str, str]) -> str:
@@ -177,8 +234,9 @@ def configuration(url: str, addresses: dict[str, str]) -> str:
         "hasty": f'base_url = "{url}"\nfirst_token_timeout_s = 1.0',
         "fluent": f'base_url = "{url}"\nbetween_tokens_timeout_s = 1.0',
     } | {name: f'base_url = "{address}"\nconnect_timeout_s = 0.5' for name, address in addresses.items()}
-    agent = f'[[agents]]\nid = "model"\nsystem = "{SYSTEM}"\nmodel = "patient:m"\n'
-    return agent + "".join(f"\n[providers.{name}]\n{keys}\nbackoff_s = 0.05\n" for name, keys in providers.items())
+    common = f'system = "{SYSTEM}"\nmodel = "patient:m"\n'
+    agents = f'[[agents]]\nid = "model"\n{common}[[agents]]\nid = "stubborn"\nrun = "{STUBBORN}"\n{common}'
+    return agents + "".join(f"\n[providers.{name}]\n{keys}\nbackoff_s = 0.05\n" for name, keys in providers.items())
 
 
 def judge(record: Record) -> Iterator[str]:
@@ -194,17 +252,23 @@ def _ended(record: Record) -> Iterator[str]:
     code = turn.error.code if turn.error else None
     if (turn.status, turn.reason, code) != (wanted.status, wanted.reason, wanted.code):
         yield f"the turn is {turn.status} ({turn.reason}, {turn.error})"
-    if (answer.status, answer.error, text_of(answer)) != (wanted.status, turn.error, wanted.said):
+    if (answer.status, answer.error, text_of(answer)) != (wanted.status, turn.error, _said(record)):
         yield f"the answer is {answer.status} ({answer.error}): {text_of(answer)[:100]!r}"
     good = record.session.turns[1]
     if (good.status, good.error) != ("completed", None):
         yield f"the next turn is {good.status} ({good.reason}, {good.error})"
 
 
+def _said(record: Record) -> str:
+    """What must stand in the answer: of one that was cancelled, as much as was heard and perhaps a little more."""
+    said, wanted = text_of(record.answer), record.misery.said
+    return said if record.misery.status == "cancelled" and said.startswith(wanted) else wanted
+
+
 def _told(record: Record) -> Iterator[str]:
     """The journal tells the error once, as the turn has it, then the usage, then the end."""
     mine = [event for event in record.events if getattr(event, "turn_id", None) == record.turn.id]
-    wanted = [ErrorEvent, UsageEvent, Done] if record.misery.code else [UsageEvent, Done]
+    wanted = [ErrorEvent, UsageEvent, Done] if record.misery.status == "failed" else [UsageEvent, Done]
     ending = [type(event) for event in mine if isinstance(event, (ErrorEvent, UsageEvent, Done))]
     if ending != wanted or [type(event) for event in mine[-len(wanted) :]] != wanted:
         yield f"the journal ends it with {[kind.__name__ for kind in ending]}"
@@ -241,15 +305,15 @@ def _upstream(record: Record) -> Iterator[str]:
     for one in good:
         if said := problem(one["body"]):
             yield f"the next request is illegal: {said}"
-        if one["body"]["messages"] != _prompt(misery, one["asked"]):
+        if one["body"]["messages"] != _prompt(misery, _said(record), one["asked"]):
             yield f"the next request says {one['body']['messages']}"
 
 
-def _prompt(misery: Misery, asked: str) -> list[dict[str, str]]:
+def _prompt(misery: Misery, said: str, asked: str) -> list[dict[str, str]]:
     """What a model must be told of a misery: an answer that ended early is marked, one without words is not there."""
     system = {"role": "system", "content": SYSTEM}
-    if not misery.said.strip():
+    if not said.strip():
         return [system, {"role": "user", "content": f"{misery.asks}\n\n{asked}"}]
     mark = "" if misery.status == "completed" else f"\n\n{INTERRUPTED}"
-    before = {"role": "user", "content": misery.asks}, {"role": "assistant", "content": misery.said + mark}
+    before = {"role": "user", "content": misery.asks}, {"role": "assistant", "content": said + mark}
     return [system, *before, {"role": "user", "content": asked}]

@@ -4,6 +4,7 @@ A turn meets its misery, the next turn is answered by a server in good health, a
 journal, in the history, and in the request that reached the upstream.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -22,14 +23,14 @@ from tests.process.recorder import Access, Recorder, reading
 from tests.support.upstream_strict import problem
 
 SYSTEM: Final = "Be kind."
+_POLL_S: Final = 0.05
+_PATIENCE_S: Final = 20.0
 
 
 class Upstream(Protocol):
-    """The model's server: what it was asked (``asked``, ``outcome``, ``body``), and when."""
+    """The model's server: what it was asked, and what became of it (``asked``, ``outcome``, ``body``)."""
 
     def exchanges(self) -> list[dict[str, Any]]: ...
-    def wait_asked(self, asked: str) -> None: ...
-    def wait_closed(self, asked: str) -> object: ...
 
 
 class Misery(msgspec.Struct, frozen=True):
@@ -59,9 +60,9 @@ def cancelled(asks: str, said: str = "", agent: str = "model") -> Misery:
     return Misery(asks, None if said else "cancelled", said, status="cancelled", reason="cancelled", agent=agent)
 
 
-def short(asks: str, reason: str, said: str = "1 2 3 ") -> Misery:
+def short(asks: str, reason: str, said: str = "1 2 3 ", of: str = "patient") -> Misery:
     """One that the model itself explains."""
-    return Misery(asks, None, said, status="incomplete", reason=reason)
+    return Misery(asks, None, said, of=of, status="incomplete", reason=reason)
 
 
 def good_after(index: int) -> Numbers:
@@ -119,14 +120,25 @@ async def _suffer(
     async with reading(session.reader("follows")):
         sent = await session.say(misery.asks, model_id=f"{misery.of}:m")
         if misery.status == "cancelled":
-            await to_thread.run_sync(upstream.wait_asked, misery.asks)
+            await to_thread.run_sync(_wait_for, misery.asks, upstream, True)
             if misery.said:
                 await session.readers[0].until_type("token")
             await session.cancel(sent.turn.id)
-            await to_thread.run_sync(upstream.wait_closed, misery.asks)
+            await to_thread.run_sync(_wait_for, misery.asks, upstream, False)
         await session.ended(sent.turn.id)
         await session.ended((await session.send(good)).turn.id)
         sessions[misery] = await session.history()
+
+
+def _wait_for(asked: str, upstream: Upstream, asks: bool) -> None:
+    """Returns when ``asked`` has arrived, or when nothing that was asked so is answered any more."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        outcomes = [one["outcome"] for one in upstream.exchanges() if one["asked"] == asked]
+        if outcomes if asks else "running" not in outcomes:
+            return
+        time.sleep(_POLL_S)
+    raise TimeoutError(f"{asked!r} was not asked" if asks else f"{asked!r} is still streaming")
 
 
 def _judge(record: Record) -> Iterator[str]:

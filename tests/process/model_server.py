@@ -42,18 +42,6 @@ class ModelServer:
     def with_outcome(self, outcome: str) -> tuple[str, ...]:
         return tuple(str(exchange["asked"]) for exchange in self.exchanges() if exchange["outcome"] == outcome)
 
-    def wait_asked(self, asked: str, within_s: float = 20) -> None:
-        """Returns when ``asked`` has arrived.
-
-        Raises:
-            TimeoutError: it has not.
-        """
-        deadline = time.monotonic() + within_s
-        while asked not in [exchange["asked"] for exchange in self.exchanges()]:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{asked!r} was not asked")
-            time.sleep(_POLL_S)
-
     def wait_closed(self, asked: str, within_s: float = 20) -> float:
         """Returns when the answer to ``asked`` is no longer streaming: after how many seconds.
 

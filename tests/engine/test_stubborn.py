@@ -30,14 +30,16 @@ async def store(sqlite: str) -> AsyncIterator[FaultyStore]:
 @pytest.mark.promise("R-05")
 async def test_an_agent_that_ignores_cancellation_holds_up_neither_its_turn_nor_the_shutdown(sqlite: str) -> None:
     tired = False
+    told = 0
 
     async def answer(turn: Turn) -> AsyncIterator[str]:
+        nonlocal told
         yield "I stay. "
         while not tired:
             try:
                 await asyncio.sleep(0.05)
             except asyncio.CancelledError:
-                continue
+                told += 1
         yield "Still here."
 
     chat = Legato(sqlite, environment={}, settings=EngineSettings(close_upstream_s=0.2, grace_s=0.2))
@@ -46,8 +48,11 @@ async def test_an_agent_that_ignores_cancellation_holds_up_neither_its_turn_nor_
     talk = await Talk.begin(chat.engine)
     turn = await talk.ask()
     assert (turn.status, turn.error and turn.error.code) == ("failed", "turn_timeout")
-    tired = True
+    tired, times = True, told
     await chat.stop()
+    assert times == 2, (
+        "one that does not listen is not told in each round of the event loop: nobody else would be served"
+    )
 
 
 @pytest.mark.promise("R-05")

@@ -1,5 +1,7 @@
 """The scripted upstream in a process of its own, so that whoever is killed here takes no model with it."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -7,12 +9,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-
-import httpx2
+from urllib.parse import urlsplit
 
 _ROOT: Final = Path(__file__).parents[2]
 _LOG: Final = _ROOT / ".artifacts" / "servers" / f"{os.getpid()}-model.log"
 _POLL_S: Final = 0.05
+_PATIENCE_S: Final = 30.0
 
 
 class ModelServer:
@@ -28,7 +30,13 @@ class ModelServer:
 
     def exchanges(self) -> list[dict[str, Any]]:
         """What was asked, and what became of it (``Exchange.told``)."""
-        told: list[dict[str, Any]] = httpx2.get(self.url.removesuffix("/v1") + "/exchanges", trust_env=False).json()
+        # Asked in loops: httpx2 would load every certificate of the machine each time.
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE_S)
+        try:
+            connection.request("GET", "/exchanges")
+            told: list[dict[str, Any]] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
         return told
 
     def with_outcome(self, outcome: str) -> tuple[str, ...]:

@@ -87,10 +87,24 @@ class Recorder:
         """Asks for ``numbers``, again and again with one message id until the server acknowledges."""
         pace = f" at {per_second}/s" if per_second else ""
         text = f"count {numbers.last} from {numbers.first}{pace}"
+        return await self.say(text, numbers=numbers, mode=mode, message_id=message_id, through=through)
+
+    async def say(
+        self,
+        text: str,
+        *,
+        numbers: Numbers | None = None,
+        mode: Mode = "queue",
+        message_id: str | None = None,
+        model_id: str | None = None,
+        through: Access | None = None,
+    ) -> Sent:
+        """Says anything; ``numbers`` are what the answer must be, if that is known."""
         message_id = message_id or new_id("msg")
         self._begun(message_id, "send", numbers)
-        to = through or self._to
-        return self._acknowledged(message_id, await to.client.send(self.id, text, message_id=message_id, mode=mode))
+        client = (through or self._to).client
+        sent = await client.send(self.id, text, message_id=message_id, mode=mode, model_id=model_id)
+        return self._acknowledged(message_id, sent)
 
     async def again(self, kind: TurnKind, turn_id: str, *, through: Access | None = None) -> Sent:
         """Continues or retries a turn; a retry is asked for the same numbers."""

@@ -55,7 +55,7 @@ TOKENS: Final[Mapping[str, Sequence[str]]] = {
         "\u1100\u1161",
     ],
     "what looks like an escape": ["\\u0000 \\ud800 \\", '"}', "\\n", "</script>", "%00 &#0; '; --"],
-    "spaces": [" ", "\t", "\u00a0", "\u3000", " \n "],
+    "spaces": [" ", "\t", "between", "\u00a0", "\u3000", " \n "],
 }
 # By the upstream's script: the text, and how the turn ends.
 SCRIPTS: Final[Mapping[str, tuple[str, str]]] = {

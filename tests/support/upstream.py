@@ -161,10 +161,14 @@ class Response:
             self.response.enable_compression(web.ContentCoding.gzip)
         await self.response.prepare(self._request)
 
-    async def refuse(self, status: int, headers: dict[str, str]) -> None:
+    async def refuse(self, status: int, headers: dict[str, str], said: str | None = None) -> None:
         self.refused = True
         key = self._request.headers.get("Authorization", "nobody")
-        self.response = _error(status, f"The server answers {status} to {key}.", headers)
+        self.response = _error(status, said or f"The server answers {status} to {key}.", headers)
+
+    async def refuse_with_page(self, status: int, page: str) -> None:
+        self.refused = True
+        self.response = web.Response(status=status, text=page, content_type="text/html")
 
     async def delta(self, delta: Delta) -> None:
         await self._chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
@@ -183,6 +187,11 @@ class Response:
 
     async def permitted(self) -> None:
         await self._permits.acquire()
+
+    def wire(self, data: bytes) -> None:
+        """To the socket, past all that knows HTTP."""
+        if self._request.transport is not None:
+            self._request.transport.write(data)
 
     def reset(self) -> None:
         self._exchange.end("broken")

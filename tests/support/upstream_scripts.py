@@ -5,12 +5,20 @@ hang                          no answer, not even headers
 silence                       headers, then nothing
 stall after N                 N words, then nothing
 cut after N                   N words, then a clean end of the stream, without a reason to stop
+torn after N                  N words, then the stream ends in the middle of an event
 reset after N                 N words, then the connection is reset
+vanish                        the connection is reset before a byte of the response
+garbage                       what answers speaks no HTTP
+trickle                       a header, another header, and so on for ever
+chatter after N               N words, then comments for ever
 status CODE [once|twice|K times] [retry-after S]
                               that status so often (else always), then ``count 3``
-malformed, error              2 words, then broken JSON, or an error object
+page CODE, shout CODE         that status with 10 MB of HTML, or with an error message of 1 MB
+malformed, error, shout       2 words, then broken JSON, an error object, or one with a message of 1 MB
 html, json                    a page, or an answer that is not streamed
 nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
+stops for REASON              3 words, then that reason to stop
+lingers                       3 words and the reason to stop, then nothing
 late                          ``count 3``, and the body ends a moment after [DONE]
 step N                        N words, each as soon as the test permits one more (``Upstream.permits``)
 recite [at R/s] [TEXT, …]     these tokens, a list in JSON
@@ -19,7 +27,8 @@ huge                          one token of a megabyte (``HUGE``)
 torn                          tokens whose bytes are no UTF-8 (``TORN``), between two that are
 deep, control                 2 words, then JSON nested too deeply, or with a raw NUL in a string
 wordy                         ``count 3``, with ids and a reason to stop of 100,000 characters
-tool, reason, empty, surrogate, crlf, dribble, gzip, big
+absurd usage                  3 words, then counts that no model can have meant
+tool, reason, empty, blank, surrogate, crlf, dribble, gzip, big
                               what the names say
 anything else                 ``You said: …``
 """
@@ -54,14 +63,19 @@ class Stage(Protocol):
 
     def times_asked(self) -> int: ...
     async def open(self, content_type: str = "text/event-stream", *, gzip: bool = False) -> None: ...
-    async def refuse(self, status: int, headers: dict[str, str]) -> None: ...
+    async def refuse(self, status: int, headers: dict[str, str], said: str | None = None) -> None: ...
+    async def refuse_with_page(self, status: int, page: str) -> None: ...
     async def delta(self, delta: Delta) -> None: ...
     async def raw(self, data: bytes) -> None: ...
     async def finish(self, reason: str = "stop", *, usage: bool = True, done: bool = True) -> None: ...
     async def permitted(self) -> None: ...
+    def wire(self, data: bytes) -> None: ...
     def reset(self) -> None: ...
 
 
+_MEGABYTE: Final = 1_000_000
+_BEAT_S: Final = 0.05
+_NO_MODEL_COUNTS_SO: Final = {"prompt_tokens": 2**70, "completion_tokens": -5, "total_tokens": 0}
 Script = Callable[[Stage, Match], Awaitable[None]]
 
 
@@ -200,6 +214,51 @@ async def _cut(stage: Stage, match: Match) -> None:
     await _some(stage, int(match["count"]))
 
 
+async def _torn_after(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, int(match["count"]))
+    await stage.raw('data: {"choices": [{"delta": {"content": "日'.encode()[:-1])
+
+
+async def _vanish(stage: Stage, match: Match) -> None:
+    stage.reset()
+    await _forever()
+
+
+async def _garbage(stage: Stage, match: Match) -> None:
+    stage.wire(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+    await _forever()
+
+
+async def _trickle(stage: Stage, match: Match) -> None:
+    stage.wire(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    while True:
+        await asyncio.sleep(_BEAT_S)
+        stage.wire(b"X-Patience: please\r\n")
+
+
+async def _chatter(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, int(match["count"]))
+    while True:
+        await stage.raw(b": still thinking\n\n")
+        await asyncio.sleep(_BEAT_S)
+
+
+async def _page(stage: Stage, match: Match) -> None:
+    await stage.refuse_with_page(int(match["status"]), "<html>" + "<p>Sorry!</p>" * (10 * _MEGABYTE // 13))
+
+
+async def _shout(stage: Stage, match: Match) -> None:
+    said = "Нет! " * (_MEGABYTE // 9)
+    if match["status"]:
+        await stage.refuse(int(match["status"]), {}, said)
+        return
+    await stage.open()
+    await _some(stage, 2)
+    await stage.raw(b"data: " + json.dumps({"error": {"message": said}}).encode() + b"\n\n")
+
+
 async def _reset(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, int(match["count"]))
@@ -268,6 +327,26 @@ async def _cutoff(stage: Stage, match: Match) -> None:
     await stage.finish("length")
 
 
+async def _stops(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish(match["reason"])
+
+
+async def _lingers(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.finish(usage=False, done=False)
+    await _forever()
+
+
+async def _absurd(stage: Stage, match: Match) -> None:
+    await stage.open()
+    await _some(stage, 3)
+    await stage.raw(b"data: " + json.dumps({"choices": [], "usage": _NO_MODEL_COUNTS_SO}).encode() + b"\n\n")
+    await stage.finish(usage=False)
+
+
 async def _tool(stage: Stage, match: Match) -> None:
     await stage.open()
     if stage.after_tool:
@@ -293,6 +372,13 @@ async def _reason(stage: Stage, match: Match) -> None:
 async def _empty(stage: Stage, match: Match) -> None:
     await stage.open()
     await stage.delta({"role": "assistant", "content": ""})
+    await stage.finish()
+
+
+async def _blank(stage: Stage, match: Match) -> None:
+    await stage.open()
+    for piece in ("\n", " \n"):
+        await stage.delta({"content": piece})
     await stage.finish()
 
 
@@ -348,11 +434,18 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"silence", _silence),
         (r"stall after (?P<count>\d+)", _stall),
         (r"cut after (?P<count>\d+)", _cut),
+        (r"torn after (?P<count>\d+)", _torn_after),
         (r"reset after (?P<count>\d+)", _reset),
+        (r"vanish", _vanish),
+        (r"garbage", _garbage),
+        (r"trickle", _trickle),
+        (r"chatter after (?P<count>\d+)", _chatter),
         (
             r"status (?P<status>\d+)(?: (?P<times>once|twice|\d+ times))?(?: retry-after (?P<wait>\S+))?",
             _status,
         ),
+        (r"page (?P<status>\d+)", _page),
+        (r"shout(?: (?P<status>\d+))?", _shout),
         (r"malformed", _malformed),
         (r"error", _error),
         (r"html", _html),
@@ -361,9 +454,13 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"nousage", _nousage),
         (r"late", _late),
         (r"cutoff", _cutoff),
+        (r"stops for (?P<reason>\w+)", _stops),
+        (r"lingers", _lingers),
+        (r"absurd usage", _absurd),
         (r"tool", _tool),
         (r"reason", _reason),
         (r"empty", _empty),
+        (r"blank", _blank),
         (r"surrogate", _surrogate),
         (r"crlf", _crlf),
         (r"dribble", _dribble),

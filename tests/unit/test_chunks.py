@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from legato.core.errors import ProviderError, ProviderNonsense
+from legato.core.errors import ProviderCut, ProviderError, ProviderNonsense
 from legato.providers.chunks import Interpreter, decode_chunk, error_message
 from legato.providers.port import Delta, StopDelta, TextDelta, ToolCallDelta, UsageDelta
 
@@ -45,6 +45,26 @@ def test_nothing_is_told_that_says_nothing() -> None:
 
 def test_a_refusal_is_an_answer() -> None:
     assert Interpreter().read(events(said(refusal="I can't."))) == [TextDelta("I can't.")]
+
+
+@pytest.mark.promise("R-12")
+@pytest.mark.parametrize(("reason", "error"), [("error", ProviderError), ("abort", ProviderCut)])
+def test_a_reason_to_stop_may_be_a_failure(reason: str, error: type[ProviderError]) -> None:
+    interpreter = Interpreter()
+    last = {"choices": [{"index": 0, "delta": {"content": "b"}, "finish_reason": reason}]}
+
+    assert interpreter.read(events(said(content="a"), last)) == [TextDelta("a"), TextDelta("b")]
+    with pytest.raises(error):
+        interpreter.read([])
+
+
+@pytest.mark.promise("R-12")
+@pytest.mark.parametrize("count", [2**63, -1])
+def test_counts_that_no_database_could_hold_are_no_usage(count: int) -> None:
+    interpreter = Interpreter()
+    interpreter.read(events({"usage": {"prompt_tokens": 3, "completion_tokens": count}}))
+
+    assert interpreter.ending() == [StopDelta("stop")]
 
 
 def test_nothing_after_done_is_read() -> None:

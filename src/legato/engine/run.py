@@ -1,6 +1,6 @@
 """Running a claimed turn: the agent speaks, the journal writes, and whatever happens the turn ends once.
 
-Cancellation reaches the agent through a scope of its own, so that ending the turn is never cancelled with it. The
+Cancellation reaches the agent in a task of its own, so that ending the turn is never cancelled with it. The
 turn's status comes from what stopped it, never from how much was said (promise R-05).
 """
 
@@ -140,11 +140,7 @@ class Runner:
         agent = self._tasks.start(self._spoken(live, claimed, spec), f"agent of {live.state.id}")
         agent.add_done_callback(lambda _: live.settle())
         in_time = await live.settled(spec.max_turn_s)
-        live.scope.cancel()
-        patience_s = _CLOSING_S if live.stop_reason == SHUTDOWN else self._settings.close_upstream_s
-        await asyncio.wait([agent], timeout=patience_s)
-        if not agent.done():
-            log.error("the agent of turn %s does not stop; the turn ends without it", live.state.id)
+        await self._stop_agent(agent, live)
         failure = None if not agent.done() or agent.cancelled() else agent.result()
         if live.stop_reason == FENCED or isinstance(failure, Fenced):
             return None
@@ -154,24 +150,40 @@ class Runner:
             failure = TurnTimeout(f"The turn took longer than {spec.max_turn_s:g} s.")
         return _failed(failure) if failure is not None else _completed(live)
 
+    async def _stop_agent(self, agent: "asyncio.Task[BaseException | None]", live: LiveTurn) -> None:
+        """Tell it twice, for some code takes a cancellation for a hiccup; then it is left, without its upstreams.
+
+        No cancel scope of anyio's: that tells it again in each round of the event loop, for ever, and nobody else is served.
+        """
+        half_s = (_CLOSING_S if live.stop_reason == SHUTDOWN else self._settings.close_upstream_s) / 2
+        agent.cancel()
+        await asyncio.wait([agent], timeout=half_s)
+        if not agent.done():
+            if live.given is not None:
+                with anyio.move_on_after(half_s):
+                    await live.given.aclose()
+            agent.cancel()
+            await asyncio.wait([agent], timeout=half_s)
+        if not agent.done():
+            log.error("the agent of turn %s does not stop; the turn ends without it", live.state.id)
+
     async def _spoken(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> BaseException | None:
         """What the agent failed with. It has a task of its own: one that ignores cancellation holds up nobody's ending."""
-        with live.scope:
-            try:
-                await self._speak(live, claimed, spec)
-                await live.flush()
-            except asyncio.CancelledError:
-                if live.scope.cancel_called or _we_are_cancelled():
-                    raise
-                return AgentFailed()  # something that it waited for was cancelled, not the agent
-            except KeyboardInterrupt:
+        try:
+            await self._speak(live, claimed, spec)
+            await live.flush()
+        except asyncio.CancelledError:
+            if _we_are_cancelled():
                 raise
-            except BaseException as error:  # an agent may raise anything; each cause has its ending
-                return error
+            return AgentFailed()  # something that it waited for was cancelled, not the agent
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an agent may raise anything; each cause has its ending
+            return error
         return None
 
     async def _speak(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> None:
-        turn = Turn(
+        live.given = turn = Turn(
             stage=live,
             spec=spec,
             models=self._models,

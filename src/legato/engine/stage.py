@@ -3,6 +3,7 @@
 import anyio
 import msgspec
 
+from legato.agents.turn import Turn as AgentTurn
 from legato.core.errors import MAX_WORD_BYTES, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
@@ -32,7 +33,7 @@ class LiveTurn:
         self.state: Turn = claimed.turn
         self.background = claimed.turn.priority == "background"
         self.epoch = claimed.epoch
-        self.scope = anyio.CancelScope()
+        self.given: AgentTurn | None = None  # what the agent holds; its upstreams are closed without it, if need be
         self.stop_reason: str | None = None
         self.model_stop: str | None = None
         self.usages: list[tuple[str, Usage]] = []
@@ -58,7 +59,6 @@ class LiveTurn:
         """Make the agent stop; the first reason counts."""
         if self.stop_reason is None:
             self.stop_reason = reason
-            self.scope.cancel()
             self.settle()
 
     def settle(self) -> None:
@@ -93,7 +93,7 @@ class LiveTurn:
         if kind != self._kind:
             self._kind = kind
             self._parts += 1
-        self.empty = self.empty and kind == "reasoning"
+        self.empty = self.empty and (kind == "reasoning" or text.isspace())
         self._writer.token(self.state.answer_id or "", self._parts - 1, kind, text)
 
     def open_part(self) -> int:

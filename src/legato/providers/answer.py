@@ -74,7 +74,7 @@ class Answer:
             raise ProviderNonsense("The model's provider sent an event too large to read.") from error
 
     async def _drain(self) -> None:
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
+        with contextlib.suppress(ProviderTimeout, TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
             async with asyncio.timeout(_REUSE_S):
                 while await self._response.content.readany():
                     pass

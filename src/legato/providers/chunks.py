@@ -5,11 +5,16 @@ from typing import Any, Final
 
 import msgspec
 
-from legato.core.errors import ProviderError, ProviderNonsense
+from legato.core.errors import ProviderCut, ProviderError, ProviderNonsense
 from legato.core.ids import new_id
 from legato.providers.port import Delta, ReasoningDelta, StopDelta, TextDelta, ToolCallDelta, UsageDelta
 
 _DONE: Final = b"[DONE]"
+_FAILURES: Final = {
+    "error": ProviderError,
+    "abort": ProviderCut,
+}  # OpenRouter's and vLLM's reasons to stop that are none
+_MOST_TOKENS: Final = 1_000_000_000  # what is beyond is no count, and a database may have no room for it
 
 
 class _Function(msgspec.Struct):
@@ -131,6 +136,8 @@ class Interpreter:
         if choice.delta is not None:
             self._tell(choice.delta, deltas)
         if choice.finish_reason:
+            if (failure := _FAILURES.get(choice.finish_reason)) is not None:
+                raise failure
             self.stop_reason = choice.finish_reason
 
     def _tell(self, delta: _Delta, deltas: list[Delta]) -> None:
@@ -160,7 +167,9 @@ def error_message(error: object) -> str:
     return error if isinstance(error, str) and error.strip() else "The model's provider failed."
 
 
-def _usage(usage: _Usage) -> UsageDelta:
+def _usage(usage: _Usage) -> UsageDelta | None:
+    """None where the counts can't be true: then they are estimated."""
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens if details else None) or usage.prompt_cache_hit_tokens or 0
-    return UsageDelta(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached)
+    counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0, cached)
+    return UsageDelta(*counts) if all(0 <= count <= _MOST_TOKENS for count in counts) else None

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from legato.core.errors import (
     Misuse,
     ProviderCut,
     ProviderError,
+    ProviderNonsense,
     ProviderTimeout,
     ProviderUnreachable,
 )
@@ -29,6 +31,7 @@ from legato.providers.slots import Slots
 
 _log: Final = logging.getLogger(__name__)
 _MAX_PAUSE_S: Final = 8.0
+_FAREWELL_S: Final = 1.0
 _MAX_REFUSAL_BYTES: Final = 65_536
 _STREAM_TYPES: Final = ("text/event-stream", "application/octet-stream")  # the latter: no type was named
 
@@ -66,7 +69,7 @@ class OpenAICompatible:
         key = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
         self._http = aiohttp.ClientSession(
             headers=headers | key | options.headers,
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout_s),
         )
@@ -137,6 +140,8 @@ class OpenAICompatible:
             raise Misuse(f"The provider {self.name!r} was not started.")
         try:
             return await self._http.post(self._url, data=body, allow_redirects=False)
+        except aiohttp.ClientResponseError as error:
+            raise ProviderNonsense("What answers at the model's provider does not speak HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:
             raise _Transient(ProviderUnreachable()) from error
 
@@ -154,3 +159,14 @@ class OpenAICompatible:
 
     def _redacted(self, error: ProviderError) -> ProviderError:
         return type(error)(self._options.redacted(error.message))
+
+
+def _connector() -> aiohttp.TCPConnector:
+    """One that lets go of a connection under TLS within a second, whether the server says farewell or not (promise R-04).
+
+    The event loop would wait half a minute for it, and aiohttp leaves that to the loop: what it offers instead of the
+    option that it calls deprecated takes effect only when the whole connector is closed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return aiohttp.TCPConnector(limit=0, ssl_shutdown_timeout=_FAREWELL_S)

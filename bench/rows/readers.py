@@ -13,7 +13,7 @@ from bench.report import Line, median
 from bench.upstream import Flow, Script
 
 _READERS: Final = 50
-_RATE: Final = 100.0
+_RATE: Final = 200.0
 
 
 async def measure(bench: Bench) -> list[Line]:

@@ -72,8 +72,11 @@ class Dispatcher:
             reached("before_claim")
             claimed = await self._publisher.write(workers.claim, session_id, self.worker_id, self._agents())
             reached("after_claim")
-            if claimed is not None:
+            if isinstance(claimed, turns.Claimed):
                 self._runner.start(claimed, self.wake)
+            elif claimed is not None:
+                log.error("turn %s could not run: its message is damaged", claimed.turn.id)
+                self._claiming[session_id] = True  # perhaps another one waits behind it
         except (NotFound, Unavailable) as error:
             log.warning("a claim did not succeed: %s", error.code)  # the sweep comes past again
         finally:

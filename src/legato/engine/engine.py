@@ -140,6 +140,14 @@ class Engine:
             rows = await self.store.read(journal.read_rows, session_id, after_seq)
         return [after(row, after_seq) for row in rows]
 
+    async def check_next(self, session_id: str, after_seq: int) -> None:
+        """Whether a reader can go on from a seq that ``head`` has authorised and passed.
+
+        Raises:
+            Corrupted.
+        """
+        await self.store.read(journal.check_next, session_id, after_seq)
+
     async def done_seq(self, owner: str, session_id: str, turn_id: str) -> int | None:
         """The seq of a turn's ``done``; None while it goes on.
 

@@ -19,6 +19,7 @@ from legato.core.errors import (
     AgentFailed,
     AgentUnavailable,
     ContextOverflow,
+    Corrupted,
     EmptyAnswer,
     LegatoError,
     ModelNotFound,
@@ -222,7 +223,7 @@ def _failed(failure: BaseException) -> Ending:
             return Ending(
                 status="incomplete", reason="store_unavailable", error=ErrorInfo(failure.code, failure.message)
             )
-        case TurnError() | ContextOverflow() | ModelNotFound():
+        case TurnError() | ContextOverflow() | ModelNotFound() | Corrupted():
             error: LegatoError = failure
         case _:
             report(failure, "an agent failed")

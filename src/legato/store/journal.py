@@ -142,6 +142,17 @@ def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = 
     return rows
 
 
+def check_next(conn: Connection, session_id: str, after: int) -> None:
+    """Look at the one row that a reader would begin with.
+
+    Raises:
+        Corrupted: it is missing or does not match its checksum.
+    """
+    row = conn.execute(_select(session_id, journal.c.last_seq > after).limit(1)).first()
+    if row is None or _checked(row).first_seq > after + 1:
+        raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=after)
+
+
 def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
     """All rows of one turn after a seq: what an open turn has said so far."""
     found = _select(session_id, (journal.c.last_seq > after) & (journal.c.turn_id == turn_id))

@@ -1,12 +1,13 @@
 """Turns: accept one, claim the next, look one up."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, and_, exists, insert, select, update
 
 from legato.core.errors import (
+    Corrupted,
     MessageIdReused,
     MessageNotFound,
     QueueFull,
@@ -16,10 +17,10 @@ from legato.core.errors import (
 )
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Session, Turn, TurnKind
+from legato.core.model import ErrorInfo, Message, Mode, Part, Session, Turn, TurnKind
 from legato.core.states import is_terminal
 from legato.store import messages
-from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
+from legato.store.ending import Ended, Ending, Meter, end_bereft, end_open, end_queued, row_of
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_time, to_turn, to_us
@@ -207,7 +208,7 @@ def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[st
     """Make the session's first waiting turn run under a new epoch; None when one runs already or none may.
 
     Raises:
-        SessionNotFound: it has been deleted.
+        SessionNotFound: it has been deleted; Corrupted, MessageNotFound: what it would answer is damaged or gone.
     """
     session = lock(conn, session_id, None)
     waiting = unfinished(conn, session_id)
@@ -218,6 +219,19 @@ def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[st
     message = _place(session, to_turn(row))
     turn = _start(session, to_turn(row), worker_id)
     return Claimed(turn, session.session(), message, epoch, row.locale, session.save())
+
+
+_UNREADABLE: Final = Ending(
+    status="cancelled",
+    reason="corrupted",
+    error=ErrorInfo(Corrupted.code, "The message is damaged and can't be answered."),
+)
+
+
+def end_unreadable(conn: Connection, session_id: str) -> Ended:
+    """End the session's first waiting turn, which could not be claimed: it could never run, and nobody after it."""
+    session = lock(conn, session_id, None)
+    return Ended(end_queued(session, unfinished(conn, session_id)[0], _UNREADABLE), session.save())
 
 
 def _place(session: Locked, turn: Turn) -> Message:

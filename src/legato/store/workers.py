@@ -5,8 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from legato.core.errors import Corrupted, MessageNotFound
 from legato.store import turns as turn_store
 from legato.store.dialect import utc_us
+from legato.store.ending import Ended
 from legato.store.schema import turns, workers
 
 
@@ -20,10 +22,19 @@ def beat(conn: Connection, worker_id: str) -> bool:
     return bool(done.rowcount)
 
 
-def claim(conn: Connection, session_id: str, worker_id: str, agents: Sequence[str]) -> turn_store.Claimed | None:
-    """``turns.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands."""
-    alive = conn.execute(select(workers.c.id).where(workers.c.id == worker_id)).first()
-    return None if alive is None else turn_store.claim(conn, session_id, worker_id, agents)
+def claim(
+    conn: Connection, session_id: str, worker_id: str, agents: Sequence[str]
+) -> turn_store.Claimed | Ended | None:
+    """``turns.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands.
+
+    A turn whose message is damaged or gone comes to its end instead.
+    """
+    if conn.execute(select(workers.c.id).where(workers.c.id == worker_id)).first() is None:
+        return None
+    try:
+        return turn_store.claim(conn, session_id, worker_id, agents)
+    except (Corrupted, MessageNotFound):
+        return turn_store.end_unreadable(conn, session_id)
 
 
 def counters(conn: Connection) -> dict[str, int]:

@@ -341,7 +341,8 @@ async def test_a_write_lock_that_somebody_holds_makes_nobody_wait_for_the_others
     monkeypatch.setattr(sqlite, "_BUSY_MS", 200)
     store = SqliteStore(path=path)
     await store.start()
-    held = sqlite3.connect(path, isolation_level=None)
+    # By the same library: locks of a file are a process's, and another one in here would not see them.
+    held = sqlite._dbapi().connect(path, isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
     jobs = await submitted(store, *[put(str(number)) for number in range(100)])
     with anyio.fail_after(15):  # a hundred times 0.2 s are 20

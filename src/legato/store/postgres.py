@@ -41,12 +41,16 @@ class PostgresStore:
 
     shared = True
 
-    def __init__(self, *, url: str, pool_size: int = 8) -> None:
+    def __init__(self, *, url: str, pool_size: int = 6) -> None:
         self.incarnation = ""
+        # Lanes: changes that wait for a locked session hold up neither who reads, nor what running turns say, nor the
+        # heartbeat, without which others declare this process dead.
         self._engine = _engine(url, pool_size)
-        self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Of its own: requests that wait for a locked session must not hold up what running turns say.
+        self._reading = _engine(url, pool_size).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
         self._auto = _engine(url, _APPENDERS).execution_options(isolation_level="AUTOCOMMIT")
+        self._vital = _engine(url, 1)
         self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -66,14 +70,17 @@ class PostgresStore:
     async def stop(self) -> None:
         if self._calls:
             await asyncio.wait(self._calls, timeout=_COMMAND_S)
-        await self._engine.dispose()
-        await self._auto.dispose()
+        for engine in (self._engine, self._reading, self._auto, self._vital):
+            await engine.dispose()
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._call(_transaction(self._snapshot, query, *args, **kwargs), read_of_postgres)
+        return await self._call(_transaction(self._reading, query, *args, **kwargs), read_of_postgres)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._call(_transaction(self._engine, change, *args, **kwargs))
+
+    async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._call(_transaction(self._vital, change, *args, **kwargs))
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         try:

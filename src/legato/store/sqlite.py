@@ -116,6 +116,9 @@ class SqliteStore:
         future = self._writer.submit(lambda conn: change(conn, *args, **kwargs))
         return await asyncio.shield(asyncio.wrap_future(future))
 
+    async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.write(change, *args, **kwargs)  # nobody watches a process that is alone
+
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         return await self.write(append_batches, batches)
 

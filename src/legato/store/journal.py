@@ -126,15 +126,20 @@ def _append_in_one_statement(conn: Connection, batches: Sequence[Batch]) -> list
 def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = READ_BYTES) -> list[Row]:
     """The rows that hold something after ``after``, in order, up to about ``limit_bytes``; the caller has authorised it.
 
+    What is whole before a damaged row is still given; who comes back for more is told.
+
     Raises:
-        Corrupted: a row is missing or does not match its checksum.
+        Corrupted: the next row is missing or does not match its checksum.
     """
     rows: list[Row] = []
     expected, size = after, 0
     for row in conn.execute(_select(session_id, journal.c.last_seq > after).limit(_READ_ROWS)):
-        checked = _checked(row)
-        if checked.first_seq > expected + 1:
-            raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=expected)
+        try:
+            checked = _following(row, expected)
+        except Corrupted:
+            if rows:
+                break
+            raise
         rows.append(checked)
         expected, size = checked.last_seq, size + len(checked.payload)
         if size >= limit_bytes:
@@ -149,8 +154,9 @@ def check_next(conn: Connection, session_id: str, after: int) -> None:
         Corrupted: it is missing or does not match its checksum.
     """
     row = conn.execute(_select(session_id, journal.c.last_seq > after).limit(1)).first()
-    if row is None or _checked(row).first_seq > after + 1:
+    if row is None:
         raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=after)
+    _following(row, after)
 
 
 def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
@@ -174,6 +180,13 @@ def _checked(row: Any) -> Row:
     if payload_crc(row.session_id, row.payload) != row.crc:
         raise Corrupted("a journal row does not match its checksum", session_id=row.session_id, seq=row.first_seq)
     return Row(row.session_id, row.first_seq, row.last_seq, bytes(row.payload))
+
+
+def _following(row: Any, after: int) -> Row:
+    checked = _checked(row)
+    if checked.first_seq > after + 1:
+        raise Corrupted("rows are missing in the session's journal", session_id=row.session_id, after=after)
+    return checked
 
 
 def bury(conn: Connection, session_id: str, last_seq: int) -> None:

@@ -30,11 +30,11 @@ async def events(
 ) -> Response:
     """The session's journal after a cursor (``Last-Event-ID`` or ``after``); from a snapshot where there is none."""
     seq, head = await _start(asking, session_id, last_event_id or after)
+    if seq is not None and seq < head:  # a stream that could only break must be an answer that says why
+        await asking.engine.check_next(session_id, seq)
     if not wants_stream(request):
         return await _as_json(asking, session_id, seq, wait)
     first = b""
-    if seq is not None and seq < head:  # a stream that can only break must be an answer that says why
-        await asking.engine.check_next(session_id, seq)
     if seq is None:
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         seq, first = cursor.seq, snapshot_frame(state, str(cursor))

@@ -7,6 +7,7 @@ from legato.store.port import Store
 from legato.store.ticks import Boot, this_boot, tick
 
 _AT_ONCE = 100
+_AS_BEFORE_S = 30.0  # so far apart, two jumps are one that has been reported
 
 
 class Compactor:
@@ -14,13 +15,17 @@ class Compactor:
         self._store = store
         self._window_us = int(settings.replay_window_s * 1_000_000)
         self._boot = boot or this_boot()
+        self._jumped_s = 0.0
 
     async def step(self) -> None:
         """Compact all that is due, a turn a transaction; nothing while the clock can't be trusted."""
         told = await self._store.write(tick, "compaction", self._boot, self._window_us)
         if not told.sane:
-            log.warning("the clock was put forward by %.0f s; nothing is compacted until it is sane", told.jumped_s)
+            if abs(told.jumped_s - self._jumped_s) > _AS_BEFORE_S:
+                log.warning("the clock was put forward by %.0f s; nothing is compacted until it is sane", told.jumped_s)
+            self._jumped_s = told.jumped_s
             return
+        self._jumped_s = 0.0
         while due := await self._store.read(compaction.compactable, told.now_us - self._window_us, _AT_ONCE):
             for session_id, turn_id in due:
                 if not await self._store.write(compaction.compact, session_id, turn_id):

@@ -17,7 +17,7 @@ from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
 from tests.support.server import clean_environment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120), pytest.mark.promise("X-06")]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 JSON: Final = {"Accept": "application/json"}
 WORDS: Final = "nightingale"

@@ -50,7 +50,7 @@ def url(disk: SmallDisk, request: pytest.FixtureRequest) -> Iterator[str]:
     drop_tablespace(postgres, tablespace)
 
 
-@pytest.mark.promise("R-02", "R-05", "R-14", "E-02", "X-09")
+@pytest.mark.promise("R-02", "R-05", "E-02", "X-09")
 async def test_a_full_disk_and_a_freed_one(
     disk: SmallDisk, url: str, nursery: Nursery, model: ModelServer, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def bystander(server: ForkedServer, nursery: Nursery, tmp_path: Path) -> Iterato
             yield other
 
 
-@pytest.mark.promise("R-14", "R-02", "E-02", "X-09")
+@pytest.mark.promise("R-02", "E-02", "X-09")
 async def test_a_write_lock_that_somebody_else_holds(server: ForkedServer, bystander: ForkedServer | None) -> None:
     sends: list[Reply] = []
     reads: list[float] = []

@@ -298,7 +298,6 @@ async def test_a_reader_of_a_database_that_broke_is_told_that_it_is_unavailable(
     assert await store.write(put("x")) == "x"
 
 
-@pytest.mark.promise("X-06")
 async def test_who_reads_a_damaged_page_is_told_so_and_who_writes_may_try_again(store: SqliteStore) -> None:
     def damaged(conn: Connection) -> None:
         error = sqlite_error(conn, "DatabaseError", "database disk image is malformed")
@@ -311,7 +310,6 @@ async def test_who_reads_a_damaged_page_is_told_so_and_who_writes_may_try_again(
         await store.write(damaged)
 
 
-@pytest.mark.promise("X-06")
 async def test_text_that_is_none_any_more_is_damage_and_no_outage(store: SqliteStore) -> None:
     await store.write(put("damaged"))
     await store.write(lambda conn: conn.exec_driver_sql("UPDATE meta SET value = CAST(x'78ff' AS TEXT)"))

@@ -233,7 +233,13 @@ class _Running:
             settings=settings,
         )
         self._dispatcher = dispatcher = Dispatcher(
-            store=store, publisher=publisher, runner=runner, registry=registry, tasks=tasks, settings=settings
+            store=store,
+            publisher=publisher,
+            runner=runner,
+            registry=registry,
+            tasks=tasks,
+            meter=meter,
+            settings=settings,
         )
         self._lifeline = Lifeline(
             store=store,

@@ -80,6 +80,9 @@ class FaultyStore:
         self._check(change)
         return await self._store.write(change, *args, **kwargs)
 
+    async def vital(self, change: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return await self.write(change, *args, **kwargs)
+
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         self.appended.append(list(batches))
         self.waiting.set()
@@ -144,7 +147,13 @@ def wire(
         settings=settings,
     )
     dispatcher = Dispatcher(
-        store=store, publisher=publisher, runner=runner, registry=registry, tasks=tasks, settings=settings
+        store=store,
+        publisher=publisher,
+        runner=runner,
+        registry=registry,
+        tasks=tasks,
+        meter=meter,
+        settings=settings,
     )
     dispatcher.accepting = True
     lifeline = Lifeline(

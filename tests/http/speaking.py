@@ -253,7 +253,7 @@ def check_problem(response: httpx2.Response) -> None:
     assert problem["title"]
     assert problem["detail"]
     assert problem["code"] in CODES[response.status_code], problem
-    if response.status_code in (429, 503):
+    if response.status_code in (429, 503, 507):
         assert int(response.headers["retry-after"]) > 0
 
 

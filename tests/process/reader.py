@@ -76,9 +76,13 @@ class Reader:
 
     async def until_type(self, kind: str, times: int = 1) -> Entry:
         """Waits until ``times`` events of this type have been given; the last of them."""
-        while len(found := [entry for entries in self._entries for entry in entries if entry.type == kind]) < times:
+        while self.count(kind) < times:
             await self._news.wait()
-        return found[times - 1]
+        return [entry for entries in self._entries for entry in entries if entry.type == kind][times - 1]
+
+    def count(self, kind: str) -> int:
+        """How many events of this type have been given."""
+        return sum(entry.type == kind for entries in self._entries for entry in entries)
 
     def recorded(self) -> Recorded:
         pairs = zip(self._asked, self._entries, strict=True)

@@ -15,6 +15,7 @@ import pytest
 from anyio import to_thread
 
 from legato.core.errors import TurnInProgress
+from legato.core.events import Done, Token
 from legato.core.model import Message, TextPart
 from tests.process.checker import violations
 from tests.process.history import History, Life, Numbers, SessionHistory
@@ -139,13 +140,25 @@ async def test_an_owner_that_was_replaced_while_it_slept_can_not_write(pair: Pai
                 assert (turn.status, turn.reason) == ("incomplete", "worker_lost")
                 assert turn.finished_at is not None
                 assert turn.finished_at.timestamp() - slept_at <= RESCUED_S
+                meanwhile = await session.send(Numbers(1, 20), per_second=40, through=other)
+                assert (await session.ended(meanwhile.turn.id)).status == "completed"
+                running = await session.send(Numbers(5001, 9999), per_second=50, through=other)
+                await stays.until_type("token", stays.count("token") + 5)
+                assert "count 9999 from 3001 at 50/s" in model.with_outcome("running")
             finally:
                 os.kill(pair.one.pid, signal.SIGCONT)
-            await to_thread.run_sync(model.wait_closed, "count 9999 from 3001 at 50/s")
+            took_s = await to_thread.run_sync(model.wait_closed, "count 9999 from 3001 at 50/s")
+            assert took_s <= UPSTREAM_CLOSED_S
+            assert (await one.client.turn(session.id, sent.turn.id)) == turn
+            await stays.until_type("token", stays.count("token") + 50)  # the zombie would have spoken by now
+            assert (await session.cancel(running.turn.id, through=one)).status == "cancelled"
             after = await session.send(Numbers(1, 40), per_second=40, through=one)
             assert (await session.ended(after.turn.id)).status == "completed"
             told = await session.history(through=one)
     assert judged(told, Life(0.0, slept_at), Life(0.0, None)) == []
+    spoke = [(entry.seq, event.turn_id) for entry in told.journal if isinstance(event := entry.event(), Token)]
+    [ended_at] = [e.seq for e in told.journal if isinstance(d := e.event(), Done) and d.turn_id == sent.turn.id]
+    assert [seq for seq, turn_id in spoke if turn_id == sent.turn.id and seq > ended_at] == []
 
 
 @pytest.mark.promise("R-01", "R-05", "E-03", "X-09")

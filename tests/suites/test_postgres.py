@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
-from legato.store import accepting, claiming, journal, postgres, schema, sessions
+from legato.store import accepting, claiming, journal, postgres, schema, sessions, workers
 from legato.store.ending import Ending, cancel
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
@@ -169,18 +169,23 @@ async def test_a_server_that_lets_nobody_in_is_unavailable_until_it_does(postgre
     await gate.close()
 
 
-async def test_when_all_connections_are_busy_the_store_is_unavailable(
+async def test_changes_that_wait_for_a_lock_hold_up_no_reader_and_no_heartbeat(
     shared_postgres: str, store: PostgresStore, raw: Any
 ) -> None:
-    held = await Conversation.begin(store)
+    held, free = await Conversation.begin(store), await Conversation.begin(store)
+    claimed = await free.start()
+    await store.write(workers.register, "wrk_busy")
     small = PostgresStore(url=shared_postgres, pool_size=1)
     small._engine.pool._timeout = 0.05  # type: ignore[attr-defined]
     async with raw.transaction():
         await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", held.id)
         waiting = asyncio.ensure_future(small.write(sessions.change, held.id, "ann", {"title": "late"}))
         await waits_for_a_lock(raw)
-        with pytest.raises(Unavailable):
-            await small.read(sessions.get, held.id, "ann")
+        with pytest.raises(Unavailable):  # all connections for changes are busy
+            await small.write(sessions.change, free.id, "ann", {"title": "mine"})
+        assert (await small.read(sessions.get, held.id, "ann")).title is None
+        assert await small.append([batch(claimed, 1, free.token("word"))]) != [None]
+        assert await small.vital(workers.beat, "wrk_busy")
     assert (await waiting).session.title == "late"
     await small.stop()
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, event, exc, insert, select
 from sqlalchemy.exc import ProgrammingError
 
-from legato.core.errors import Misuse, SchemaMismatch, SessionNotFound, StoreInUse, Unavailable
+from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFound, StoreFull, StoreInUse, Unavailable
 from legato.store import sessions, sqlite
 from legato.store.locked import lock
 from legato.store.opening import open_store
@@ -273,7 +273,7 @@ async def test_a_full_disk_makes_the_store_unavailable_until_there_is_room(store
         jobs = await submitted(store, put("small"), put("big", "x" * 1_000_000), put("small too"))
         gate.open()
         results = await asyncio.gather(*jobs, return_exceptions=True)
-    assert [type(result) for result in results] == [str, Unavailable, str]  # those for whom there is room go alone
+    assert [type(result) for result in results] == [str, StoreFull, str]  # those for whom there is room go alone
     assert await store.read(keys) == {"small", "small too"}
 
     await store.write(limit, 1_000_000)
@@ -296,6 +296,60 @@ async def test_a_reader_of_a_database_that_broke_is_told_that_it_is_unavailable(
         with pytest.raises(Unavailable):
             await work(destroyed)
     assert await store.write(put("x")) == "x"
+
+
+async def test_who_reads_a_damaged_page_is_told_so_and_who_writes_may_try_again(store: SqliteStore) -> None:
+    def damaged(conn: Connection) -> None:
+        error = sqlite_error(conn, "DatabaseError", "database disk image is malformed")
+        error.orig.sqlite_errorcode = 11  # type: ignore[attr-defined]
+        raise error
+
+    with pytest.raises(Corrupted):
+        await store.read(damaged)
+    with pytest.raises(Unavailable):
+        await store.write(damaged)
+
+
+async def test_text_that_is_none_any_more_is_damage_and_no_outage(store: SqliteStore) -> None:
+    await store.write(put("damaged"))
+    await store.write(lambda conn: conn.exec_driver_sql("UPDATE meta SET value = CAST(x'78ff' AS TEXT)"))
+
+    def look(conn: Connection) -> object:
+        return conn.execute(select(meta.c.value).where(meta.c.key == "damaged")).scalar()
+
+    def look_and_go_on(conn: Connection) -> None:
+        with pytest.raises(Corrupted):
+            look(conn)
+        put("after it")(conn)
+
+    with pytest.raises(Corrupted):
+        await store.read(look)
+    with closed_gate(store) as gate:
+        jobs = await submitted(store, look, put("beside it"), look_and_go_on)
+        gate.open()
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(result) for result in results] == [Corrupted, str, type(None)]
+    assert {"beside it", "after it"} <= await store.read(keys)
+
+
+async def test_a_write_lock_that_somebody_holds_makes_nobody_wait_for_the_others(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that waited are told when the first of them would have been."""
+    monkeypatch.setattr(sqlite, "_BUSY_MS", 200)
+    store = SqliteStore(path=path)
+    await store.start()
+    # By the same library: locks of a file are a process's, and another one in here would not see them.
+    held = sqlite._dbapi().connect(path, isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    jobs = await submitted(store, *[put(str(number)) for number in range(100)])
+    with anyio.fail_after(15):  # a hundred times 0.2 s are 20
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+    held.execute("ROLLBACK")
+    held.close()
+    assert {type(result) for result in results} == {Unavailable}
+    assert await store.write(put("free")) == "free"
+    await store.stop()
 
 
 async def test_a_mistake_in_a_statement_is_no_outage(store: SqliteStore) -> None:

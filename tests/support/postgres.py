@@ -58,11 +58,11 @@ def postgres_server(directory: Path, settings: Mapping[str, str] | None = None) 
         _stop(process)
 
 
-def new_database(base_url: str) -> str:
+def new_database(base_url: str, *, tablespace: str = "pg_default") -> str:
     """Makes an empty database on the server of ``base_url``; its URL, with the plain scheme ``postgresql://``."""
     name = f"legato_test_{secrets.token_hex(8)}"
     # template0: a test that happens to be connected to template1 would make the copy fail.
-    _sql(base_url, f"create database {name} template template0")
+    _sql(base_url, f"create database {name} template template0 tablespace {tablespace}")
     return urlsplit(_plain(base_url))._replace(path=f"/{name}").geturl()
 
 
@@ -70,6 +70,20 @@ def drop_database(base_url: str, url: str) -> None:
     """Removes what ``new_database`` made, whoever is still connected; for a server that outlives the tests."""
     name = urlsplit(url).path.removeprefix("/")
     _sql(base_url, f"drop database if exists {name} with (force)")
+
+
+def new_tablespace(base_url: str, directory: Path) -> str:
+    """Lets the server of ``base_url``, which runs on this machine, keep databases in an empty directory; its name."""
+    name = f"legato_test_{secrets.token_hex(8)}"
+    if os.geteuid() == 0:
+        shutil.chown(directory, *_nobody())
+    _sql(base_url, f"create tablespace {name} location '{directory}'")
+    return name
+
+
+def drop_tablespace(base_url: str, name: str) -> None:
+    """Removes what ``new_tablespace`` made, when its databases are gone."""
+    _sql(base_url, f"drop tablespace {name}")
 
 
 def _plain(url: str) -> str:

@@ -58,6 +58,7 @@ async def test_a_send_is_repeated_with_the_same_message_id(wire: Wire, client: A
         TURNS_PATH,
         cut(),
         problem(503, "store_unavailable", retry_after_s=1),
+        problem(507, "store_full", retry_after_s=1),
         Reply(502, {}, b"Bad Gateway"),
         problem(429, "busy"),
         json_reply(story.sent(after=7), 200),
@@ -66,7 +67,7 @@ async def test_a_send_is_repeated_with_the_same_message_id(wire: Wire, client: A
     assert sent.turn.id == TURN
     assert sent.cursor == cursor(7)
     bodies = [request.body for request in wire.requests]
-    assert len(bodies) == 5
+    assert len(bodies) == 6
     assert len(set(bodies)) == 1
     message_id = wire.requests[0].json()["message_id"]
     assert message_id.startswith("msg_")

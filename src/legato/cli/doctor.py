@@ -61,10 +61,11 @@ async def _database(url: str) -> list[Finding]:
     except LegatoError as error:
         return [Finding(False, f"the database: {error.message}")]
     try:
-        health = await store.read(_examined)
+        return list(_report(await store.read(_examined)))
+    except LegatoError as error:
+        return [Finding(False, f"the database can't be read to its end: {error.message}")]
     finally:
         await store.stop()
-    return list(_report(health))
 
 
 def _examined(conn: Connection) -> Health:

@@ -12,7 +12,7 @@ import msgspec
 
 from legato.client.errors import GATEWAY, NotLegato, Unreachable, error_from
 from legato.client.patience import Ambient, Backoff, Patience
-from legato.core.errors import Busy, LegatoError, Misuse, QueueFull
+from legato.core.errors import Busy, LegatoError, Misuse, QueueFull, Unavailable
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class Http:
     def _refusal(self, response: httpx2.Response) -> Exception:
         """What an unsuccessful response raises: ``Failed`` where waiting may help."""
         error = error_from(response)
-        busy = isinstance(error, Busy) and not isinstance(error, QueueFull)
+        busy = isinstance(error, Busy | Unavailable) and not isinstance(error, QueueFull)
         if response.status_code in GATEWAY or busy:
             return Failed(error, after_s=retry_after_s(response))
         return error

@@ -153,6 +153,12 @@ class Unavailable(LegatoError):
     code = "store_unavailable"
 
 
+class StoreFull(Unavailable):
+    """The store's disk is full; nothing can be written until there is room."""
+
+    code = "store_full"
+
+
 class Corrupted(LegatoError):
     """A stored row does not match its checksum."""
 

@@ -30,6 +30,7 @@ class Dispatcher:
         runner: Runner,
         registry: Registry,
         tasks: Tasks,
+        meter: Meter,
         settings: EngineSettings,
     ) -> None:
         self.worker_id = ""
@@ -39,6 +40,7 @@ class Dispatcher:
         self._runner = runner
         self._registry = registry
         self._tasks = tasks
+        self._meter = meter
         self._settings = settings
         self._claiming: dict[str, bool] = {}
         self._accepts = 0
@@ -46,9 +48,9 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def accept(self, send: accepting.Send, meter: Meter, check: accepting.Check) -> accepting.Accepted:
+    async def accept(self, send: accepting.Send, check: accepting.Check) -> accepting.Accepted:
         """Accept a send and, where nothing is before it and there is room, begin to answer it in the same transaction."""
-        return await self._tasks.uncancelled(self._accept(send, meter, check), "accept")
+        return await self._tasks.uncancelled(self._accept(send, check), "accept")
 
     def wake(self, session_id: str) -> None:
         """Something may wait in this session."""
@@ -81,13 +83,13 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _SETTLE_S)
 
-    async def _accept(self, send: accepting.Send, meter: Meter, check: accepting.Check) -> accepting.Accepted:
+    async def _accept(self, send: accepting.Send, check: accepting.Check) -> accepting.Accepted:
         reached("before_claim")
         claimant = self._claimant() if self._has_room() else None
         self._accepts += 1
         self._idle.clear()
         try:
-            accepted = await self._publisher.commit(workers.accept, send, meter, claimant, check)
+            accepted = await self._publisher.commit(workers.accept, send, self._meter, claimant, check)
             if accepted.claimed is not None:
                 self._start(accepted.claimed)
         finally:
@@ -98,9 +100,12 @@ class Dispatcher:
     async def _claim(self, session_id: str) -> None:
         try:
             reached("before_claim")
-            claimed = await self._publisher.write(workers.claim, session_id, self._claimant())
-            if claimed is not None:
+            claimed = await self._publisher.write(workers.claim, session_id, self._claimant(), self._meter)
+            if isinstance(claimed, claiming.Claimed):
                 self._start(claimed)
+            elif claimed is not None:
+                log.error("turn %s could not run: its message is damaged", claimed.turn.id)
+                self._claiming[session_id] = True  # perhaps another one waits behind it
         except (NotFound, Unavailable) as error:
             log.warning("a claim did not succeed: %s", error.code)  # the sweep comes past again
         finally:

@@ -141,6 +141,14 @@ class Engine:
             rows = await self.store.read(journal.read_rows, session_id, after_seq)
         return [after(row, after_seq) for row in rows]
 
+    async def check_next(self, session_id: str, after_seq: int) -> None:
+        """Whether a reader can go on from a seq that ``head`` has authorised and passed.
+
+        Raises:
+            Corrupted.
+        """
+        await self.store.read(journal.check_next, session_id, after_seq)
+
     async def done_seq(self, owner: str, session_id: str, turn_id: str) -> int | None:
         """The seq of a turn's ``done``; None while it goes on.
 
@@ -212,7 +220,7 @@ class Engine:
         )
 
     async def _accept(self, send: accepting.Send, check: accepting.Check = lambda session, send: None) -> Sent:
-        accepted = await self._dispatcher.accept(send, self._meter, check)
+        accepted = await self._dispatcher.accept(send, check)
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
         if accepted.fresh and accepted.claimed is None:

@@ -73,7 +73,7 @@ class Lifeline:
 
     async def beat(self) -> None:
         """Show that the event loop turns."""
-        if not await self._store.write(workers.beat, self._dispatcher.worker_id):
+        if not await self._store.vital(workers.beat, self._dispatcher.worker_id):
             log.warning("this worker was declared dead; its turns stop and it goes on under a new name")
             self._runner.stop_all(FENCED)
             await self.register()

@@ -20,6 +20,7 @@ from legato.core.errors import (
     AgentFailed,
     AgentUnavailable,
     ContextOverflow,
+    Corrupted,
     EmptyAnswer,
     LegatoError,
     ModelNotFound,
@@ -183,6 +184,8 @@ class Runner:
         return None
 
     async def _speak(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> None:
+        if claimed.history is None:
+            raise Corrupted("a stored message does not match its checksum")
         live.given = turn = Turn(
             stage=live,
             spec=spec,
@@ -264,7 +267,7 @@ def _failed(failure: BaseException) -> Ending:
             return Ending(
                 status="incomplete", reason="store_unavailable", error=ErrorInfo(failure.code, failure.message)
             )
-        case TurnError() | ContextOverflow() | ModelNotFound():
+        case TurnError() | ContextOverflow() | ModelNotFound() | Corrupted():
             error: LegatoError = failure
         case _:
             report(failure, "an agent failed")

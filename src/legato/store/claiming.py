@@ -7,14 +7,15 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from legato.core.errors import (
+    Corrupted,
     MessageNotFound,
 )
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.ids import new_id
-from legato.core.model import Message, Session, Turn
+from legato.core.model import ErrorInfo, Message, Session, Turn
 from legato.store import messages
 from legato.store.dialect import hold
-from legato.store.ending import Ended, open_fold, row_of
+from legato.store.ending import Ended, Ending, Meter, end_open, end_queued, open_fold, row_of
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_time, to_turn
@@ -38,7 +39,7 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A turn that this worker owns while ``epoch`` is its session's. ``history`` ends with ``message``.
+    """A turn that this worker owns while ``epoch`` is its session's. ``history`` ends with ``message``; None: it is damaged.
 
     It has one message more than the agent looks back at, so that a turn that begins before that is seen to be cut.
     """
@@ -46,7 +47,7 @@ class Claimed(msgspec.Struct, frozen=True):
     turn: Turn
     session: Session
     message: Message
-    history: tuple[Message, ...]
+    history: tuple[Message, ...] | None
     epoch: int
     locale: str | None
     rows: tuple[Row, ...] = ()
@@ -106,9 +107,15 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
         turn, message = _take_over(session, turn, claimant.worker_id)
     else:
         turn, message = _begin(session, turn, claimant.worker_id)
-    tail = claimant.tails.get(turn.agent_id, 0)
-    history = messages.branch(session.conn, message.id, tail + 1 if tail else 0)
-    return Claimed(turn, session.known, message, tuple(history), session.epoch, locale)
+    history = _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
+    return Claimed(turn, session.known, message, history, session.epoch, locale)
+
+
+def _history(conn: Connection, message: Message, tail: int) -> tuple[Message, ...] | None:
+    try:
+        return tuple(messages.branch(conn, message.id, tail + 1 if tail else 0))
+    except Corrupted:
+        return None
 
 
 def _has_room(session: Locked, turn: Turn, claimant: Claimant) -> bool:
@@ -174,6 +181,21 @@ def _returning(session: Locked, message: Message) -> list[Message]:
     held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
     missing = messages.branch_ids(session.conn, message.id) - held
     return messages.branch(session.conn, message.id, len(missing))
+
+
+_UNREADABLE: Final = Ending(
+    status="cancelled",
+    reason="corrupted",
+    error=ErrorInfo(Corrupted.code, "The message is damaged and can't be answered."),
+)
+
+
+def end_unreadable(conn: Connection, session_id: str, meter: Meter) -> Ended:
+    """End the session's first turn, which could not be claimed: it could never run, and nobody after it."""
+    session = lock(conn, session_id, None)
+    row = unfinished(conn, session_id)[0]
+    end = end_open if row.status == "in_progress" else end_queued
+    return Ended(end(session, row, _UNREADABLE, meter), session.save())
 
 
 def _take_over(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:

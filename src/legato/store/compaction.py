@@ -14,17 +14,16 @@ from legato.core.events import Event, MessageEvent, Snapshot, Token, decode_line
 from legato.core.fold import Fold
 from legato.core.model import Message
 from legato.store import journal, messages
-from legato.store.dialect import utc_us
 from legato.store.locked import lock
 from legato.store.port import Row
 from legato.store.rows import to_turn
 from legato.store.schema import turns
 
 
-def compactable(conn: Connection, older_than_us: int, limit: int) -> list[tuple[str, str]]:
-    """``(session_id, turn_id)`` of turns that ended more than ``older_than_us`` ago by the store's clock."""
+def compactable(conn: Connection, ended_before_us: int, limit: int) -> list[tuple[str, str]]:
+    """``(session_id, turn_id)`` of turns that ended before a time by the store's clock."""
     found = select(turns.c.session_id, turns.c.id).where(
-        ~turns.c.compacted, turns.c.finished_at.is_not(None), turns.c.finished_at < utc_us() - older_than_us
+        ~turns.c.compacted, turns.c.finished_at.is_not(None), turns.c.finished_at < ended_before_us
     )
     return [(row.session_id, row.id) for row in conn.execute(found.order_by(turns.c.finished_at).limit(limit))]
 

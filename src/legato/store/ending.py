@@ -176,7 +176,7 @@ def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
     return _close(session, to_turn(row), ending, None, events)
 
 
-def end_queued(session: Locked, row: Any, ending: Ending, _meter: Meter) -> Turn:
+def end_queued(session: Locked, row: Any, ending: Ending, _meter: Meter | None = None) -> Turn:
     """End a waiting turn under this lock: its message never entered the history and leaves the queue."""
     turn = to_turn(row)
     events: list[Event] = []

@@ -29,6 +29,7 @@ _ROWS: Final = (
 )
 _ROWS_OF_TURN: Final = _ROWS.where(journal.c.turn_id == bindparam("turn_id"))
 _SOME_ROWS: Final = _ROWS.limit(_READ_ROWS)
+_NEXT_ROW: Final = _ROWS.limit(1)
 
 
 def payload_crc(session_id: str, payload: bytes) -> int:
@@ -121,20 +122,37 @@ def _append_in_one_statement(conn: Connection, batches: Sequence[Batch]) -> list
 def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = READ_BYTES) -> list[Row]:
     """The rows that hold something after ``after``, in order, up to about ``limit_bytes``; the caller has authorised it.
 
+    What is whole before a damaged row is still given; who comes back for more is told.
+
     Raises:
-        Corrupted: a row is missing or does not match its checksum.
+        Corrupted: the next row is missing or does not match its checksum.
     """
     rows: list[Row] = []
     expected, size = after, 0
     for row in conn.execute(_SOME_ROWS, {"session_id": session_id, "after": after}):
-        checked = _checked(row)
-        if checked.first_seq > expected + 1:
-            raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=expected)
+        try:
+            checked = _following(row, expected)
+        except Corrupted:
+            if rows:
+                break
+            raise
         rows.append(checked)
         expected, size = checked.last_seq, size + len(checked.payload)
         if size >= limit_bytes:
             break
     return rows
+
+
+def check_next(conn: Connection, session_id: str, after: int) -> None:
+    """Look at the one row that a reader would begin with.
+
+    Raises:
+        Corrupted: it is missing or does not match its checksum.
+    """
+    row = conn.execute(_NEXT_ROW, {"session_id": session_id, "after": after}).first()
+    if row is None:
+        raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=after)
+    _following(row, after)
 
 
 def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
@@ -153,6 +171,13 @@ def _checked(row: Any) -> Row:
     if payload_crc(row.session_id, row.payload) != row.crc:
         raise Corrupted("a journal row does not match its checksum", session_id=row.session_id, seq=row.first_seq)
     return Row(row.session_id, row.first_seq, row.last_seq, bytes(row.payload))
+
+
+def _following(row: Any, after: int) -> Row:
+    checked = _checked(row)
+    if checked.first_seq > after + 1:
+        raise Corrupted("rows are missing in the session's journal", session_id=row.session_id, after=after)
+    return checked
 
 
 def bury(conn: Connection, session_id: str, last_seq: int) -> None:

@@ -53,6 +53,10 @@ class Store(Protocol):
         """Run ``change`` in a transaction of its own and return when it is durable. Cancelling the caller does not undo it."""
         ...
 
+    async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``write``, for the heartbeat alone: it does not queue behind changes that wait for a locked session."""
+        ...
+
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         """Commit batches of different sessions together; None where the epoch is no longer the session's."""
         ...

@@ -11,9 +11,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from legato.core.errors import Invalid, Misuse, Unavailable
+from legato.core.errors import Invalid, LegatoError, Misuse, Unavailable
 from legato.store.journal import append_batches
 from legato.store.port import Batch, Row
+from legato.store.trouble import of_postgres, read_of_postgres
 from legato.store.upgrade import incarnation, upgrade
 
 P = ParamSpec("P")
@@ -40,12 +41,16 @@ class PostgresStore:
 
     shared = True
 
-    def __init__(self, *, url: str, pool_size: int = 8) -> None:
+    def __init__(self, *, url: str, pool_size: int = 6) -> None:
         self.incarnation = ""
+        # Lanes: changes that wait for a locked session hold up neither who reads, nor what running turns say, nor the
+        # heartbeat, without which others declare this process dead.
         self._engine = _engine(url, pool_size)
-        self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Of its own: requests that wait for a locked session must not hold up what running turns say.
+        self._reading = _engine(url, pool_size).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
         self._auto = _engine(url, _APPENDERS).execution_options(isolation_level="AUTOCOMMIT")
+        self._vital = _engine(url, 1)
         self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -53,8 +58,11 @@ class PostgresStore:
         try:
             await self.write(upgrade)
             self.incarnation = await self.write(incarnation)
-            if await self.read(_fsync) != "on":
+            if await self.read(_setting, "fsync") != "on":
                 raise Misuse("PostgreSQL runs with fsync off: it would lose what it has acknowledged")
+            if await self.read(_setting, "full_page_writes") != "on":
+                # Right on a file system that never tears a page, which nobody can ask it.
+                log.warning("PostgreSQL runs with full_page_writes off: a power cut may damage what it has stored")
         except BaseException:
             await self.stop()
             raise
@@ -62,14 +70,17 @@ class PostgresStore:
     async def stop(self) -> None:
         if self._calls:
             await asyncio.wait(self._calls, timeout=_COMMAND_S)
-        await self._engine.dispose()
-        await self._auto.dispose()
+        for engine in (self._engine, self._reading, self._auto, self._vital):
+            await engine.dispose()
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._call(_transaction(self._snapshot, query, *args, **kwargs))
+        return await self._call(_transaction(self._reading, query, *args, **kwargs), read_of_postgres)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._call(_transaction(self._engine, change, *args, **kwargs))
+
+    async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._call(_transaction(self._vital, change, *args, **kwargs))
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         try:
@@ -78,7 +89,9 @@ class PostgresStore:
             # An earlier try whose connection broke was still waiting on the server and has entered just now: ask again.
             raise Unavailable from error
 
-    async def _call(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _call(
+        self, work: Coroutine[Any, Any, T], trouble: Callable[[BaseException], LegatoError] = of_postgres
+    ) -> T:
         """Run to the end whatever becomes of the caller: a cancelled statement would cost its connection."""
         task = asyncio.get_running_loop().create_task(work)
         self._calls.add(task)
@@ -91,8 +104,7 @@ class PostgresStore:
             cause = getattr(error, "orig", None) or error
             if str(getattr(cause, "sqlstate", None)).startswith("22"):  # "data exception": to try again is in vain
                 raise Invalid("A value is too long or too large to be stored.") from error
-            log.warning("PostgreSQL: %s", type(cause).__name__)  # its words may quote what was written
-            raise Unavailable from error
+            raise trouble(cause) from error
 
 
 def _engine(url: str, pool_size: int) -> AsyncEngine:
@@ -119,5 +131,5 @@ async def _transaction(
         return await conn.run_sync(work, *args, **kwargs)
 
 
-def _fsync(conn: Connection) -> str:
-    return str(conn.exec_driver_sql("SHOW fsync").scalar())
+def _setting(conn: Connection, name: str) -> str:
+    return str(conn.exec_driver_sql(f"SHOW {name}").scalar())

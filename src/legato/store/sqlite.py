@@ -7,7 +7,6 @@ commit has been synced before anybody hears of it; one sync serves all that wait
 
 import asyncio
 import fcntl
-import logging
 import os
 import sqlite3
 import threading
@@ -27,6 +26,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from legato.core.errors import StoreInUse, Unavailable
 from legato.store.journal import append_batches
 from legato.store.port import Batch, Row
+from legato.store.trouble import of_sqlite, read_of_sqlite, unreadable
 from legato.store.upgrade import incarnation, upgrade
 
 P = ParamSpec("P")
@@ -36,8 +36,6 @@ _GROUP: Final = 256  # transactions a commit may carry: bounds what one failing 
 _WAITING: Final = 10_000
 _READERS: Final = 4
 _BUSY_MS: Final = 5_000
-
-log = logging.getLogger("legato.store")
 
 
 def _dbapi() -> ModuleType:
@@ -114,13 +112,16 @@ class SqliteStore:
         except DatabaseError as error:
             if not _is_the_databases_own(_cause(error)):
                 raise
-            raise _unavailable(_cause(error)) from error
+            raise read_of_sqlite(error) from error
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._writer is None:
             raise Unavailable
         future = self._writer.submit(lambda conn: change(conn, *args, **kwargs))
         return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.write(change, *args, **kwargs)  # nobody watches a process that is alone
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         return await self.write(append_batches, batches)
@@ -149,6 +150,7 @@ class SqliteStore:
             **options,
         )
         event.listen(engine, "connect", partial(self._prepare, writer=begin != "BEGIN"))
+        event.listen(engine, "handle_error", lambda context: unreadable(context.original_exception))
         event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
         return engine
 
@@ -226,23 +228,21 @@ class _Writer:
             return [self._jobs.popleft() for _ in range(min(_GROUP, len(self._jobs)))]
 
     def _commit(self, group: list[_Job]) -> None:
+        begun = False
         try:
             with self._engine.connect() as conn, conn.begin():
+                begun = True
                 for job in group:
                     _attempt(conn, job, alone=len(group) == 1)
         except Exception as error:  # the thread must outlive it; whoever waits is told
-            if len(group) > 1:  # whose fault it was shows when each goes alone
+            if begun and len(group) > 1:  # whose fault it was shows when each goes alone
                 for job in group:
                     self._commit([job])
                 return
-            cause = _cause(error)
-            group[0].error = _unavailable(cause) if _is_the_databases_own(cause) else error
-
-
-def _unavailable(cause: BaseException) -> Unavailable:
-    # SQLite's words are fixed sentences ("database is locked", "disk is full"), for the operator only.
-    log.warning("SQLite: %s", cause)
-    return Unavailable()
+            # Nobody's, when it could not even begin: each would wait for the same lock in turn.
+            told = of_sqlite(error) if _is_the_databases_own(_cause(error)) else error
+            for job in group:
+                job.error = told
 
 
 def _attempt(conn: Connection, job: _Job, *, alone: bool) -> None:

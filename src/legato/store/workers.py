@@ -4,11 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from legato.core.errors import Corrupted, MessageNotFound
 from legato.store import accepting, claiming
 from legato.store.accepting import Send
 from legato.store.claiming import Claimant
 from legato.store.dialect import utc_us
-from legato.store.ending import Meter
+from legato.store.ending import Ended, Meter
 from legato.store.schema import turns, workers
 
 
@@ -22,9 +23,17 @@ def beat(conn: Connection, worker_id: str) -> bool:
     return bool(done.rowcount)
 
 
-def claim(conn: Connection, session_id: str, claimant: Claimant) -> claiming.Claimed | None:
-    """``claiming.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands."""
-    return claiming.claim(conn, session_id, claimant) if _alive(conn, claimant) else None
+def claim(conn: Connection, session_id: str, claimant: Claimant, meter: Meter) -> claiming.Claimed | Ended | None:
+    """``claiming.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands.
+
+    A turn whose message is damaged or gone comes to its end instead.
+    """
+    if not _alive(conn, claimant):
+        return None
+    try:
+        return claiming.claim(conn, session_id, claimant)
+    except (Corrupted, MessageNotFound):
+        return claiming.end_unreadable(conn, session_id, meter)
 
 
 def accept(

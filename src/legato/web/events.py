@@ -29,7 +29,9 @@ async def events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The session's journal after a cursor (``Last-Event-ID`` or ``after``); from a snapshot where there is none."""
-    seq = await _start(asking, session_id, last_event_id or after)
+    seq, head = await _start(asking, session_id, last_event_id or after)
+    if seq is not None and seq < head:  # a stream that could only break must be an answer that says why
+        await asking.engine.check_next(session_id, seq)
     if not wants_stream(request):
         return await _as_json(asking, session_id, seq, wait)
     first = b""
@@ -49,17 +51,17 @@ async def live_list(asking: Asking) -> Response:
     return EventStream(list_frames(watching, lambda: hub.stopped, asking.settings))
 
 
-async def _start(asking: Context, session_id: str, cursor: str | None) -> int | None:
-    """The seq to go on from; None where only a snapshot helps: no cursor, or one of a future that was lost.
+async def _start(asking: Context, session_id: str, cursor: str | None) -> tuple[int | None, int]:
+    """The seq to go on from, None where only a snapshot helps (no cursor, or one of a future that was lost); and the head.
 
     Raises:
         SessionNotFound, BadCursor.
     """
     head = await asking.engine.head(asking.owner, session_id)
     if cursor is None or cursor == "0":
-        return None if cursor is None else 0
+        return None if cursor is None else 0, head
     incarnation, seq = parse_cursor(cursor)
-    return seq if incarnation == asking.engine.store.incarnation and seq <= head else None
+    return seq if incarnation == asking.engine.store.incarnation and seq <= head else None, head
 
 
 async def _as_json(asking: Context, session_id: str, seq: int | None, wait_s: float) -> Response:

@@ -19,11 +19,12 @@ _STATUS: Final[tuple[tuple[type[errors.LegatoError], int], ...]] = (
     (errors.BadCursor, 400),
     (errors.Invalid, 422),
     (errors.Busy, 429),
+    (errors.StoreFull, 507),
     (errors.Unavailable, 503),
     (errors.NotStarted, 503),
     (errors.LegatoError, 500),
 )
-_RETRY_AFTER_S: Final = {429: "5", 503: "2"}
+_RETRY_AFTER_S: Final = {429: "5", 503: "2", 507: "5"}
 
 
 class Unauthenticated(errors.LegatoError):

@@ -10,11 +10,10 @@ from legato.core.ids import new_id
 from legato.core.model import TextPart
 from legato.store import compaction, journal
 from legato.store import schema as tables
+from legato.store.dialect import utc_us
 from legato.store.port import Store
 from tests.suites.store.damage import flip
 from tests.support.conversation import Conversation
-
-LONG_AGO_US = 0
 
 
 async def resume_everywhere(conversation: Conversation, before: list[tuple[int, Event]]) -> None:
@@ -163,13 +162,14 @@ class Compacting:
         await conversation.start()
         await conversation.send("waits")
         due = [(conversation.id, turn.id) for turn in ended]
+        now_us = await store.read(now)
 
-        assert await store.read(compaction.compactable, LONG_AGO_US, 10) == due
-        assert await store.read(compaction.compactable, LONG_AGO_US, 1) == due[:1]
-        assert await store.read(compaction.compactable, 3_600_000_000, 10) == []
+        assert await store.read(compaction.compactable, now_us + 1, 10) == due
+        assert await store.read(compaction.compactable, now_us + 1, 1) == due[:1]
+        assert await store.read(compaction.compactable, now_us - 3_600_000_000, 10) == []
 
         await conversation.compact(ended[0].id)
-        assert await store.read(compaction.compactable, LONG_AGO_US, 10) == due[1:]
+        assert await store.read(compaction.compactable, now_us + 1, 10) == due[1:]
 
     async def test_a_session_that_is_gone_meanwhile(self, store: Store) -> None:
         with pytest.raises(SessionNotFound):
@@ -192,7 +192,7 @@ class Compacting:
         assert not await store.write(compaction.compact, told.id, turn.id)
 
         assert await store.read(_raw, told.id) == rows
-        assert await store.read(compaction.compactable, LONG_AGO_US, 10) == []  # it is reported once
+        assert await store.read(compaction.compactable, await store.read(now) + 1, 10) == []  # it is reported once
 
     async def test_the_text_of_a_compacted_answer(self, conversation: Conversation) -> None:
         turn = await conversation.answer("Bonjour")
@@ -201,6 +201,11 @@ class Compacting:
 
         assert snapshot.message is not None
         assert snapshot.message.parts == (TextPart("Bonjour"),)
+
+
+def now(conn: Connection) -> int:
+    """The store's time."""
+    return int(conn.execute(select(utc_us())).scalar_one())
 
 
 def _raw(conn: Connection, session_id: str) -> list[tuple[int, bytes, int]]:

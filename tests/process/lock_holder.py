@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import anyio
 import asyncpg
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -33,7 +34,7 @@ async def _of_file(path: str, seconds: float) -> AsyncIterator[None]:
     command = [sys.executable, "-m", "tests.process.lock_holder", path, str(seconds)]
     async with await anyio.open_process(command, cwd=_ROOT, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        assert await process.stdout.receive() == b"held\n"
+        await BufferedByteReceiveStream(process.stdout).receive_until(b"held\n", 100)
         yield
         assert await process.wait() == 0
 

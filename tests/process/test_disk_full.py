@@ -20,7 +20,7 @@ from tests.process.small_disk import SmallDisk, small_disk
 from tests.support.postgres import drop_database, drop_tablespace, new_database, new_tablespace
 from tests.support.require import unavailable
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.promise("R-14")]
 
 SPEAKERS: Final = 4
 FULL_S: Final = 13.0  # longer than a turn insists

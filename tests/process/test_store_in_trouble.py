@@ -16,7 +16,7 @@ from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
 from tests.process.recorder import Recorder, access, reading
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.promise("R-14")]
 
 LOCKED_S: Final = 8.0
 READ_S: Final = 4.0  # generous; who waits for the lock waits five

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from legato import Legato
-from legato.core.errors import Unavailable
+from legato.core.errors import Corrupted, ProviderCut, Unavailable
 from legato.core.events import Event, Token, Warning
 from legato.core.sse import encode_row
 from legato.engine.engine import Engine
@@ -16,7 +16,8 @@ from legato.engine.journal import TurnWriter
 from legato.store import journal
 from legato.store.port import Row
 from tests.engine.talking import PATIENCE_S, Talk, only, parse
-from tests.engine.wiring import FaultyStore, Wired, opened, wire
+from tests.engine.wiring import FaultyStore, Wired, opened, sql, wire
+from tests.http.puppets import Puppets
 from tests.support.conversation import Conversation
 
 pytestmark = pytest.mark.anyio
@@ -279,6 +280,37 @@ async def test_tombstones_move_a_reader_on_and_show_it_nothing(wired: Wired, con
                 told += parse(chunk.frames)
             assert [type(event).__name__ for _, event in told][-1] == "Snapshot"
             assert told == [line for line in await conversation.events() if line[0] > position]
+
+
+@pytest.mark.promise("X-06")
+async def test_whoever_comes_back_to_rows_that_are_gone_is_told(chat: Legato, talk: Talk, puppets: Puppets) -> None:
+    turn = await talk.send()
+    (await puppets.of(turn.id)).fail(ProviderCut())
+    await talk.ended(turn.id)
+    engine = chat.engine
+    head = await engine.head("ann", talk.id)
+    assert (await engine.first(talk.id, 0)).last_seq <= head
+    await engine.store.write(sql, f"DELETE FROM journal WHERE session_id = '{talk.id}' AND last_seq = {head}")  # noqa: S608
+    reached = (await engine.store.read(journal.read_rows, talk.id, 0))[-1].last_seq
+    assert reached < head
+    with pytest.raises(Corrupted):
+        await engine.first(talk.id, reached)
+
+
+async def test_an_idle_channel_holds_nothing(wired: Wired, conversation: Conversation) -> None:
+    with wired.hub.reader(conversation.id, 0) as reader:
+        for row in await conversation.rows():
+            wired.hub.committed(row)
+        await wired.hub.rest()  # something has just happened
+        assert (chunk := await reader.next(PATIENCE_S)) is not None
+        await wired.hub.rest()
+        wired.store.broken = {"read_rows"}
+        with (
+            wired.hub.reader(conversation.id, 0) as late,
+            pytest.raises(Unavailable),
+        ):  # so late a reader asks the store
+            await late.next(PATIENCE_S)
+        assert chunk.last_seq == reader.position
 
 
 async def test_a_follower_that_goes_takes_its_channel_along(wired: Wired, conversation: Conversation) -> None:

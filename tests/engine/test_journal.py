@@ -157,7 +157,7 @@ async def test_who_says_too_much_waits_until_it_is_on_its_way(store: FaultyStore
     store.open.clear()
     writer.token("msg_1", 0, "text", "first")
     await store.waiting.wait()
-    writer.token("msg_1", 0, "text", "x" * (ROOM_BYTES - 1))
+    writer.token("msg_1", 0, "text", "x" * (ROOM_BYTES - 100))
     await writer.room()
     writer.token("msg_1", 0, "text", "x")
     waited = anyio.Event()

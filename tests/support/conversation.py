@@ -190,9 +190,6 @@ class Conversation:
     async def rows(self, after_seq: int = 0, limit_bytes: int = journal.READ_BYTES) -> list[Row]:
         return await self.store.read(journal.read_rows, self.id, after_seq, limit_bytes)
 
-    async def check_next(self, after_seq: int) -> None:
-        await self.store.read(journal.check_next, self.id, after_seq)
-
     async def events(self, after_seq: int = 0) -> list[tuple[int, Event]]:
         """What somebody gets who resumes after a seq, in the middle of a row or not."""
         rows = await self.rows(after_seq)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from legato.core.errors import Misuse, cut
@@ -244,14 +245,14 @@ class _Meter:
         self.reported: UsageDelta | None = None
         self._prompt_tokens = prompt_tokens
         self._count = count
-        self._said: list[str] = []
+        self._said = StringIO()
 
     def said(self, text: str) -> None:
-        self._said.append(text)
+        self._said.write(text)
 
     def usage(self) -> Usage:
         if (told := self.reported) is not None:
             total = told.prompt_tokens + told.completion_tokens
             return Usage(told.prompt_tokens, told.completion_tokens, told.cached_tokens, total)
-        completion = self._count("".join(self._said))
+        completion = self._count(self._said.getvalue())
         return Usage(self._prompt_tokens, completion, total_tokens=self._prompt_tokens + completion, estimated=True)

@@ -28,13 +28,8 @@ def encode_frame(event: bytes, data: bytes, cursor: bytes | None = None) -> byte
 
 def encode_row(incarnation: str, first_seq: int, payload: bytes) -> bytes:
     """All frames of a journal row, ready for every reader's socket."""
-    prefix = f"id: {incarnation}.".encode()
-    return b"".join(
-        [
-            b"%b%d\nevent: %b\ndata: %b\n\n" % (prefix, seq, name, data)
-            for seq, name, data in split_lines(first_seq, payload)
-        ]
-    )
+    frame = b"id: %b.%%d\nevent: %%b\ndata: %%b\n\n" % incarnation.encode()
+    return b"".join([frame % line for line in split_lines(first_seq, payload)])
 
 
 def encode_retry(milliseconds: int) -> bytes:

@@ -11,13 +11,13 @@ import msgspec
 from legato.agents.registry import Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import Invalid
+from legato.core.errors import Corrupted, Invalid
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.dispatch import Dispatcher
-from legato.engine.hub import Hub, after
+from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
@@ -141,13 +141,16 @@ class Engine:
             rows = await self.store.read(journal.read_rows, session_id, after_seq)
         return [after(row, after_seq) for row in rows]
 
-    async def check_next(self, session_id: str, after_seq: int) -> None:
-        """Whether a reader can go on from a seq that ``head`` has authorised and passed.
+    async def first(self, session_id: str, after_seq: int) -> Chunk:
+        """What a reader begins with, after a seq that ``head`` has authorised and passed.
 
         Raises:
-            Corrupted.
+            Corrupted: there is nothing, or it is damaged.
         """
-        await self.store.read(journal.check_next, session_id, after_seq)
+        chunk = await self.hub.read(session_id, after_seq, FIRST_BYTES)
+        if chunk is None:
+            raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=after_seq)
+        return chunk
 
     async def done_seq(self, owner: str, session_id: str, turn_id: str) -> int | None:
         """The seq of a turn's ``done``; None while it goes on.

@@ -7,7 +7,7 @@ and there is no gap between replay and live to get wrong. Events are encoded onc
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from legato.core.sse import encode_row
@@ -16,6 +16,7 @@ from legato.store import journal
 from legato.store.port import Row, Store
 
 WINDOW_BYTES: Final = 256 * 1024
+FIRST_BYTES: Final = 8 * 1024  # what somebody who comes back is given at once
 _CHUNK_BYTES: Final = (
     64 * 1024
 )  # what one send carries, give or take a row: all that a reader who stops reading may cost
@@ -231,13 +232,22 @@ class Hub:
 
     async def replay(self, channel: Channel, position: int) -> Chunk | None:
         """What the store has right after ``position``."""
-        rows = await self._store.read(journal.read_rows, channel.session_id, position, _CHUNK_BYTES)
+        chunk = await self.read(channel.session_id, position, _CHUNK_BYTES)
+        if chunk is not None:
+            channel.reach(chunk.last_seq)
+        return chunk
+
+    async def read(self, session_id: str, position: int, limit_bytes: int) -> Chunk | None:
+        """What the store has right after ``position``, about so much of it; the caller has authorised it.
+
+        Raises:
+            Corrupted, Unavailable.
+        """
+        rows = await self._store.read(journal.read_rows, session_id, position, limit_bytes)
         if not rows:
             return None
         rows[0] = after(rows[0], position)
-        channel.reach(rows[-1].last_seq)
-        frames = b"".join([encode_row(self._store.incarnation, row.first_seq, row.payload) for row in rows])
-        return Chunk(frames, rows[-1].last_seq)
+        return Chunk(_encode(self._store.incarnation, rows), rows[-1].last_seq)
 
     def _fetch(self, channel: Channel) -> None:
         """Read the news of other processes once for all readers of a channel."""
@@ -257,6 +267,23 @@ class Hub:
                     return
         finally:
             channel.fetching = False
+
+
+def _encode(incarnation: str, rows: Sequence[Row]) -> bytes:
+    """The frames of rows that follow each other. They touch and read as one, where none is the one empty line of many seqs."""
+    frames: list[bytes] = []
+    together: list[bytes] = []
+    first_seq = 0
+    for row in rows:
+        if row.payload:
+            first_seq = first_seq if together else row.first_seq
+            together.append(row.payload)
+        elif together:
+            frames.append(encode_row(incarnation, first_seq, b"\n".join(together)))
+            together = []
+    if together:
+        frames.append(encode_row(incarnation, first_seq, b"\n".join(together)))
+    return b"".join(frames)
 
 
 def after(row: Row, position: int) -> Row:

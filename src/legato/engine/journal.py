@@ -20,6 +20,7 @@ from legato.store.journal import payload_crc
 from legato.store.port import Batch, Row, Store
 
 ROOM_BYTES: Final = 256 * 1024  # what a turn may have uncommitted before its producer waits
+_PIECE_BYTES: Final = 64  # what a piece of text takes in memory besides its letters
 _EVENT_CHARS: Final = 32 * 1024  # a longer piece of text becomes several events
 RETRY_FOR_S: Final = 10.0  # promise R-14: after that the turn ends incomplete
 
@@ -36,6 +37,7 @@ class TurnWriter:
         self.turn_id = turn_id
         self.fenced = False
         self.on_heard: Callable[[], None] | None = None  # told once, when the first words are committed
+        self.on_fenced: Callable[[], None] | None = None  # told when a batch was refused
         self._journal = journal
         self._epoch = epoch
         self._number = 0
@@ -57,7 +59,7 @@ class TurnWriter:
             self._close_text()
             self._key = key
         self._pieces.append(text)
-        self._bytes += len(text)
+        self._bytes += len(text) + _PIECE_BYTES
         self._journal.wake(self)
 
     def event(self, event: Event) -> None:
@@ -115,7 +117,10 @@ class TurnWriter:
         """The batch taken last was committed (``row``), refused (None), or could not be written."""
         self._committing = False
         self._failure = failure
-        self.fenced = self.fenced or (row is None and failure is None)
+        if row is None and failure is None and not self.fenced:
+            self.fenced = True
+            if self.on_fenced is not None:
+                self.on_fenced()
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
         if self._lines or self._pieces:

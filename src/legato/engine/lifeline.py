@@ -16,8 +16,9 @@ from legato.core.errors import LegatoError, Unavailable
 from legato.core.ids import new_id
 from legato.engine.dispatch import Dispatcher
 from legato.engine.publish import Publisher
-from legato.engine.run import FENCED, Runner
+from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
+from legato.engine.stage import FENCED
 from legato.engine.tasks import log, report
 from legato.store import turns, workers
 from legato.store.ending import Ending, Meter, rescue

@@ -37,7 +37,7 @@ from legato.engine.journal import Fenced, Journal
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
-from legato.engine.stage import LiveTurn
+from legato.engine.stage import FENCED, LiveTurn
 from legato.engine.tasks import Tasks, log, report
 from legato.engine.usage import total
 from legato.store import claiming
@@ -46,7 +46,6 @@ from legato.store.claiming import Claimed
 from legato.store.ending import Ending, Meter
 from legato.store.port import Store
 
-FENCED = "fenced"
 SHUTDOWN = "shutdown"
 _CLOSING_S: Final = 0.5  # what an agent gets to stop when the process does: its time is nearly up
 

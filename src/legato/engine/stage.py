@@ -1,5 +1,8 @@
 """A running turn: what it has said, where the next word goes, and why it was told to stop."""
 
+from functools import partial
+from typing import Final
+
 import anyio
 import msgspec
 
@@ -14,6 +17,9 @@ from legato.engine.tasks import Tasks
 from legato.store import messages, steering
 from legato.store.claiming import Claimed
 from legato.store.port import Store
+
+#: Why a turn stops that is no longer this process's.
+FENCED: Final = "fenced"
 
 
 class LiveTurn:
@@ -50,6 +56,7 @@ class LiveTurn:
         self._taken: tuple[Message, ...] = ()
         self._steered = False
         self._precedence = precedence
+        writer.on_fenced = partial(self.stop, FENCED)
         self._awaited = not self.background
         if self._awaited:
             precedence.enter()

@@ -120,7 +120,9 @@ def page(
         case None:
             pass
     if agent_id is not None:
-        query = query.where(sessions.c.agent_id == agent_id)
+        # Few sessions are pinned: their index is walked, not the agent's, which SQLite would choose.
+        column = func.coalesce(sessions.c.agent_id, "") if status == "pinned" else sessions.c.agent_id
+        query = query.where(column == agent_id)
     if cursor is not None:
         query = query.where(tuple_(sessions.c.last_activity, sessions.c.id) < tuple_(*_parse(cursor)))
     query = query.order_by(sessions.c.last_activity.desc(), sessions.c.id.desc()).limit(limit + 1)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from legato.core.cursor import parse_cursor
+from legato.core.errors import Corrupted
 from legato.core.events import split_lines
 from legato.store.port import Row
 from legato.web.bodies import Text
@@ -30,11 +31,13 @@ async def events(
 ) -> Response:
     """The session's journal after a cursor (``Last-Event-ID`` or ``after``); from a snapshot where there is none."""
     seq, head = await _start(asking, session_id, last_event_id or after)
-    if seq is not None and seq < head:  # a stream that could only break must be an answer that says why
-        await asking.engine.check_next(session_id, seq)
     if not wants_stream(request):
-        return await _as_json(asking, session_id, seq, wait)
+        return await _as_json(asking, session_id, seq, head, wait)
     first = b""
+    if seq is not None and seq < head:  # here, so that a stream that could only break is an answer that says why
+        chunk = await asking.engine.first(session_id, seq)
+        if until is None:
+            seq, first = chunk.last_seq, chunk.frames
     if seq is None:
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         seq, first = cursor.seq, snapshot_frame(state, str(cursor))
@@ -64,12 +67,14 @@ async def _start(asking: Context, session_id: str, cursor: str | None) -> tuple[
     return seq if incarnation == asking.engine.store.incarnation and seq <= head else None, head
 
 
-async def _as_json(asking: Context, session_id: str, seq: int | None, wait_s: float) -> Response:
+async def _as_json(asking: Context, session_id: str, seq: int | None, head: int, wait_s: float) -> Response:
     if seq is None:
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         whole = EventReply(str(cursor), "snapshot", msgspec.Raw(msgspec.json.encode({"state": state})))
         return reply(EventList((whole,), str(cursor), has_more=False))
     rows = await asking.engine.rows(session_id, seq, min(wait_s, asking.settings.heartbeat_s))
+    if not rows and seq < head:
+        raise Corrupted("rows are missing in the session's journal", session_id=session_id, after=seq)
     found = tuple(_event(asking, row_seq, name, data) for row_seq, name, data in _lines(rows))
     last = rows[-1].last_seq if rows else seq
     head = await asking.engine.head(asking.owner, session_id)

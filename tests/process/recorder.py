@@ -80,13 +80,26 @@ class Recorder:
         numbers: Numbers,
         *,
         per_second: int | None = None,
+        mute_once: bool = False,
         mode: Mode = "queue",
         message_id: str | None = None,
         through: Access | None = None,
     ) -> Sent:
         """Asks for ``numbers``, again and again with one message id until the server acknowledges."""
         pace = f" at {per_second}/s" if per_second else ""
-        text = f"count {numbers.last} from {numbers.first}{pace}"
+        text = f"{'mute once, ' if mute_once else ''}count {numbers.last} from {numbers.first}{pace}"
+        return await self.ask(text, numbers, mode=mode, message_id=message_id, through=through)
+
+    async def ask(
+        self,
+        text: str,
+        numbers: Numbers | None = None,
+        *,
+        mode: Mode = "queue",
+        message_id: str | None = None,
+        through: Access | None = None,
+    ) -> Sent:
+        """As ``send``, for whatever else the upstream knows."""
         message_id = message_id or new_id("msg")
         self._begun(message_id, "send", numbers)
         to = through or self._to

@@ -1,10 +1,7 @@
 """A crowd that follows a session and never reads, and one reader that does: what the crowd costs it, and the server."""
 
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
@@ -18,6 +15,7 @@ from tests.process.history import Connection, Entry, History
 from tests.process.history import Reader as Recorded
 from tests.process.reader import events_path
 from tests.process.recorder import Recorder, access, reading
+from tests.support.proc import memory_kib, open_sockets
 from tests.support.raw_reader import RawReader
 from tests.support.server import ServerProcess
 from tests.support.upstream_scripts import spoken
@@ -107,7 +105,7 @@ class _Crowd:
 
     async def run(self) -> Self:
         pid = self._server.pid
-        calm_kib, held = _memory_kib(pid, "VmRSS"), _sockets(pid)
+        calm_kib, held = memory_kib(pid, "VmRSS"), len(open_sockets(pid))
         sent = await self._session.ask(CROWDED)
         self.turn_id = sent.turn.id
         path = f"{events_path(self._session.id)}?after={sent.cursor}"
@@ -116,15 +114,15 @@ class _Crowd:
             _following(self._server, f"{path}&until={sent.turn.id}", len(SLOW)) as slow,
         ):
             began = monotonic()
-            await _until(lambda: _sockets(pid) >= held + self._readers)
+            await _until(lambda: len(open_sockets(pid)) >= held + self._readers)
             over = anyio.Event()
             async with anyio.create_task_group() as group:
                 for reader, pace in zip(slow, SLOW, strict=True):
                     group.start_soon(_take_slowly, reader, pace, over)
-                await _until(lambda: _sockets(pid) <= held + len(SLOW) + _OTHERS)
+                await _until(lambda: len(open_sockets(pid)) <= held + len(SLOW) + _OTHERS)
                 self.gone_s = monotonic() - began
                 await self._session.ended(sent.turn.id)
-                self.grew_kib = _memory_kib(pid, "VmHWM") - calm_kib
+                self.grew_kib = memory_kib(pid, "VmHWM") - calm_kib
                 over.set()
             await self._judge(stalled[0], slow, sent.cursor)
         return self
@@ -179,22 +177,3 @@ def _lags(reader: Recorded, turn_id: str) -> list[float]:
 
 def _at(lags: Sequence[float], quantile: float) -> float:
     return lags[min(len(lags) - 1, int(len(lags) * quantile))]
-
-
-def _memory_kib(pid: int, what: str) -> int:
-    """``VmRSS``, or ``VmHWM`` for the most that it ever was."""
-    found = re.search(rf"(?m)^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
-
-
-def _sockets(pid: int) -> int:
-    """How many a process has open."""
-    return sum(_is_socket(entry.path) for entry in os.scandir(f"/proc/{pid}/fd"))
-
-
-def _is_socket(path: str) -> bool:
-    try:
-        return os.readlink(path).startswith("socket:")
-    except FileNotFoundError:  # closed meanwhile
-        return False

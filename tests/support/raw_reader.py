@@ -35,6 +35,12 @@ class RawReader:
         self._socket.sendall(head.encode())
         self._socket.setblocking(False)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its end of the connection."""
+        host, port = self._socket.getsockname()
+        return str(host), int(port)
+
     async def take(self, most: int) -> None:
         """Some bytes, once some are there; ``ended`` is set when none can come any more."""
         try:

@@ -6,7 +6,8 @@ as long as it was asked to before it connects again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from time import monotonic
 from typing import Final
 
@@ -14,6 +15,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
+from legato.client import Sent
 from legato.client.http import Notice
 from legato.core.model import Turn
 from tests.process.checker import violations
@@ -85,15 +87,15 @@ def most_at_once(times: Sequence[float]) -> int:
     return max(Counter(int(at / _BUCKET_S) for at in times).values(), default=0)
 
 
-def _seconds(times: object) -> str:
-    return " · ".join(f"{s:.2f}" for s in times) + " s"  # type: ignore[attr-defined]
+def _seconds(times: Iterable[float]) -> str:
+    return " · ".join(f"{s:.2f}" for s in times) + " s"
 
 
 async def roll(servers: Sequence[ServerProcess], url: str, model: ModelServer, streams: int) -> Report:
     """Restart each of ``servers`` with SIGTERM, while ``streams`` sessions are followed through ``url``."""
     with anyio.fail_after(_WITHIN_S):
         async with access(url) as to:
-            deploy = _Deploy(servers, to, streams)
+            deploy = _Deploy(servers, to, model, streams)
             patient = open_http(url, sleep=anyio.sleep, notify=deploy.noticed)
             try:
                 histories = await deploy.run(Access(to.client, patient))
@@ -110,10 +112,11 @@ async def roll(servers: Sequence[ServerProcess], url: str, model: ModelServer, s
 
 
 class _Deploy:
-    def __init__(self, servers: Sequence[ServerProcess], to: Access, streams: int) -> None:
+    def __init__(self, servers: Sequence[ServerProcess], to: Access, model: ModelServer, streams: int) -> None:
         self.report = Report(streams=streams)
         self._servers = servers
         self._to = to
+        self._model = model
         self._over = anyio.Event()
         self._talking = 0
 
@@ -122,26 +125,17 @@ class _Deploy:
             self.report.retries_s.append(notice.retry_in_s)
 
     async def run(self, patient: Access) -> list[SessionHistory]:
-        sessions = [
-            Recorder(self._to, (await self._to.client.create_session()).id) for _ in range(self.report.streams)
-        ]
+        sessions = [Recorder(self._to, (await self._to.client.create_session()).id) for _ in range(self.report.streams)]
         readers = [session.reader("patient", through=patient) for session in sessions]
         async with reading(*readers):
             async with anyio.create_task_group() as group:
                 for number, session in enumerate(sessions):
                     person = (self._talk, self._ask_for_long, self._ask_the_mute)[number % 3]
                     group.start_soon(person, session, 10_000 * (number + 1))
-                await _until(lambda: self._talking == len(sessions))
+                await self._all_talk()
                 stopped_at = [await self._restart(server) for server in self._servers]
                 self._over.set()
-            histories: list[SessionHistory] = [msgspec.UNSET] * len(sessions)  # type: ignore[list-item]
-
-            async def tell(number: int) -> None:
-                histories[number] = await sessions[number].history()
-
-            async with anyio.create_task_group() as group:
-                for number in range(len(sessions)):
-                    group.start_soon(tell, number)
+            histories = [await session.history() for session in sessions]
         self.report.reconnects = list(_by_restart(readers, stopped_at))
         return histories
 
@@ -169,7 +163,7 @@ class _Deploy:
             ]
             first += 200
             for sent in both:
-                self.report.short += self._is(await session.ended(sent.turn.id), "completed", "stop")
+                await self._short(session, sent)
 
     async def _ask_for_long(self, session: Recorder, first: int) -> None:
         sent = await session.send(Numbers(first + 1, first + 9_000), per_second=10)
@@ -178,17 +172,47 @@ class _Deploy:
         turn = await session.ended(sent.turn.id)
         self.report.outlived += self._is(turn, "incomplete", "shutdown")
         again = await session.again("continue", turn.id)
-        self.report.short += self._is(await session.ended(again.turn.id), "completed", "stop")
+        await self._short(session, again)
         self._talking -= 1
         await self._talk(session, first)
 
     async def _ask_the_mute(self, session: Recorder, first: int) -> None:
         sent = await session.send(Numbers(first + 1, first + _SHORT), per_second=20, mute_once=True)
         behind = await session.send(Numbers(first + 101, first + 100 + _SHORT), per_second=20)
-        await _until_async(lambda: self._is_running(sent.turn))
         self._talking += 1
         turn = await session.ended(sent.turn.id)
         self.report.handed_over += self._is(turn, "completed", "stop", attempt=2)
-        self.report.short += self._is(await session.ended(behind.turn.id), "completed", "stop")
+        await self._short(session, behind)
         self._talking -= 1
         await self._talk(session, first + 200)
+
+    async def _short(self, session: Recorder, sent: Sent) -> None:
+        turn = await session.ended(sent.turn.id)
+        self.report.short += self._is(turn, "completed", "stop")
+
+    async def _all_talk(self) -> None:
+        """Returns when every session has its stream, and the model has been asked by those whom it does not answer."""
+        await _until(lambda: self._talking == self.report.streams)
+        while await to_thread.run_sync(self._mute) < self.report.streams // 3:  # noqa: ASYNC110 - another process's
+            await anyio.sleep(_POLL_S)
+
+    def _mute(self) -> int:
+        return sum(asked.startswith("mute once") for asked in self._model.with_outcome("running"))
+
+    def _is(self, turn: Turn, status: str, reason: str, *, attempt: int = 1) -> bool:
+        found = (turn.status, turn.reason, turn.attempt)
+        if found != (status, reason, attempt):
+            self.report.wrong.append(f"{turn.id}: {found}, not {(status, reason, attempt)}")
+        return found == (status, reason, attempt)
+
+
+def _by_restart(readers: Sequence[Reader], stopped_at: Sequence[float]) -> Iterator[list[float]]:
+    """When connections were asked for anew after each SIGTERM, in seconds since then."""
+    came_back = sorted(at for reader in readers for at in reader.asked_at[1:])
+    for begin, end in pairwise([*stopped_at, monotonic()]):
+        yield [at - begin for at in came_back if begin <= at < end]
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - another process's doing
+        await anyio.sleep(_POLL_S)

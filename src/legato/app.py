@@ -161,9 +161,11 @@ class Legato:
             self._running.drain()
 
     def hurry(self) -> None:
-        """End what still runs now: the grace is over. Needs a ``stop`` that is on its way."""
-        if self._stopping is not None:
-            self._stopping.hurry()
+        """End what still runs now: the grace is over, also one that a ``stop`` to come would give."""
+        self.drain()
+        running = self._running or self._stopping
+        if running is not None:
+            running.hurry()
 
     def _wire(self) -> "_Running":
         registry, models = self._agents_and_models()

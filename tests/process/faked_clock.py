@@ -57,12 +57,11 @@ def _library() -> str:
 
 
 def _main() -> None:
-    import legato.app
-    from legato.cli import main
+    from legato.cli import main, serve
     from legato.engine.settings import EngineSettings
 
     hasty = partial(EngineSettings, compact_every_s=COMPACT_EVERY_S)
-    setattr(legato.app, EngineSettings.__name__, hasty)
+    setattr(serve, EngineSettings.__name__, hasty)
     main()
 
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, cast
@@ -120,9 +120,16 @@ class ForkedServer(ServerProcess):
     """A ``ServerProcess`` whose processes come from ``nursery``, but for those with a failure point."""
 
     def __init__(
-        self, nursery: Nursery, database_url: str, env: Mapping[str, str] | None = None, *, log: Path | None = None
+        self,
+        nursery: Nursery,
+        database_url: str,
+        env: Mapping[str, str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        args: Sequence[str] = (),
+        log: Path | None = None,
     ) -> None:
-        super().__init__(database_url, env=env, log=log)
+        super().__init__(database_url, env=env, host=host, args=args, log=log)
         self._nursery = nursery
 
     def launch(self) -> None:
@@ -130,8 +137,7 @@ class ForkedServer(ServerProcess):
             super().launch()
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        args = ["serve", "--port", str(self.port), "--database", self.database_url]
-        child = self._nursery.fork(args, clean_environment() | self.env, self.log)
+        child = self._nursery.fork(self._arguments, clean_environment() | self.env, self.log)
         self._process = cast("subprocess.Popen[bytes]", child)
 
 

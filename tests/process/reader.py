@@ -1,13 +1,13 @@
 """A follower of a session that writes down every connection and every event to the letter."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from time import time
+from time import monotonic, time
 from typing import Final
 
 import anyio
 
-from legato.client.http import Http
+from legato.client.http import Http, Notice
 from legato.client.patience import Ambient, Patience
 from legato.client.position import BEGINNING, Position
 from legato.client.stream import Stream
@@ -24,13 +24,17 @@ async def nap(seconds: float) -> None:
     await anyio.sleep(min(seconds, _MOST_BETWEEN_ATTEMPTS_S))
 
 
-def open_http(url: str) -> Http:
-    """The client's own way of asking and resuming, impatient."""
-    ambient = Ambient(clock=anyio.current_time, sleep=nap, random=lambda: 0.0)
+def _unheard(notice: Notice) -> None:
+    return None
+
+
+def open_http(
+    url: str, *, sleep: Callable[[float], Awaitable[object]] = nap, notify: Callable[[Notice], None] = _unheard
+) -> Http:
+    """The client's own way of asking and resuming: impatient, and without a spread of its own."""
+    ambient = Ambient(clock=anyio.current_time, sleep=sleep, random=lambda: 0.0)
     patience = Patience(retry_for_s=60)
-    return Http(
-        url, token=None, headers=None, patience=patience, ambient=ambient, notify=lambda notice: None, verify=True
-    )
+    return Http(url, token=None, headers=None, patience=patience, ambient=ambient, notify=notify, verify=True)
 
 
 def events_path(session_id: str) -> str:
@@ -46,6 +50,7 @@ class Reader:
         self._path = events_path(session_id)
         self._first = after.seq if after else 0
         self._position = Position(str(after) if after else BEGINNING)
+        self.asked_at: list[float] = []  # when each connection was asked for, by the monotonic clock
         self._asked: list[int] = []
         self._entries: list[list[Entry]] = []
         self._news = anyio.Event()
@@ -91,6 +96,7 @@ class Reader:
 
     def _params(self) -> Mapping[str, str]:
         """Asked anew for each connection."""
+        self.asked_at.append(monotonic())
         self._asked.append(self.seq)
         self._entries.append([])
         return self._position.params()

@@ -80,13 +80,14 @@ class Recorder:
         numbers: Numbers,
         *,
         per_second: int | None = None,
+        mute_once: bool = False,
         mode: Mode = "queue",
         message_id: str | None = None,
         through: Access | None = None,
     ) -> Sent:
         """Asks for ``numbers``, again and again with one message id until the server acknowledges."""
         pace = f" at {per_second}/s" if per_second else ""
-        text = f"count {numbers.last} from {numbers.first}{pace}"
+        text = f"{'mute once, ' if mute_once else ''}count {numbers.last} from {numbers.first}{pace}"
         return await self.say(text, numbers=numbers, mode=mode, message_id=message_id, through=through)
 
     async def say(

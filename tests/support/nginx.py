@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -32,7 +33,7 @@ _POLL_S: Final = 0.02
 class Nginx:
     """``bare``: nothing but ``proxy_pass`` and the time-out. ``compress``: streams too, and not web pages alone.
 
-    ``more`` stands at the end of the block's ``location``.
+    ``more`` stands at the end of the block's ``location``. ``others`` are the ports of further servers.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Nginx:
         bare: bool = False,
         compress: bool = False,
         more: str = "",
+        others: Sequence[int] = (),
     ) -> None:
         self._program = require_program("nginx")
         self.port = free_port()
@@ -51,6 +53,8 @@ class Nginx:
         self._directory.mkdir()
         self._conf = self._directory / "nginx.conf"
         site = _site(self.port, server_port, more, bare=bare) + ("gzip_types *;\n" if compress else "")
+        if others:
+            site = _balanced(site, server_port, others)
         self._conf.write_text(_configuration(self._directory, site))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,6 +111,13 @@ def _site(port: int, server_port: int, more: str, *, bare: bool) -> str:
     block = _put(block, r"(?m)^    }$", f"{more}\n    }}")
     block = _put(block, r"listen 80;", f"listen 127.0.0.1:{port};")
     return _put(block, r"127\.0\.0\.1:8321", f"127.0.0.1:{server_port}")
+
+
+def _balanced(site: str, server_port: int, others: Sequence[int]) -> str:
+    """The same in front of several, as the documentation says."""
+    servers = "".join(f"    server 127.0.0.1:{port} max_fails=0;\n" for port in (server_port, *others))
+    site = _put(site, rf"http://127\.0\.0\.1:{server_port};", "http://legato;")
+    return f"upstream legato {{\n{servers}}}\n{site}"
 
 
 def _configuration(directory: Path, site: str) -> str:

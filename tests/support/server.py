@@ -11,6 +11,7 @@ All methods block; inside an event loop that has other work, call them through `
 import http.client
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class ServerProcess:
     ``env`` is added to the caller's environment, from which keys and settings of Legato and of providers are
     removed, so that the demo agent answers unless the test says otherwise; it may be changed between two runs
     (a failure point for the first only). ``args`` are further arguments of ``serve``. Output of all runs goes
-    to ``log``.
+    to ``log``. On a ``host`` other than loopback it wants ``LEGATO_TOKEN`` in ``env``.
     """
 
     def __init__(
@@ -62,21 +63,23 @@ class ServerProcess:
         port: int | None = None,
         env: Mapping[str, str] | None = None,
         *,
+        host: str = "127.0.0.1",
         args: Sequence[str] = (),
         log: Path | None = None,
     ) -> None:
+        self.host = host
         self.database_url = database_url
         self.port = free_port() if port is None else port
         self.log = log or _ARTIFACTS / f"{os.getpid()}-{self.port}.log"
         self.env = dict(env or {})
-        self._command = [sys.executable, "-m", "legato.cli", "serve"]
-        self._command += ["--port", str(self.port), "--database", database_url, *args]
+        self._command = [sys.executable, "-m", "legato.cli"]
+        self._arguments = ["serve", "--host", host, "--port", str(self.port), "--database", database_url, *args]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Where the server is, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -113,10 +116,11 @@ class ServerProcess:
             raise ServerFailed("the server is running already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            log.write(f"--- {' '.join(self._command)}\n".encode())
+            command = [*self._command, *self._arguments]
+            log.write(f"--- {' '.join(command)}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                self._command,
+                command,
                 env=clean_environment() | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -136,6 +140,15 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 raise ServerFailed(f"the server was not ready within {within_s} s\n{self.log_tail()}")
             time.sleep(_POLL_S)
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, and no waiting."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    @property
+    def ready(self) -> bool:
+        """What ``/readyz`` says; False also where nobody listens."""
+        return self._is_ready()
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone. Of a server that is gone already, nothing."""
@@ -192,7 +205,7 @@ class ServerProcess:
         self.kill()
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200

@@ -21,6 +21,8 @@ stops for REASON              3 words, then that reason to stop
 lingers                       3 words and the reason to stop, then nothing
 late                          ``count 3``, and the body ends a moment after [DONE]
 step N                        N words, each as soon as the test permits one more (``Upstream.permits``)
+mute once, count …            the first time it is asked headers, then nothing; after that as ``count`` says
+clock N of B at R/s           N words of B bytes, each with the time at which it was said (``spoken``)
 recite [at R/s] [TEXT, …]     these tokens, a list in JSON
 flood N                       N tokens of one character (``flooded``), a hundred a write
 huge                          one token of a megabyte (``HUGE``)
@@ -36,6 +38,7 @@ anything else                 ``You said: …``
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -134,6 +137,26 @@ async def _step(stage: Stage, match: Match) -> None:
         await stage.permitted()
         await stage.delta({"content": word})
     await stage.finish()
+
+
+async def _mute(stage: Stage, match: Match) -> None:
+    if stage.times_asked() > 1:
+        await _count(stage, match)
+        return
+    await stage.open()
+    await _forever()
+
+
+async def _clock(stage: Stage, match: Match) -> None:
+    await stage.open()
+    async for _ in words(1, int(match["count"]), float(match["rate"])):
+        await stage.delta({"content": f"{time.time():.6f} ".ljust(int(match["bytes"]) - 1, "x") + "\n"})
+    await stage.finish()
+
+
+def spoken(text: str) -> list[float]:
+    """When the words of ``clock`` were said, in seconds since 1970."""
+    return [float(word.partition(" ")[0]) for word in text.splitlines()]
 
 
 async def _recite(stage: Stage, match: Match) -> None:
@@ -422,6 +445,8 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), script)
     for pattern, script in (
         (r"count (?P<count>\d+)(?: from (?P<first>\d+))?(?: at (?P<rate>[\d.]+)/s)?", _count),
+        (r"mute once, count (?P<count>\d+)(?: from (?P<first>\d+))?(?: at (?P<rate>[\d.]+)/s)?", _mute),
+        (r"clock (?P<count>\d+) of (?P<bytes>\d+) at (?P<rate>[\d.]+)/s", _clock),
         (r"step (?P<count>\d+)", _step),
         (r"recite(?: at (?P<rate>[\d.]+)/s)? (?P<pieces>\[.*\])", _recite),
         (r"flood (?P<count>\d+)", _flood),

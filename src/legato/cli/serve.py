@@ -15,6 +15,7 @@ import uvloop
 
 from legato.app import Legato
 from legato.core.errors import LegatoError, UnsafeBind
+from legato.engine.settings import EngineSettings
 from legato.web.auth import Authenticate, BearerToken, LoopbackUser, is_loopback
 from legato.web.connection import Connection
 
@@ -60,6 +61,9 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="TOML file with agents, providers, models.", envvar="LEGATO_CONFIG")
     ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that turns get to finish after SIGTERM.", envvar="LEGATO_GRACE")
+    ] = EngineSettings().grace_s,
 ) -> None:
     """Start the server and the page. Without a key or an OPENAI_BASE_URL the offline demo agent answers."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -68,7 +72,7 @@ def serve(
     try:
         auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
         sys.path.insert(0, os.getcwd())  # where the functions live that a configuration's `run` names
-        chat = Legato(database, config=config)
+        chat = Legato(database, config=config, settings=EngineSettings(grace_s=grace))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(chat, chat.asgi(auth), host, port))
     except LegatoError as error:

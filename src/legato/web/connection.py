@@ -11,7 +11,8 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # A peer that went without a word is noticed 30 s after its last sign of life: unanswered probes from the 10th second on, or
-# (where a heartbeat of the stream went out before) data that nobody acknowledges for 15 s.
+# (where a heartbeat of the stream went out before) data that nobody acknowledges for 15 s. The second counts also while a
+# reader's window is too small for what comes next: who reads too slowly is cut, and comes back.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15_000))
 
 #: How long a reader may take nothing while 64 KiB wait for it.

@@ -241,7 +241,7 @@ class Engine:
         """
         ended = await self._publisher.write(ending.cancel, session_id, owner, turn_id, CANCELLED, self._meter)
         self._runner.stop(turn_id)
-        self._dispatcher.wake(session_id)
+        self._dispatcher.ended(session_id)
         return ended.turn
 
     async def withdraw(self, owner: str, session_id: str, turn_id: str) -> Turn:

@@ -6,6 +6,7 @@ There are no loops here: whatever is taken up, is because a turn has ended, not 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ async def test_many_background_sends_at_once_do_not_exceed_their_limit(sqlite: s
     turns = await asyncio.gather(*(talk.send(priority="background") for talk in talks))
     for left in range(12, 0, -1):
         await house.worker.dispatcher._idle.wait()
-        await true(lambda least=min(3, left): house.worker.runner.background >= least)  # type: ignore[misc]
+        await true(partial(_has, house.worker, min(3, left)))
         await house.worker.dispatcher.sweep()
         await house.worker.dispatcher._idle.wait()
         assert house.worker.runner.background == min(3, left)
@@ -303,6 +304,10 @@ async def test_a_dead_workers_places_are_taken_up_when_its_turns_are_rescued(
     await here.worker.lifeline.sweep()
     await here.runs(waiting)
     assert (await one.turn(lost.id)).reason == "worker_lost"
+
+
+def _has(worker: Wired, background: int) -> bool:
+    return worker.runner.background >= background
 
 
 def _forget_owner_of(conn: Connection, turn_id: str) -> None:

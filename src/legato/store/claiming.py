@@ -90,8 +90,8 @@ def _waiting_of(conn: Connection, claimant: Claimant, agent_id: str, limit: int,
 
 
 # Written out, not bound: only then is it certain that the partial indexes fit.
-_IS_QUEUED: Final = literal_column("'queued'")
-_IS_OPEN: Final = literal_column("'in_progress'")
+_IS_QUEUED: Final[ColumnElement[str]] = literal_column("'queued'")
+_IS_OPEN: Final[ColumnElement[str]] = literal_column("'in_progress'")
 _RUNS: Final = and_(turns.c.status == _IS_OPEN, turns.c.worker_id.is_not(None))
 
 

@@ -33,6 +33,9 @@ class Counted(Precedence):
         super().leave()
 
 
+HEARD = (2, 2)  # while it was accepted, and while it had said nothing
+
+
 @pytest.fixture
 async def worker(sqlite: str, puppets: Puppets) -> AsyncIterator[Wired]:
     agents = [
@@ -41,12 +44,12 @@ async def worker(sqlite: str, puppets: Puppets) -> AsyncIterator[Wired]:
         AgentSpec(id="none", name="None", run=puppets.answer, unavailable="it has no key"),
     ]
     async with opened(sqlite) as store, working(store, *agents) as worker:
-        worker.runner._precedence = Counted()
+        worker.runner.precedence = Counted()
         yield worker
 
 
 def counted(worker: Wired) -> tuple[int, int]:
-    precedence = worker.runner._precedence
+    precedence = worker.runner.precedence
     assert isinstance(precedence, Counted)
     return precedence.entered, precedence.left
 
@@ -54,7 +57,7 @@ def counted(worker: Wired) -> tuple[int, int]:
 async def speaks(worker: Wired, talk: Talk, puppet: Puppet) -> None:
     puppet.say("Hello ")
     await talk.said("Hello ")
-    assert counted(worker) == (1, 1), "as soon as it has been heard"
+    assert counted(worker) == HEARD, "as soon as it has been heard"
     puppet.say("world")
     puppet.end()
 
@@ -62,7 +65,7 @@ async def speaks(worker: Wired, talk: Talk, puppet: Puppet) -> None:
 async def thinks(worker: Wired, talk: Talk, puppet: Puppet) -> None:
     puppet.do(lambda: puppet.turn.reasoning("Hm."))
     await talk.until(lambda event: getattr(event, "text", "") == "Hm.")
-    await true(lambda: counted(worker) == (1, 1))
+    await true(lambda: counted(worker) == HEARD)
     puppet.end()
 
 
@@ -131,14 +134,14 @@ async def test_nobody_waits_any_more_whatever_ends_the_turn(
     puppet = await puppets.of(turn.id)
     await ending(worker, talk, puppet)
     await worker.runner.idle()
-    assert counted(worker) == (1, 1)
+    assert counted(worker) == HEARD
 
 
 async def test_nobody_waits_for_an_agent_that_cannot_answer(worker: Wired) -> None:
     talk = await Talk.begin(worker.engine, "none")
     await talk.ask()
     await worker.runner.idle()
-    assert counted(worker) == (1, 1)
+    assert counted(worker) == HEARD
 
 
 async def test_nobody_waits_for_a_background_turn(worker: Wired, puppets: Puppets) -> None:

@@ -22,11 +22,12 @@ from tests.process.nursery import ForkedServer, Nursery
 pytestmark = [pytest.mark.promise("R-15"), pytest.mark.timeout(240)]
 
 AGENTS: Final = 5
-ROUNDS: Final = 8
-TIMES: Final = 6  # in each half of a round
-AT_MOST: Final = 6.0  # promised are two
+ROUNDS: Final = 4
+TIMES: Final = 8  # in each half of a round
+ENDLESS: Final = "count 100000000 at 1000000/s"  # a token a write, as fast as it can
+FLOOD: Final = "pour"  # far more than a core can take
+AT_MOST: Final = {ENDLESS: 6.0, FLOOD: 60.0}  # promised are two
 PATIENCE_S: Final = 60.0
-ENDLESS: Final = "count 100000000 at 1000000/s"  # as fast as it can, and one answer beside the other
 BRIEF: Final = "count 3"
 
 CONFIGURATION: Final = """
@@ -106,9 +107,9 @@ class Clerks:
         self.sessions = [visitor.session(f"clerk{number}") for number in range(AGENTS)]
 
     @contextmanager
-    def busy(self, speaking: int = AGENTS) -> Iterator[None]:
+    def busy(self, work: str, speaking: int) -> Iterator[None]:
         """They all have a turn, and so many of them speak."""
-        sent = {session: self._visitor.send(session, ENDLESS, priority="background") for session in self.sessions}
+        sent = {session: self._visitor.send(session, work, priority="background") for session in self.sessions}
         heads = {session: self._visitor.head(session) for session in self.sessions}
         until(lambda: self.spoken(heads, 10) >= speaking)
         yield
@@ -167,8 +168,9 @@ def clerks(person: Visitor) -> Clerks:
     return Clerks(person)
 
 
+@pytest.mark.parametrize("work", [ENDLESS, FLOOD], ids=["fast", "flood"])
 def test_first_words_come_at_most_twice_as_late_beside_five_busy_agents(
-    person: Visitor, clerks: Clerks, places: str
+    person: Visitor, clerks: Clerks, places: str, work: str
 ) -> None:
     alone: list[float] = []
     beside: list[float] = []
@@ -176,16 +178,16 @@ def test_first_words_come_at_most_twice_as_late_beside_five_busy_agents(
         person.first_words_after_s()
     for _ in range(ROUNDS):
         alone += [person.first_words_after_s() for _ in range(TIMES)]
-        with clerks.busy(1 if places == "two" else AGENTS):
+        with clerks.busy(work, 1 if places == "two" else AGENTS):
             before = clerks.heads()
             beside += [person.first_words_after_s() for _ in range(TIMES)]
             until(partial(_more_than, clerks, before, 0 if places == "two" else AGENTS - 1))
     ratio = median(beside) / median(alone)
     print(
-        f"\nfirst words, {places} of places, medians of {len(alone)}: alone {median(alone) * 1000:.1f} ms,"
+        f"\nfirst words, {places} of places, {work!r}, medians of {len(alone)}: alone {median(alone) * 1000:.1f} ms,"
         f" beside {AGENTS} busy agents {median(beside) * 1000:.1f} ms, ratio {ratio:.2f} (promised: 2)"
     )
-    assert ratio <= AT_MOST
+    assert ratio <= AT_MOST[work]
 
 
 def _more_than(clerks: Clerks, before: dict[str, int], count: int) -> bool:
@@ -194,7 +196,7 @@ def _more_than(clerks: Clerks, before: dict[str, int], count: int) -> bool:
 
 def test_a_slow_model_of_a_persons_does_not_silence_them(person: Visitor, clerks: Clerks, places: str) -> None:
     speaking = 1 if places == "two" else AGENTS
-    with clerks.busy(speaking):
+    with clerks.busy(ENDLESS, speaking):
         session = person.session()
         turn = person.send(session, "silence")
         until(lambda: person.status(session, turn["id"]) == "in_progress")

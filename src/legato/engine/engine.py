@@ -156,6 +156,12 @@ class Engine:
             SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
             ContextOverflow: the message can't fit into the model's window.
         """
+        if request.priority == "background":
+            return await self._send(owner, session_id, request)
+        with self._runner.precedence.awaited():  # from now on, not only when the turn runs
+            return await self._send(owner, session_id, request)
+
+    async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
         session = await self.get_session(owner, session_id)
         parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
         send = accepting.Send(

@@ -1,5 +1,6 @@
 """A session of an engine, talked to and followed as the web does it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
@@ -123,6 +124,14 @@ class Talk:
         turn = await self.turn(turn_id)
         assert turn.status == only(Done, told, turn_id)[0].status
         return turn
+
+
+async def true(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0)
 
 
 def check_ending(told: Sequence[tuple[int, Event]], turn_id: str) -> None:

@@ -55,7 +55,9 @@ async def test_the_same_message_id_is_the_same_turn_for_the_sessions_life(talk: 
 
 
 @pytest.mark.promise("R-02")
-@pytest.mark.parametrize("change", [{"text": "Bye"}, {"mode": "interrupt"}, {"model_id": "openai:other"}])
+@pytest.mark.parametrize(
+    "change", [{"text": "Bye"}, {"mode": "interrupt"}, {"priority": "background"}, {"model_id": "openai:other"}]
+)
 async def test_the_same_message_id_with_another_body_is_refused(
     sqlite: str, upstream: Upstream, puppets: Puppets, change: dict[str, Any]
 ) -> None:

@@ -148,6 +148,17 @@ def test_the_server_hands_out_this_document(live: Live) -> None:
         assert path in page.text
 
 
+@pytest.mark.promise("R-15")
+def test_the_document_knows_priorities() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    sent, turn = schemas["SendTurn"]["properties"]["priority"], schemas["Turn"]["properties"]["priority"]
+    for said in (sent, turn):
+        assert set(said["enum"]) == {"interactive", "background"}
+        assert said["default"] == "interactive"
+    assert "priority" not in schemas["Turn"]["required"]
+    assert "priority" not in schemas["Again"]["properties"]
+
+
 def test_the_protocol_names_what_there_is() -> None:
     """The table of problems in the protocol was found, and its events are the journal's."""
     assert {400, 401, 403, 404, 409, 413, 422, 429, 503} <= CODES.keys()

@@ -51,6 +51,8 @@ UNCLEAR: Final[list[Any]] = [
     {"parts": [{"type": "image", "text": "a"}]},
     {"parts": "a"},
     {"text": "a", "mode": "now"},
+    {"text": "a", "priority": "urgent"},
+    {"text": "a", "priority": None},
     {"text": "a", "message_id": ""},
     {"text": "a", "message_id": "x" * 129},
     {"text": "a", "on_disconnect": "stop"},
@@ -67,6 +69,37 @@ async def test_a_body_that_says_nothing_clear_is_refused(api: Api) -> None:
     for body in UNCLEAR:
         await api.refused(422, "invalid_request", "POST", f"{session}/turns", body)
     assert [event["type"] for event in await api.journal(session)] == ["session"]
+
+
+@pytest.mark.promise("R-15")
+async def test_a_send_says_whether_somebody_waits_and_who_asks_again_does(api: Api) -> None:
+    session = await api.session("echo")
+    patient = await api.call("POST", f"{session}/turns", {"text": "a", "priority": "background"}, status=202)
+    person = await api.call("POST", f"{session}/turns", {"text": "a", "priority": "interactive"}, status=202)
+    silent = await api.call("POST", f"{session}/turns", {"text": "a"}, status=202)
+    turns = [sent["turn"] for sent in (patient, person, silent)]
+    for turn in turns:
+        await api.over(session, turn["id"])
+    again = await api.call("POST", f"{session}/turns/{turns[0]['id']}/retry", status=202)
+    further = await api.call("POST", f"{session}/turns/{turns[0]['id']}/continue", status=202)
+    turns += [again["turn"], further["turn"]]
+    await api.over(session, turns[-1]["id"])
+    priorities = [turn.get("priority", "interactive") for turn in turns]
+    assert priorities == ["background"] + ["interactive"] * 4
+    assert [(await api.turn(session, turn["id"])).get("priority", "interactive") for turn in turns] == priorities
+    told = [event["data"]["turn"] for event in await api.journal(session) if event["type"] == "turn"]
+    assert len(told) >= 2 * len(turns)
+    assert {turn.get("priority", "interactive") for turn in told if turn["id"] == turns[0]["id"]} == {"background"}
+    assert {turn.get("priority", "interactive") for turn in told if turn["id"] != turns[0]["id"]} == {"interactive"}
+
+
+@pytest.mark.promise("R-15", "R-02")
+async def test_the_same_message_id_with_another_priority_is_another_message(api: Api) -> None:
+    session = await api.session("echo")
+    body = {"text": "a", "message_id": "mine"}
+    await api.call("POST", f"{session}/turns", body | {"priority": "background"}, status=202)
+    await api.call("POST", f"{session}/turns", body | {"priority": "background"}, status=200)
+    await api.refused(409, "message_id_reused", "POST", f"{session}/turns", body)
 
 
 @pytest.mark.promise("R-02")

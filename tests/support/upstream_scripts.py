@@ -25,6 +25,7 @@ mute once, count …            the first time it is asked headers, then nothing
 clock N of B at R/s           N words of B bytes, each with the time at which it was said (``spoken``)
 recite [at R/s] [TEXT, …]     these tokens, a list in JSON
 flood N                       N tokens of one character (``flooded``), a hundred a write
+pour                          words without end, a hundred a write, as fast as they are taken
 huge                          one token of a megabyte (``HUGE``)
 torn                          tokens whose bytes are no UTF-8 (``TORN``), between two that are
 deep, control                 2 words, then JSON nested too deeply, or with a raw NUL in a string
@@ -174,6 +175,13 @@ async def _flood(stage: Stage, match: Match) -> None:
     for start in range(0, len(events), 100):
         await stage.raw(b"".join(events[start : start + 100]))
     await stage.finish()
+
+
+async def _pour(stage: Stage, match: Match) -> None:
+    await stage.open()
+    while True:
+        await stage.raw(_event(b'"word "') * 100)
+        await asyncio.sleep(0)  # a writer that never has to wait would let nobody else speak
 
 
 async def _huge(stage: Stage, match: Match) -> None:
@@ -450,6 +458,7 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"step (?P<count>\d+)", _step),
         (r"recite(?: at (?P<rate>[\d.]+)/s)? (?P<pieces>\[.*\])", _recite),
         (r"flood (?P<count>\d+)", _flood),
+        (r"pour", _pour),
         (r"huge", _huge),
         (r"torn", _torn),
         (r"deep", _deep),

@@ -47,6 +47,18 @@ def test_help_is_that_of_the_source() -> None:
     assert Client.follow.__doc__ == AsyncClient.follow.__doc__
 
 
+@pytest.mark.promise("R-15", "H-05")
+@pytest.mark.anyio
+async def test_priorities_are_handed_on(wire: Wire) -> None:
+    def chat() -> None:
+        with Client(wire.url, sleep=Naps()) as client:
+            client.send(SESSION, "Hello", priority="background")
+            client.answer(SESSION, "Hello", priority="background")
+
+    await in_thread(chat)
+    assert [request.json().get("priority") for request in wire.requests] == ["background"] * 2
+
+
 @pytest.mark.promise("H-05")
 @pytest.mark.anyio
 async def test_an_answer_over_a_cut(wire: Wire) -> None:

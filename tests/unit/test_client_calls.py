@@ -81,15 +81,24 @@ async def test_a_send_is_repeated_with_the_same_message_id(wire: Wire, client: A
 
 async def test_a_send_carries_what_it_is_given(wire: Wire, client: AsyncClient) -> None:
     wire.on("POST", TURNS_PATH, json_reply(story.sent(), 202))
-    await client.send(SESSION, "a\ud800b", message_id="mine", mode="interrupt", model_id="gpt")
+    await client.send(SESSION, "a\ud800b", message_id="mine", mode="interrupt", priority="background", model_id="gpt")
     [request] = wire.requests
     assert request.json() == {
         "message_id": "mine",
         "text": "a\ufffdb",
         "mode": "interrupt",
+        "priority": "background",
         "model_id": "gpt",
     }
     assert request.headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.promise("R-15", "H-05")
+async def test_an_answer_may_be_asked_for_that_nobody_waits_for(wire: Wire, client: AsyncClient) -> None:
+    wire.on("POST", TURNS_PATH, json_reply(story.sent(), 202))
+    await client.answer(SESSION, "Hello", priority="background")
+    await client.answer(SESSION, "Hello", priority="interactive")
+    assert [request.json().get("priority") for request in wire.requests] == ["background", None]
 
 
 async def test_two_sends_are_two_messages(wire: Wire, client: AsyncClient) -> None:

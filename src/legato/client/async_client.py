@@ -21,7 +21,7 @@ from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
 from legato.core.events import Done, Event
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Session, State, Stats, Turn
+from legato.core.model import Message, Mode, Priority, Session, State, Stats, Turn
 from legato.core.states import is_terminal
 from legato.core.text import normalise
 
@@ -200,12 +200,14 @@ class AsyncClient:
         *,
         message_id: str | None = None,
         mode: Mode = "queue",
+        priority: Priority = "interactive",
         model_id: str | None = None,
     ) -> Sent:
         """Sends a message: its turn, and the position from which to follow.
 
         Every attempt carries the same ``message_id`` (made here if not given), so that the message is
-        accepted once whatever happens to the connection.
+        accepted once whatever happens to the connection. Nobody waits for a turn of ``priority="background"``:
+        it gives way to people.
         """
         body = {
             "message_id": message_id or new_id("msg"),
@@ -213,6 +215,8 @@ class AsyncClient:
             "mode": mode,
             "model_id": model_id,
         }
+        if priority != "interactive":  # servers that know of none take any other send
+            body["priority"] = priority
         return await self._send(_path(session_id, "turns"), body)
 
     async def continue_(self, session_id: str, turn_id: str, *, message_id: str | None = None) -> Sent:
@@ -303,10 +307,12 @@ class AsyncClient:
         *,
         message_id: str | None = None,
         mode: Mode = "queue",
+        priority: Priority = "interactive",
         model_id: str | None = None,
     ) -> AsyncAnswer:
         """Sends a message; iterate over what comes back for the text of its answer."""
-        return self.watch(await self.send(session_id, text, message_id=message_id, mode=mode, model_id=model_id))
+        sent = await self.send(session_id, text, message_id=message_id, mode=mode, priority=priority, model_id=model_id)
+        return self.watch(sent)
 
     def watch(self, sent: Sent, state: State | None = None) -> AsyncAnswer:
         """The answer of a turn that was accepted before, by ``send``, ``continue_`` or ``retry``.

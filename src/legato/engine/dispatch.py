@@ -44,6 +44,8 @@ class Dispatcher:
         self._settings = settings
         self._claiming: dict[str, bool] = {}
         self._accepts = 0
+        self._patient = 0  # claims on their way that may bring a background turn
+        self._missed = False  # somebody may have been passed over: look again
         self._sweeping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,12 +62,15 @@ class Dispatcher:
             self._claiming[session_id] = False
             self._idle.clear()
             self._tasks.spawn(self._claim(session_id), "claim")
+        else:
+            self._missed = True
 
     def ended(self, session_id: str) -> None:
-        """A turn of this session has made room: for the next one there, and for whoever met a limit elsewhere."""
-        self.wake(session_id)
-        if self._limited and not self._sweeping:
-            self._tasks.spawn(self._sweep_once(), "dispatch")
+        """A turn of this session has made room: for the next one there or, where there are limits, for whoever comes first."""
+        if self._limited:
+            self._look()
+        else:
+            self.wake(session_id)
 
     async def sweep(self) -> None:
         """Take up what nobody did."""
@@ -86,7 +91,9 @@ class Dispatcher:
     async def _accept(self, send: accepting.Send, check: accepting.Check) -> accepting.Accepted:
         reached("before_claim")
         claimant = self._claimant() if self._has_room() else None
+        patient = send.priority == "background" and claimant is not None and claimant.background
         self._accepts += 1
+        self._patient += patient
         self._idle.clear()
         try:
             accepted = await self._publisher.commit(workers.accept, send, self._meter, claimant, check)
@@ -94,21 +101,28 @@ class Dispatcher:
                 self._start(accepted.claimed)
         finally:
             self._accepts -= 1
+            self._patient -= patient
             self._settle()
         return accepted
 
     async def _claim(self, session_id: str) -> None:
+        claimant = self._claimant()
+        crowded = not claimant.background and self._runner.background < self._settings.max_background
+        self._patient += claimant.background
         try:
             reached("before_claim")
-            claimed = await self._publisher.write(workers.claim, session_id, self._claimant(), self._meter)
+            claimed = await self._publisher.write(workers.claim, session_id, claimant, self._meter)
             if isinstance(claimed, claiming.Claimed):
                 self._start(claimed)
             elif claimed is not None:
                 log.error("turn %s could not run: its message is damaged", claimed.turn.id)
                 self._claiming[session_id] = True  # perhaps another one waits behind it
+            # Refused only for the sake of claims on their way, or seen before an owner whose turns hid those of others.
+            self._missed |= crowded if claimed is None else self._settings.max_running_per_owner is not None
         except (NotFound, Unavailable) as error:
             log.warning("a claim did not succeed: %s", error.code)  # the sweep comes past again
         finally:
+            self._patient -= claimant.background
             again = self._claiming.pop(session_id)
             if again:
                 self.wake(session_id)
@@ -118,10 +132,18 @@ class Dispatcher:
         reached("after_claim")
         self._runner.start(claimed, self.ended)
 
-    async def _sweep_once(self) -> None:
-        self._sweeping = True
+    def _look(self) -> None:
+        """Sweep, and once more where one is on its way: it may have read what was before."""
+        self._missed = True
+        if self.accepting and not self._sweeping:
+            self._sweeping = True
+            self._tasks.spawn(self._sweep_again(), "dispatch")
+
+    async def _sweep_again(self) -> None:
         try:
-            await self.sweep()
+            while self._missed:
+                self._missed = False
+                await self.sweep()
         except Unavailable:
             log.warning("dispatch: the store is unavailable")  # the sweep comes past again
         finally:
@@ -137,7 +159,7 @@ class Dispatcher:
             agents={spec.id: spec.max_running for spec in self._registry.list()},
             tails={spec.id: spec.tail for spec in self._registry.list()},
             per_owner=self._settings.max_running_per_owner,
-            background=self._runner.background < self._settings.max_background,
+            background=self._runner.background + self._patient < self._settings.max_background,
         )
 
     @property
@@ -153,3 +175,5 @@ class Dispatcher:
     def _settle(self) -> None:
         if not self._claiming and not self._accepts:
             self._idle.set()
+            if self._missed and len(self._runner.live) < self._settings.max_running:
+                self._look()

@@ -167,6 +167,12 @@ class Engine:
             SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
             ContextOverflow: the message can't fit into the model's window.
         """
+        if request.priority == "background":
+            return await self._send(owner, session_id, request)
+        with self._runner.precedence.awaited():  # from now on, not only when the turn runs
+            return await self._send(owner, session_id, request)
+
+    async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
         parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
         send = accepting.Send(
             session_id=session_id,
@@ -242,7 +248,7 @@ class Engine:
         """
         ended = await self._publisher.write(ending.cancel, session_id, owner, turn_id, CANCELLED, self._meter)
         self._runner.stop(turn_id)
-        self._dispatcher.wake(session_id)
+        self._dispatcher.ended(session_id)
         return ended.turn
 
     async def withdraw(self, owner: str, session_id: str, turn_id: str) -> Turn:

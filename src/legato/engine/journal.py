@@ -20,6 +20,7 @@ from legato.store.journal import payload_crc
 from legato.store.port import Batch, Row, Store
 
 ROOM_BYTES: Final = 256 * 1024  # what a turn may have uncommitted before its producer waits
+PATIENT_ROOM_BYTES: Final = 16 * 1024  # that of a turn that can wait: nobody else's commit waits for a large one of its
 _PIECE_BYTES: Final = 64  # what a piece of text takes in memory besides its letters
 _EVENT_CHARS: Final = 32 * 1024  # a longer piece of text becomes several events
 RETRY_FOR_S: Final = 10.0  # promise R-14: after that the turn ends incomplete
@@ -36,6 +37,7 @@ class TurnWriter:
         self.session_id = session_id
         self.turn_id = turn_id
         self.fenced = False
+        self.room_bytes = ROOM_BYTES
         self.on_heard: Callable[[], None] | None = None  # told once, when the first words are committed
         self.on_fenced: Callable[[], None] | None = None  # told when a batch was refused
         self._journal = journal
@@ -82,7 +84,7 @@ class TurnWriter:
         """
         while True:
             self._raise()
-            if self._bytes < ROOM_BYTES:
+            if self._bytes < self.room_bytes:
                 return
             await self._moved.wait()
 

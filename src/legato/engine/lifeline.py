@@ -134,4 +134,4 @@ class Lifeline:
             return
         if ended is not None:
             log.warning("turn %s was rescued: its worker is gone", turn_id)
-            self._dispatcher.wake(session_id)
+            self._dispatcher.ended(session_id)

@@ -6,6 +6,7 @@ when nobody waits any more, or after a while: a slow model must not silence them
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 _SLICE_S: Final = 0.001
@@ -20,6 +21,7 @@ class Precedence:
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._slice_ends_s = 0.0
+        self._resting = 0
 
     def enter(self) -> None:
         """Somebody waits for the first words of an answer."""
@@ -32,14 +34,28 @@ class Precedence:
         if self._waiting == 0:
             self._nobody.set()
 
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Somebody waits as long as this lasts."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
     async def give_way(self) -> None:
         """Called by a background turn after each piece that it says."""
         clock = asyncio.get_running_loop().time
         if clock() < self._slice_ends_s:
             return
-        if self._waiting:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nobody.wait(), _PAUSE_S)
-        else:
-            await asyncio.sleep(0)
-        self._slice_ends_s = clock() + _SLICE_S
+        self._resting += 1
+        try:
+            if self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nobody.wait(), _PAUSE_S)
+            else:
+                await asyncio.sleep(0)
+            # They go on in the same round of the loop, one after the other: each gets its share of the slice.
+            self._slice_ends_s = clock() + _SLICE_S / self._resting
+        finally:
+            self._resting -= 1

@@ -67,7 +67,7 @@ class Runner:
     ) -> None:
         self.live: dict[str, LiveTurn] = {}
         self.background = 0  # how many of them can wait
-        self._precedence = Precedence()
+        self.precedence = Precedence()
         self._store = store
         self._publisher = publisher
         self._journal = journal
@@ -91,7 +91,7 @@ class Runner:
             publisher=self._publisher,
             tasks=self._tasks,
             tail=spec.tail,
-            precedence=self._precedence,
+            precedence=self.precedence,
         )
         self.live[claimed.turn.id] = live
         self.background += live.background

@@ -1,10 +1,11 @@
 """Claiming: a session's first waiting turn gets an owner, under a new epoch and within the limits, who may give it back."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, literal_column, or_, select
 
 from legato.core.errors import (
     Corrupted,
@@ -54,33 +55,95 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 def claimable(conn: Connection, claimant: Claimant, limit: int) -> list[str]:
-    """Sessions where a turn waits that this worker may take: people's before what can wait, the oldest first."""
+    """Sessions where a turn waits that this worker may take: people's before what can wait, the oldest first.
+
+    No more than there is room for by the limits of agents and owners: whoever else tries would only be refused. A session
+    waits as its most urgent turn does, though its first one runs first.
+    """
+    owners = _Room(_running_of_owners(conn) if claimant.per_owner is not None else {}, claimant.per_owner)
+    full = owners.full()
+    found: list[Any] = []
+    for agent_id, room in _agents_with_room(conn, claimant).items():
+        found += _waiting_of(conn, claimant, agent_id, limit if room is None else min(room, limit), full)
+    return [row.session_id for row in sorted(found, key=_urgency) if owners.take(row.owner)][:limit]
+
+
+def _urgency(row: Any) -> tuple[bool, int]:
+    return row.priority == "background", row.created_at
+
+
+class _Room:
+    """How many more of each owner's turns may run, while some are chosen."""
+
+    def __init__(self, running: Mapping[str, int], limit: int | None) -> None:
+        self._running = Counter(running)
+        self._limit = limit
+
+    def full(self) -> list[str]:
+        return [owner for owner, count in self._running.items() if self._limit is not None and count >= self._limit]
+
+    def take(self, owner: str) -> bool:
+        if self._limit is not None and self._running[owner] >= self._limit:
+            return False
+        self._running[owner] += 1
+        return True
+
+
+def _waiting_of(conn: Connection, claimant: Claimant, agent_id: str, limit: int, full: Sequence[str]) -> Sequence[Any]:
+    """An agent's sessions that wait. It is read in the order of ``ix_turns_waiting``, so a long queue costs no more."""
+    values = {"agent_id": agent_id, "limit": limit, "full": full}
+    selects = (_PARKED, _QUEUED) if claimant.background else (_PARKED_PEOPLE, _QUEUED_PEOPLE)
+    return sorted((row for select in selects for row in conn.execute(select, values)), key=_urgency)[:limit]
+
+
+# Written out, not bound: only then is it certain that the partial indexes fit.
+_IS_QUEUED: Final[ColumnElement[str]] = literal_column("'queued'")
+_IS_OPEN: Final[ColumnElement[str]] = literal_column("'in_progress'")
+_RUNS: Final = and_(turns.c.status == _IS_OPEN, turns.c.worker_id.is_not(None))
+
+
+def _reading() -> tuple[Select[Any], Select[Any], Select[Any], Select[Any]]:
     other = turns.alias()
-    running = exists().where(and_(other.c.session_id == turns.c.session_id, other.c.status == "in_progress"))
-    waits = or_(and_(turns.c.status == "queued", ~running), and_(turns.c.status == "in_progress", _PARKED))
-    found = select(turns.c.session_id).where(waits, turns.c.agent_id.in_(_agents_with_room(conn, claimant)))
-    if not claimant.background:
-        found = found.where(turns.c.priority != "background")
-    if claimant.per_owner is not None:
-        full = select(sessions.c.owner).join(turns, turns.c.session_id == sessions.c.id).where(_RUNS)
-        full = full.group_by(sessions.c.owner).having(func.count() >= claimant.per_owner)
-        found = found.join(sessions, sessions.c.id == turns.c.session_id).where(sessions.c.owner.not_in(full))
-    order = (func.max(turns.c.priority).desc(), func.min(turns.c.created_at))
-    return list(conn.execute(found.group_by(turns.c.session_id).order_by(*order).limit(limit)).scalars())
+    neighbour = other.c.session_id == turns.c.session_id
+    open_there = exists().where(neighbour, other.c.status == _IS_OPEN)
+    waits_there = exists().where(neighbour, other.c.status == _IS_QUEUED)
+    sooner = waits_there.where(other.c.rank < turns.c.rank)
+    # In two halves, each with a range of ranks: else SQLite reads all that the session ever had.
+    better = or_(
+        sooner.where(other.c.priority >= turns.c.priority),
+        waits_there.where(other.c.rank > turns.c.rank, other.c.priority > turns.c.priority),
+    )
+    found = (
+        select(turns.c.session_id, turns.c.priority, turns.c.created_at, sessions.c.owner)
+        .join(sessions, sessions.c.id == turns.c.session_id)
+        .where(turns.c.agent_id == bindparam("agent_id"), sessions.c.owner.not_in(bindparam("full", expanding=True)))
+        .order_by(turns.c.priority.desc(), turns.c.created_at)
+        .limit(bindparam("limit"))
+    )
+    # A process that stopped has handed it over (``park``): it is open, and nobody's.
+    parked = found.where(turns.c.status == _IS_OPEN, turns.c.worker_id.is_(None))
+    queued = found.where(turns.c.status == _IS_QUEUED, ~open_there)
+    people = turns.c.priority == "interactive"
+    return parked, queued.where(~better), parked.where(people), queued.where(people, ~sooner)
 
 
-#: A process that stopped has handed it over (``park``): it is open, and nobody's.
-_PARKED: Final = turns.c.worker_id.is_(None)
+_PARKED, _QUEUED, _PARKED_PEOPLE, _QUEUED_PEOPLE = _reading()
 
 
-_RUNS: Final = and_(turns.c.status == "in_progress", turns.c.worker_id.is_not(None))
+def _running_of_owners(conn: Connection) -> dict[str, int]:
+    counted = select(sessions.c.owner, func.count().label("n")).join(turns, turns.c.session_id == sessions.c.id)
+    return {row.owner: row.n for row in conn.execute(counted.where(_RUNS).group_by(sessions.c.owner))}
 
 
-def _agents_with_room(conn: Connection, claimant: Claimant) -> list[str]:
+def _agents_with_room(conn: Connection, claimant: Claimant) -> dict[str, int | None]:
+    """How many more of each agent's turns may run; who is at its limit is left out."""
     counted = select(turns.c.agent_id, func.count().label("n")).where(_RUNS).group_by(turns.c.agent_id)
     limited = any(limit is not None for limit in claimant.agents.values())
     running = {row.agent_id: row.n for row in conn.execute(counted)} if limited else {}
-    return [agent for agent, limit in claimant.agents.items() if limit is None or running.get(agent, 0) < limit]
+    rooms = {
+        agent: None if limit is None else limit - running.get(agent, 0) for agent, limit in claimant.agents.items()
+    }
+    return {agent: room for agent, room in rooms.items() if room is None or room > 0}
 
 
 def claim(conn: Connection, session_id: str, claimant: Claimant) -> Claimed | None:

@@ -178,7 +178,16 @@ turns: Final = Table(
         sqlite_where=text("status = 'in_progress'"),
         postgresql_where=text("status = 'in_progress'"),
     ),
-    # What the sweep claims.
+    # What the sweep claims, in its order: people's turns before those that can wait.
+    Index(
+        "ix_turns_waiting",
+        "agent_id",
+        text("priority DESC"),
+        "created_at",
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    # The order within a session.
     Index(
         "ix_turns_queued",
         "session_id",

@@ -125,9 +125,11 @@ class Claiming:
         first = running[0]
         assert await store.write(ending.finish, first.session.id, first.turn.id, first.epoch, over, meter) is not None
         next_ones = await store.read(claiming.claimable, workers[0], 10)
-        assert len(next_ones) == 4
+        assert len(next_ones) == 1, "no more than there is room for, though four wait"
         assert await store.write(claiming.claim, next_ones[0], workers[1]) is not None
-        assert await store.write(claiming.claim, next_ones[1], workers[1]) is None
+        assert await store.read(claiming.claimable, workers[0], 10) == []
+        waiting = [one for one in told if one.id not in {*next_ones, *(claimed.session.id for claimed in running)}]
+        assert [await store.write(claiming.claim, one.id, workers[1]) for one in waiting] == [None] * 3
 
     @pytest.mark.promise("R-15")
     async def test_people_come_before_what_can_wait(self, store: Store) -> None:
@@ -141,6 +143,58 @@ class Claiming:
         assert await store.read(claiming.claimable, busy, 10) == [person.id, late.id]
         assert await store.write(claiming.claim, patient.id, busy) is None
         assert (await patient.claimed()).turn.priority == "background"
+
+    @pytest.mark.promise("R-15")
+    async def test_a_session_waits_as_its_most_urgent_turn_does_and_runs_in_its_own_order(self, store: Store) -> None:
+        mixed, person = [await Conversation.begin(store) for _ in range(2)]
+        patient = (await mixed.send(priority="background")).turn
+        await mixed.send(priority="background")
+        await mixed.send()
+        await person.send()
+
+        assert await store.read(claiming.claimable, claimant(), 10) == [mixed.id, person.id]
+        assert await store.read(claiming.claimable, claimant(), 1) == [mixed.id]
+        # What can wait is first there, so nobody comes before it; elsewhere a person must not wait for that.
+        assert await store.read(claiming.claimable, claimant(background=False), 1) == [person.id]
+        assert (await mixed.claimed()).turn.id == patient.id
+        await mixed.send("Now!", mode="interrupt")
+        assert await store.read(claiming.claimable, claimant(background=False), 10) == [person.id, mixed.id]
+
+    @pytest.mark.promise("R-15")
+    async def test_limits_of_owners_hold_over_agents_and_hide_nobody(self, store: Store) -> None:
+        hers = [await Conversation.begin(store, agent_id=agent) for agent in ("demo", "other") * 3]
+        his = await Conversation.begin(store, owner="bob")
+        for one in [*hers, his]:
+            await one.send()
+        limited = Claimant(worker_id="wrk_1", agents={"demo": None, "other": 1}, per_owner=2)
+
+        assert await store.read(claiming.claimable, limited, 10) == [hers[0].id, hers[1].id, his.id]
+        assert await store.write(claiming.claim, hers[0].id, limited) is not None
+        assert await store.read(claiming.claimable, limited, 10) == [hers[1].id, his.id]
+        assert await store.write(claiming.claim, hers[1].id, limited) is not None
+        assert await store.read(claiming.claimable, limited, 10) == [his.id]
+        assert await store.write(claiming.claim, hers[2].id, limited) is None
+        assert await store.write(claiming.claim, his.id, limited) is not None
+
+    @pytest.mark.promise("R-15")
+    @pytest.mark.parametrize("limits", [{"agents": {"demo": 1}}, {"agents": {"demo": None}, "per_owner": 1}])
+    async def test_a_parked_turn_takes_no_place_and_needs_one(self, store: Store, limits: dict[str, Any]) -> None:
+        parked, other = [await Conversation.begin(store) for _ in range(2)]
+        worker = Claimant(worker_id="wrk_1", **limits)
+        first = await parked.start()
+        await other.send()
+        assert await store.read(claiming.claimable, worker, 10) == []
+        assert await store.write(claiming.park, parked.id, first.turn.id, first.epoch) is not None
+
+        assert await store.read(claiming.claimable, worker, 10) == [parked.id]
+        assert await store.write(claiming.claim, other.id, worker) is not None
+        assert await store.read(claiming.claimable, worker, 10) == []
+        assert await store.write(claiming.claim, parked.id, worker) is None
+        free = claimant("wrk_2")
+        assert await store.read(claiming.claimable, free, 10) == [parked.id]
+        again = await store.write(claiming.claim, parked.id, free)
+        assert again is not None
+        assert (again.turn.id, again.turn.attempt) == (first.turn.id, 2)
 
     @pytest.mark.promise("X-08")
     async def test_a_turn_that_has_said_nothing_is_parked_and_taken_over(self, store: Store) -> None:

@@ -178,6 +178,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
     )
+    op.create_index(
+        "ix_turns_waiting",
+        "turns",
+        ["agent_id", sa.text("priority DESC"), "created_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
     op.create_index("ix_turns_session_done", "turns", ["session_id", "done_seq"], unique=False)
     op.create_index(
         "ix_turns_worker",
@@ -235,6 +243,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("status = 'in_progress'"),
     )
     op.drop_index("ix_turns_session_done", table_name="turns")
+    op.drop_index(
+        "ix_turns_waiting",
+        table_name="turns",
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
     op.drop_index(
         "ix_turns_queued",
         table_name="turns",

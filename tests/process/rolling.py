@@ -143,10 +143,11 @@ class _Deploy:
         """SIGTERM, and when it has gone its successor."""
         began = monotonic()
         server.ask_to_stop()
-        await _until(lambda: not server.ready)
+        while await to_thread.run_sync(_is_ready, server):  # noqa: ASYNC110 - another process's doing
+            await anyio.sleep(_POLL_S)
         unready_s, ready_again = monotonic() - began, False
         while server.running:
-            ready_again = ready_again or server.ready
+            ready_again = await to_thread.run_sync(_is_ready, server) or ready_again
             await anyio.sleep(_POLL_S)
         self.report.exits.append(Exit(unready_s, monotonic() - began, server.exit_code, ready_again))
         await to_thread.run_sync(server.start)
@@ -204,6 +205,10 @@ class _Deploy:
         if found != (status, reason, attempt):
             self.report.wrong.append(f"{turn.id}: {found}, not {(status, reason, attempt)}")
         return found == (status, reason, attempt)
+
+
+def _is_ready(server: ServerProcess) -> bool:
+    return server.ready
 
 
 def _by_restart(readers: Sequence[Reader], stopped_at: Sequence[float]) -> Iterator[list[float]]:

@@ -137,7 +137,7 @@ async def test_a_second_signal_ends_the_wait(start: Start, database: str, after_
                 sent = await session.send(Numbers(1, 9999), per_second=20)
                 await reader.until_type("token", 5)
                 server.ask_to_stop()
-                while server.ready:  # noqa: ASYNC110 - two signals at the same time would be one
+                while await to_thread.run_sync(lambda: server.ready):  # noqa: ASYNC110 - two signals at the same time would be one
                     await anyio.sleep(0.01)
                 await anyio.sleep(after_s)
                 server.ask_to_stop()

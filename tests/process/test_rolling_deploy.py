@@ -1,8 +1,11 @@
 """SIGTERM: what can finish finishes, what was silent is handed over, readers go on elsewhere; nothing is lost or doubled."""
 
+import http.client
+import json
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,6 +22,7 @@ from tests.process.nursery import ForkedServer, Nursery
 from tests.process.recorder import Recorder, access, reading
 from tests.process.rolling import most_at_once, roll, spread
 from tests.support.nginx import Nginx
+from tests.support.proc import connection_to
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -160,3 +164,39 @@ async def test_with_nothing_to_finish_it_goes_at_once_whoever_listens(start: Sta
                 server.ask_to_stop()
                 assert await stopped(server) < AT_ONCE_S
     assert reader.seq > 0
+
+
+@pytest.mark.promise("R-02", "X-08")
+async def test_a_send_that_the_store_holds_up_is_told_to_come_again(start: Start, tmp_path: Path) -> None:
+    """And not that there is a bug: a client does not ask again after that."""
+    path = tmp_path / "legato.db"
+    server = start(f"sqlite:///{path}", LONG_GRACE_S)
+    with anyio.fail_after(WITHIN_S):
+        async with access(server.url) as to:
+            session = Recorder(to, (await to.client.create_session()).id)
+            with closing(sqlite3.connect(path, isolation_level=None)) as somebody, _asking(server, session.id) as asked:
+                somebody.execute("BEGIN IMMEDIATE")
+                body = json.dumps({"text": "count 3 from 1", "message_id": "m"})
+                asked.request("POST", f"/v1/sessions/{session.id}/turns", body, {"Content-Type": "application/json"})
+                while (held := connection_to(asked.sock.getsockname())) is None or held.unread:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+                server.ask_to_stop()
+                response = await to_thread.run_sync(asked.getresponse)
+                said = json.loads(response.read())
+            await stopped(server)
+            await to_thread.run_sync(server.start)
+            turn = await session.ended((await session.send(Numbers(1, 3), message_id="m")).turn.id)
+            told = await session.history()
+    assert (response.status, said["code"], response.headers["Retry-After"]) == (503, "stopping", "2")
+    assert turn.status == "completed"
+    assert len(told.turns) == 1
+    assert violations(History(sessions=(told,))) == []
+
+
+@contextmanager
+def _asking(server: ForkedServer, session_id: str) -> Iterator[http.client.HTTPConnection]:
+    """A connection that the server has taken up already."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=WITHIN_S)) as connection:
+        connection.request("GET", f"/v1/sessions/{session_id}")
+        connection.getresponse().read()
+        yield connection

@@ -22,10 +22,11 @@ def open_sockets(pid: int) -> set[int]:
 
 
 class Held(NamedTuple):
-    """This side of a TCP connection: the socket's inode, and how many bytes the peer has not acknowledged."""
+    """This side of a TCP connection: the socket's inode, the bytes that the peer has not acknowledged, those not read here."""
 
     inode: int
     unacknowledged: int
+    unread: int
 
 
 def connection_to(peer: tuple[str, int]) -> Held | None:
@@ -35,7 +36,8 @@ def connection_to(peer: tuple[str, int]) -> Held | None:
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[2] == remote:
-            return Held(int(fields[9]), int(fields[4].partition(":")[0], 16))
+            unacknowledged, unread = (int(bytes_, 16) for bytes_ in fields[4].split(":"))
+            return Held(int(fields[9]), unacknowledged, unread)
     return None
 
 

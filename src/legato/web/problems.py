@@ -1,5 +1,6 @@
 """Errors on the wire: application/problem+json (RFC 9457) with a stable ``code``. Here, and only here, errors get a status."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -45,6 +46,12 @@ class BodyTooLarge(errors.LegatoError):
     code = "body_too_large"
 
 
+class Stopping(errors.LegatoError):
+    """The server is stopping; ask again: another one answers, or this one when it is back."""
+
+    code = "stopping"
+
+
 def status_of(error: errors.LegatoError) -> int:
     """The HTTP status of an error."""
     match error:
@@ -54,6 +61,8 @@ def status_of(error: errors.LegatoError) -> int:
             return 403
         case BodyTooLarge():
             return 413
+        case Stopping():
+            return 503
         case _:
             return next(status for kind, status in _STATUS if isinstance(error, kind))
 
@@ -122,6 +131,10 @@ class Contained:
 
         try:
             await self._app(scope, receive, watched)
+        except asyncio.CancelledError:  # the server stops and waits no longer for the store: nobody's bug
+            if not started:
+                await of_error(Stopping())(scope, receive, send)
+            raise
         except Exception as error:
             report(error, "a request failed")
             if started:

@@ -71,7 +71,7 @@ async def _measure(url: str, seconds: float, tokens_a_row: int) -> Result:
     worker = new_id("wrk")
     await store.write(workers.register, worker)
     claimed = [await store.write(begin_turn, worker, "Go.") for _ in range(_TURNS)]
-    writers = [journal.writer(c.session.id, c.turn.id, c.epoch) for c in claimed]
+    writers = [journal.writer(c.session.id, c.turn.id, c.epoch, c.after) for c in claimed]
     answers = [c.turn.answer_id or "" for c in claimed]
     loop = asyncio.get_running_loop()
     await _all_speak(writers, answers, loop.time() + 0.3, tokens_a_row)  # every connection has met its statements

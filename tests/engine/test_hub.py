@@ -65,7 +65,7 @@ async def take(reader: Reader, head: int) -> list[tuple[int, Event]]:
 def writer_of(wired: Wired, conversation: Conversation) -> TurnWriter:
     running = conversation.running
     assert running is not None
-    writer = wired.journal.writer(conversation.id, running.turn.id, running.epoch)
+    writer = wired.journal.writer(conversation.id, running.turn.id, running.epoch, running.after)
     writer._number = conversation.number  # it goes on where the conversation has stopped
     return writer
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 
 import anyio
+import msgspec
 import pytest
 
 from legato.agents.registry import AgentSpec
@@ -57,7 +58,7 @@ def writer(wired: Wired, conversation: Conversation) -> TurnWriter:
 def writer_of(wired: Wired, conversation: Conversation) -> TurnWriter:
     running = conversation.running
     assert running is not None
-    return wired.journal.writer(conversation.id, running.turn.id, running.epoch)
+    return wired.journal.writer(conversation.id, running.turn.id, running.epoch, running.after)
 
 
 async def spoken(conversation: Conversation) -> list[Event]:
@@ -193,7 +194,8 @@ async def test_a_commit_that_failed_is_tried_again_and_enters_once(
     await writer.flush()
     assert texts(await spoken(conversation)) == ["one ", "two "]
     assert [[batch.number for batch in batches] for batches in store.appended] == [[1], [1], [1], [2], [2]]
-    assert store.appended[0] == store.appended[1] == store.appended[2]
+    assert not store.appended[0][0].again
+    assert store.appended[1] == store.appended[2] == [msgspec.structs.replace(store.appended[0][0], again=True)]
 
 
 @pytest.mark.promise("E-02")

@@ -231,7 +231,7 @@ class StoreMachine(RuleBasedStateMachine):
         """The outcome of a commit was unknown: it is tried again."""
         one = draw(st.sampled_from([one for one in self.claims if one.entered]))
         number = draw(st.sampled_from(list(one.entered)))
-        found = self._append(one, number, one.entered[number])
+        found = self._append(one, number, one.entered[number], again=True)
         # After a clear nothing tells that it had entered; it is refused, as its epoch is not the session's.
         assert found is not None or one is not self.owner
 
@@ -407,8 +407,8 @@ class StoreMachine(RuleBasedStateMachine):
         )
         return self.store.write(accepting.accept, send, meter)
 
-    def _append(self, one: Ownership, number: int, told: tuple[Event, ...]) -> Row | None:
-        (row,) = self.run(self.store.append([batch(one.claimed, number, *told)]))
+    def _append(self, one: Ownership, number: int, told: tuple[Event, ...], *, again: bool = False) -> Row | None:
+        (row,) = self.run(self.store.append([batch(one.claimed, number, *told, again=again)]))
         return row
 
     def _ownership(self, draw: Draw) -> Ownership:

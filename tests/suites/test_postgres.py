@@ -175,8 +175,7 @@ async def test_changes_that_wait_for_a_lock_hold_up_no_reader_and_no_heartbeat(
     held, free = await Conversation.begin(store), await Conversation.begin(store)
     claimed = await free.start()
     await store.write(workers.register, "wrk_busy")
-    small = PostgresStore(url=shared_postgres, pool_size=1)
-    small._engine.pool._timeout = 0.05  # type: ignore[attr-defined]
+    small = PostgresStore(url=shared_postgres, pool_size=1, wait_s=0.05)
     async with raw.transaction():
         await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", held.id)
         waiting = asyncio.ensure_future(small.write(sessions.change, held.id, "ann", {"title": "late"}))

@@ -34,12 +34,12 @@ def claimant(worker_id: str = "wrk_1", *agents: str, **limits: Any) -> Claimant:
     return Claimant(worker_id=worker_id, agents=dict.fromkeys(agents or ("demo",)), **limits)
 
 
-def batch(claimed: Claimed, number: int, *events: Event, epoch: int | None = None) -> Batch:
-    """What a running turn says, as its owner would commit it."""
+def batch(claimed: Claimed, number: int, *events: Event, epoch: int | None = None, again: bool = False) -> Batch:
+    """What a running turn says, as its owner would commit it, for the first time or ``again``."""
     session_id, payload = claimed.session.id, encode_lines(events)
     owned = claimed.epoch if epoch is None else epoch
     crc = journal.payload_crc(session_id, payload)
-    return Batch(session_id, claimed.turn.id, owned, number, len(events), payload, crc)
+    return Batch(session_id, claimed.turn.id, owned, number, len(events), payload, crc, claimed.after, again)
 
 
 async def new_session(store: Store, owner: str = "ann", agent_id: str = "demo", **fields: Any) -> sessions.Changed:
@@ -117,7 +117,7 @@ class Conversation:
         assert self.running is not None
         fresh = number is None
         self.number += fresh
-        told = batch(self.running, number or self.number, *events, epoch=epoch)
+        told = batch(self.running, number or self.number, *events, epoch=epoch, again=not fresh)
         (row,) = await self.store.append([told])
         await self._stepped([row] if row is not None and fresh else [])
         return row

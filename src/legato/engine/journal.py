@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from legato.core.errors import Unavailable
 from legato.core.events import Event, Token, TokenKind, encode_lines
 from legato.core.text import Normaliser
@@ -33,7 +35,7 @@ class Fenced(Exception):
 class TurnWriter:
     """What one running turn says, on its way into the journal."""
 
-    def __init__(self, *, journal: "Journal", session_id: str, turn_id: str, epoch: int) -> None:
+    def __init__(self, *, journal: "Journal", session_id: str, turn_id: str, epoch: int, after: int) -> None:
         self.session_id = session_id
         self.turn_id = turn_id
         self.fenced = False
@@ -42,6 +44,7 @@ class TurnWriter:
         self.on_fenced: Callable[[], None] | None = None  # told when a batch was refused
         self._journal = journal
         self._epoch = epoch
+        self._after = after
         self._number = 0
         self._lines: list[bytes] = []
         self._key: tuple[str, int, TokenKind] | None = None
@@ -113,7 +116,7 @@ class TurnWriter:
         self._number += 1
         payload = b"\n".join(lines)
         crc = payload_crc(self.session_id, payload)
-        return Batch(self.session_id, self.turn_id, self._epoch, self._number, len(lines), payload, crc)
+        return Batch(self.session_id, self.turn_id, self._epoch, self._number, len(lines), payload, crc, self._after)
 
     def settle(self, row: Row | None, failure: Exception | None = None) -> None:
         """The batch taken last was committed (``row``), refused (None), or could not be written."""
@@ -174,8 +177,9 @@ class Journal:
         self._waiting: dict[str, TurnWriter] = {}
         self._busy = False
 
-    def writer(self, session_id: str, turn_id: str, epoch: int) -> TurnWriter:
-        return TurnWriter(journal=self, session_id=session_id, turn_id=turn_id, epoch=epoch)
+    def writer(self, session_id: str, turn_id: str, epoch: int, after: int) -> TurnWriter:
+        """For a turn whose own events begin after a seq."""
+        return TurnWriter(journal=self, session_id=session_id, turn_id=turn_id, epoch=epoch, after=after)
 
     def wake(self, writer: TurnWriter) -> None:
         """Something waits. Committing begins at once, and goes on until nothing waits."""
@@ -211,6 +215,7 @@ class Journal:
         """Try one batch again and again. That is safe: a batch that entered without our knowing is found by its number."""
         clock = asyncio.get_running_loop().time
         deadline, wait_s = clock() + RETRY_FOR_S, 0.05
+        batch = msgspec.structs.replace(batch, again=True)
         while True:
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries
             wait_s = min(wait_s * 2, 1.0)

@@ -83,7 +83,7 @@ class Runner:
     def start(self, claimed: Claimed, ended: Callable[[str], None]) -> None:
         """Run a claimed turn; ``ended`` is called with its session's id when the next one may run."""
         spec = self._registry.get(claimed.turn.agent_id)
-        writer = self._journal.writer(claimed.turn.session_id, claimed.turn.id, claimed.epoch)
+        writer = self._journal.writer(claimed.turn.session_id, claimed.turn.id, claimed.epoch, claimed.after)
         live = LiveTurn(
             claimed=claimed,
             writer=writer,

@@ -40,9 +40,10 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A turn that this worker owns while ``epoch`` is its session's. ``history`` ends with ``message``; None: it is damaged.
+    """A turn that this worker owns while ``epoch`` is its session's. ``after`` is the seq where its own events begin.
 
-    It has one message more than the agent looks back at, so that a turn that begins before that is seen to be cut.
+    ``history`` ends with ``message``; None: it is damaged. It has one message more than the agent looks back at, so that a
+    turn that begins before that is seen to be cut.
     """
 
     turn: Turn
@@ -50,6 +51,7 @@ class Claimed(msgspec.Struct, frozen=True):
     message: Message
     history: tuple[Message, ...] | None
     epoch: int
+    after: int
     locale: str | None
     rows: tuple[Row, ...] = ()
 
@@ -171,7 +173,7 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
     else:
         turn, message = _begin(session, turn, claimant.worker_id)
     history = _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
-    return Claimed(turn, session.known, message, history, session.epoch, locale)
+    return Claimed(turn, session.known, message, history, session.epoch, session.head, locale)
 
 
 def _history(conn: Connection, message: Message, tail: int) -> tuple[Message, ...] | None:

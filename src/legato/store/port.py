@@ -20,7 +20,10 @@ class Row(NamedTuple):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Events of one open turn, numbered so that a commit of unknown outcome can be tried again without doubling."""
+    """Events of one open turn, numbered so that a commit of unknown outcome can be tried again without doubling.
+
+    ``after`` is the seq where the turn's own events begin. ``again``: it may have entered before.
+    """
 
     session_id: str
     turn_id: str
@@ -29,6 +32,8 @@ class Batch(msgspec.Struct, frozen=True):
     count: int
     payload: bytes
     crc: int
+    after: int
+    again: bool = False
 
 
 class Store(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
@@ -32,6 +32,7 @@ _SETTINGS: Final = {
 
 _COMMAND_S: Final = 35.0  # just above the server's own limit: for connections that went away without a word
 _APPENDERS: Final = 4
+_WAIT_S: Final = 10.0  # for a free connection
 
 log = logging.getLogger("legato.store")
 
@@ -41,16 +42,15 @@ class PostgresStore:
 
     shared = True
 
-    def __init__(self, *, url: str, pool_size: int = 6) -> None:
+    def __init__(self, *, url: str, pool_size: int = 6, wait_s: float = _WAIT_S) -> None:
         self.incarnation = ""
         # Lanes: changes that wait for a locked session hold up neither who reads, nor what running turns say, nor the
         # heartbeat, without which others declare this process dead.
-        self._engine = _engine(url, pool_size)
-        self._reading = _engine(url, pool_size).execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-        self._auto = _engine(url, _APPENDERS).execution_options(isolation_level="AUTOCOMMIT")
-        self._vital = _engine(url, 1)
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._changing = _Lane(url, pool_size, wait_s)
+        self._reading = _Lane(url, pool_size, wait_s, snapshot)
+        self._appending = _Lane(url, _APPENDERS, wait_s, {"isolation_level": "AUTOCOMMIT"})
+        self._beating = _Lane(url, 1, wait_s)
         self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -70,21 +70,21 @@ class PostgresStore:
     async def stop(self) -> None:
         if self._calls:
             await asyncio.wait(self._calls, timeout=_COMMAND_S)
-        for engine in (self._engine, self._reading, self._auto, self._vital):
-            await engine.dispose()
+        for lane in (self._changing, self._reading, self._appending, self._beating):
+            await lane.close()
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._call(_transaction(self._reading, query, *args, **kwargs), read_of_postgres)
+        return await self._call(self._reading.run(query, *args, **kwargs), read_of_postgres)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._call(_transaction(self._engine, change, *args, **kwargs))
+        return await self._call(self._changing.run(change, *args, **kwargs))
 
     async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._call(_transaction(self._vital, change, *args, **kwargs))
+        return await self._call(self._beating.run(change, *args, **kwargs))
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         try:
-            return await self._call(_transaction(self._auto, append_batches, batches))
+            return await self._call(self._appending.run(append_batches, batches))
         except IntegrityError as error:
             # An earlier try whose connection broke was still waiting on the server and has entered just now: ask again.
             raise Unavailable from error
@@ -118,17 +118,32 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=_WAIT_S,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # they are people's messages
     )
 
 
-async def _transaction(
-    engine: AsyncEngine, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
-) -> T:
-    async with engine.connect() as conn, conn.begin():
-        return await conn.run_sync(work, *args, **kwargs)
+class _Lane:
+    """Connections of one kind, in order: the pool itself gives what comes back to whoever asks at that moment."""
+
+    def __init__(self, url: str, places: int, wait_s: float, options: Mapping[str, Any] | None = None) -> None:
+        self._engine = _engine(url, places).execution_options(**(options or {}))
+        self._places = asyncio.Semaphore(places)
+        self._wait_s = wait_s
+
+    async def run(self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """``work`` in a transaction of its own. Raises TimeoutError: no connection became free."""
+        async with asyncio.timeout(self._wait_s):
+            await self._places.acquire()
+        try:
+            async with self._engine.connect() as conn, conn.begin():
+                return await conn.run_sync(work, *args, **kwargs)
+        finally:
+            self._places.release()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
 
 
 def _setting(conn: Connection, name: str) -> str:

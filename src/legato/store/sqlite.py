@@ -6,25 +6,26 @@ commit has been synced before anybody hears of it; one sync serves all that wait
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import ModuleType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from legato.core.errors import StoreInUse, Unavailable
-from legato.store.journal import append_batches
+from legato.store.journal import append_batches, append_by_driver
 from legato.store.port import Batch, Row
 from legato.store.trouble import of_sqlite, read_of_sqlite, unreadable
 from legato.store.upgrade import incarnation, upgrade
@@ -117,14 +118,16 @@ class SqliteStore:
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._writer is None:
             raise Unavailable
-        future = self._writer.submit(lambda conn: change(conn, *args, **kwargs))
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await self._writer.submit(_Job(lambda conn: change(conn, *args, **kwargs)))
 
     async def vital(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.write(change, *args, **kwargs)  # nobody watches a process that is alone
 
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
-        return await self.write(append_batches, batches)
+        if self._writer is None:
+            raise Unavailable
+        by_driver = partial(append_by_driver, batches=batches)
+        return await self._writer.submit(_Job(lambda conn: append_batches(conn, batches), by_driver))
 
     def _take_lock(self) -> None:
         try:
@@ -158,7 +161,7 @@ class SqliteStore:
         connection.create_function("legato_now", 0, self._clock_us)
         pragmas = ["foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "cache_size=-16384"]
         pragmas += (
-            ["journal_mode=WAL", "wal_autocheckpoint=2000"] if writer else ["wal_autocheckpoint=0", "query_only=ON"]
+            ["journal_mode=WAL", "wal_autocheckpoint=16000"] if writer else ["wal_autocheckpoint=0", "query_only=ON"]
         )
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
@@ -171,16 +174,21 @@ def _owners_only(path: Path) -> int:
     return descriptor
 
 
-class _Job:
-    __slots__ = ("change", "error", "future", "result")
+class _Job(Generic[T]):
+    """A change; ``by_driver`` is the same without SQLAlchemy, which takes as long as the commit of a few words."""
 
-    def __init__(self, change: Callable[[Connection], Any]) -> None:
+    __slots__ = ("by_driver", "change", "error", "future", "result")
+
+    def __init__(self, change: Callable[[Connection], T], by_driver: Callable[[Any], T] | None = None) -> None:
         self.change = change
-        self.future: Future[Any] = Future()
+        self.by_driver = by_driver
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: Exception | None = None
 
     def settle(self) -> None:
+        if self.future.done():
+            return  # who asked no longer waits
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
@@ -192,8 +200,8 @@ class _Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._jobs: deque[_Job] = deque()
-        self._wake = threading.Condition()
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="legato-write", daemon=True)
 
@@ -201,35 +209,43 @@ class _Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        """Block until everything that was submitted is done."""
+        self._stopping = True
+        self._jobs.put(None)
         self._thread.join()
 
-    def submit(self, change: Callable[[Connection], T]) -> "Future[T]":
-        job = _Job(change)
-        with self._wake:
-            if self._stopping or len(self._jobs) >= _WAITING:
-                raise Unavailable  # a disk that can't keep up must not fill the memory
-            self._jobs.append(job)
-            self._wake.notify()
+    def submit(self, job: _Job[T]) -> "asyncio.Future[T]":
+        """Its result, some time. Whoever stops waiting for it does not stop it."""
+        if self._stopping or self._jobs.qsize() >= _WAITING:
+            raise Unavailable  # a disk that can't keep up must not fill the memory
+        self._jobs.put(job)
         return job.future
 
     def _run(self) -> None:
         while group := self._next():
             self._commit(group)
-            for job in group:
-                job.settle()
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and everybody who could have waited
+                self._loop.call_soon_threadsafe(_settle, group)
 
-    def _next(self) -> list[_Job]:
-        with self._wake:
-            while not self._jobs and not self._stopping:
-                self._wake.wait()
-            return [self._jobs.popleft() for _ in range(min(_GROUP, len(self._jobs)))]
+    def _next(self) -> list[_Job[Any]]:
+        """What waits; nothing when it is time to stop."""
+        group: list[_Job[Any]] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == _GROUP or self._jobs.empty():
+                return group
+            job = self._jobs.get()
+        if group:
+            self._jobs.put(None)  # after these
+        return group
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[_Job[Any]]) -> None:
         begun = False
         try:
+            if all(job.by_driver is not None for job in group):
+                self._commit_by_driver(group)
+                return
             with self._engine.connect() as conn, conn.begin():
                 begun = True
                 for job in group:
@@ -244,8 +260,28 @@ class _Writer:
             for job in group:
                 job.error = told
 
+    def _commit_by_driver(self, group: list[_Job[Any]]) -> None:
+        """Appends need no savepoints: what is refused is no error, and what fails is the database's own."""
+        with contextlib.closing(self._engine.raw_connection()) as lent:
+            connection: Any = lent.driver_connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for job in group:
+                    assert job.by_driver is not None  # noqa: S101 - all of them have one
+                    job.result = job.by_driver(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
-def _attempt(conn: Connection, job: _Job, *, alone: bool) -> None:
+
+def _settle(group: Iterable[_Job[Any]]) -> None:
+    for job in group:
+        job.settle()
+
+
+def _attempt(conn: Connection, job: _Job[Any], *, alone: bool) -> None:
     """Run one job, beside others in a savepoint: its failure undoes nothing of its neighbours'."""
     job.error = None  # of an earlier try, in a group that was undone
     if alone:

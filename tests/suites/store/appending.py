@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from legato.core.events import StatusUpdate, encode_lines
@@ -77,7 +78,7 @@ class Appending:
         batches = [batch(c, 1, one.token("word")) for c, one in zip(claims, told, strict=True)]
         (entered,) = await store.append(batches[1:2])
 
-        rows = await store.append(batches)
+        rows = await store.append([msgspec.structs.replace(one, again=True) for one in batches])
 
         assert rows[1] == entered
         assert [row is None for row in rows] == [False, False, False]

@@ -69,14 +69,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_id", "last_seq", name=op.f("pk_journal")),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "uq_journal_batch",
-        "journal",
-        ["turn_id", "epoch", "batch"],
-        unique=True,
-        sqlite_where=sa.text("batch IS NOT NULL"),
-        postgresql_where=sa.text("batch IS NOT NULL"),
-    )
+    if op.get_context().dialect.name == "postgresql":
+        op.create_index(
+            "uq_journal_batch",
+            "journal",
+            ["turn_id", "epoch", "batch"],
+            unique=True,
+            postgresql_where=sa.text("batch IS NOT NULL"),
+        )
     op.create_table(
         "messages",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -266,12 +266,6 @@ def downgrade() -> None:
     op.drop_index("ix_messages_turn", table_name="messages")
     op.drop_index("ix_messages_session", table_name="messages")
     op.drop_table("messages")
-    op.drop_index(
-        "uq_journal_batch",
-        table_name="journal",
-        sqlite_where=sa.text("batch IS NOT NULL"),
-        postgresql_where=sa.text("batch IS NOT NULL"),
-    )
     op.drop_table("journal")
     op.drop_table("workers")
     op.drop_table("sessions")

@@ -45,7 +45,7 @@ class Channel:
         self._bytes = 0
         self._moved = False  # since it was last looked at
         self._joined: tuple[int, Chunk] | None = None  # what was taken last: most readers are at the same place
-        self._waiting: set[asyncio.Future[None]] = set()
+        self.waiting: set[asyncio.Future[None]] = set()
 
     def push(self, row: Row, incarnation: str) -> None:
         """A row was committed. Out of order or after a gap the window begins anew; who misses something asks the store."""
@@ -70,7 +70,7 @@ class Channel:
             self.notify()
 
     def notify(self) -> None:
-        waiting, self._waiting = self._waiting, set()
+        waiting, self.waiting = self.waiting, set()
         for waiter in waiting:
             _wake(waiter)
 
@@ -97,20 +97,6 @@ class Channel:
                 self._joined = position, chunk
                 return chunk
         return None
-
-    async def news(self, position: int, timeout_s: float) -> None:
-        """Wait until there is something after ``position``, which may have come while the caller looked elsewhere."""
-        if self.head > position:
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(waiter)
-        timer = loop.call_later(timeout_s, _wake, waiter)  # a third of what ``asyncio.wait_for`` costs every reader
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiting.discard(waiter)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:
@@ -146,6 +132,10 @@ class Reader:
         self._hub = hub
         self._channel = channel
         self._replayed = False
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._due_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def stopped(self) -> bool:
@@ -161,12 +151,48 @@ class Reader:
         if chunk is None:
             chunk = await self._look()
         if chunk is None and not self.stopped:
-            await self._channel.news(self.position, timeout_s)
+            await self._news(timeout_s)
             chunk = self._channel.after(self.position) or await self._look()
         if chunk is None or self.stopped:
             return None
         self.position = chunk.last_seq
         return chunk
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _news(self, timeout_s: float) -> None:
+        """Wait until there is more, which may have come while the caller looked elsewhere.
+
+        One timer a reader, which looks whether it is still due: one a wait costs more than the wait.
+        """
+        channel = self._channel
+        if channel.head > self.position:
+            return
+        self._waiter = waiter = self._loop.create_future()
+        channel.waiting.add(waiter)
+        self._due_s = self._loop.time() + timeout_s
+        if self._timer is None or self._timer.when() > self._due_s:
+            self._arm()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            channel.waiting.discard(waiter)
+
+    def _arm(self) -> None:
+        self.close()
+        self._timer = self._loop.call_at(self._due_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._due_s:
+            self._arm()
+        else:
+            _wake(self._waiter)
 
     async def _look(self) -> Chunk | None:
         """Into the store, where the window does not reach."""
@@ -192,9 +218,11 @@ class Hub:
         channel = self._channels.setdefault(session_id, Channel(session_id))
         channel.readers += 1
         channel.head = max(channel.head, position)
+        reader = Reader(hub=self, channel=channel, position=position)
         try:
-            yield Reader(hub=self, channel=channel, position=position)
+            yield reader
         finally:
+            reader.close()
             channel.readers -= 1
             if channel.readers == 0:
                 self._channels.pop(session_id, None)

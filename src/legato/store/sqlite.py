@@ -200,6 +200,7 @@ class _Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: Any = None
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._stopping = False
@@ -262,18 +263,19 @@ class _Writer:
 
     def _commit_by_driver(self, group: list[_Job[Any]]) -> None:
         """Appends need no savepoints: what is refused is no error, and what fails is the database's own."""
-        with contextlib.closing(self._engine.raw_connection()) as lent:
-            connection: Any = lent.driver_connection
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for job in group:
-                    assert job.by_driver is not None  # noqa: S101 - all of them have one
-                    job.result = job.by_driver(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        if self._connection is None:
+            self._connection = self._engine.raw_connection().driver_connection  # the pool has no other, and keeps it
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for job in group:
+                assert job.by_driver is not None  # noqa: S101 - all of them have one
+                job.result = job.by_driver(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _settle(group: Iterable[_Job[Any]]) -> None:

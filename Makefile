@@ -5,7 +5,7 @@
 #   make check              the gate: format, lint, types, import contracts, tests
 #   make format             what the gate asks for, done
 #   make coverage           the suite with branch coverage of core, engine and store
-#   make crashtest N=500    kill -9, restart, resume, N times; prints a table
+#   make crashtest N=500    the long proofs: kill -9, restart, resume, N times; a crowd; a deploy; prints tables
 #   make bench              the benchmark; prints a table   ARGS="--quick ttft tokens" picks rows, and is shorter
 #   make requirements       pins and hashes anew, from pyproject.toml    UV_ARGS="--upgrade" moves the pins
 #   make clean              removes .venv and everything made

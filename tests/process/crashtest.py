@@ -1,11 +1,14 @@
-"""``python -m tests.process.crashtest --cycles N``: the kill loop for as long as you like, and a table of what it found."""
+"""``python -m tests.process.crashtest --cycles N``: the long proofs, each with a table of what it found.
+
+The kill loop for as long as you like on both databases, a crowd of 500 readers who never read, a rolling deploy of 100 streams.
+"""
 
 import argparse
 import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,14 +16,19 @@ import anyio
 import msgspec
 
 from tests.process.checker import violations
+from tests.process.crowd import crowd
 from tests.process.history import History, dangling, delivered, doubled, lost, rescues
 from tests.process.killloop import KillLoop
 from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
+from tests.process.rolling import roll
+from tests.support.nginx import Nginx
 from tests.support.postgres import drop_database, new_database, postgres_server
 
 Kind = Literal["sqlite", "postgresql"]
 _ROUND: Final = 20  # kills, after which everything may finish and is checked
+_READERS: Final = 500
+_STREAMS: Final = 100
 _ARTIFACTS: Final = Path(__file__).parents[2] / ".artifacts" / "crashtest"
 
 
@@ -120,20 +128,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cycles", type=int, default=100, help="kills, on each database")
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--also", action=argparse.BooleanOptionalAction, default=True, help="the crowd and the deploy")
     asked = parser.parse_args(arguments)
     print(f"seed {asked.seed}", flush=True)
     kinds: tuple[Kind, ...] = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
-    results = [_crash(kind, asked.cycles, asked.seed) for kind in kinds]
-    return int(any(result.violations for result in results))
+    broken = [violation for kind in kinds for violation in _crash(kind, asked.cycles, asked.seed).violations]
+    if asked.also:
+        broken += [*_crowd(), *_deploy()]
+    return int(bool(broken))
 
 
 def _crash(kind: Kind, cycles: int, seed: int) -> Result:
     with tempfile.TemporaryDirectory() as directory, database(kind, Path(directory)) as url:
         result = anyio.run(crash, kind, url, cycles, seed)
-    print(f"\n{result.table()}", flush=True)
-    for violation in result.violations:
-        print(f"  {violation}")
+    _print(result.table(), result.violations)
     return result
+
+
+def _crowd() -> list[str]:
+    with tempfile.TemporaryDirectory() as directory, Nursery() as nursery, ModelServer() as model:
+        url = f"sqlite:///{Path(directory) / 'legato.db'}"
+        with ForkedServer(nursery, url, model.environment, log=Path(directory) / "server.log") as server:
+            report = anyio.run(crowd, server, _READERS)
+    _print(report.table(), report.violations)
+    return report.violations
+
+
+def _deploy() -> list[str]:
+    """A grace as it ships: 10 s."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(database("postgresql", directory))
+        nursery, model = stack.enter_context(Nursery()), stack.enter_context(ModelServer())
+        servers = [
+            stack.enter_context(ForkedServer(nursery, url, model.environment, log=directory / f"{number}.log"))
+            for number in range(3)
+        ]
+        nginx = stack.enter_context(Nginx(directory, servers[0].port, others=[server.port for server in servers[1:]]))
+        report = anyio.run(roll, servers, nginx.url, model, _STREAMS)
+    broken = [*report.violations, *report.wrong]
+    _print(report.table(), broken)
+    return broken
+
+
+def _print(table: str, violations: Sequence[str]) -> None:
+    print(f"\n{table}", flush=True)
+    for violation in violations:
+        print(f"  {violation}", flush=True)
 
 
 if __name__ == "__main__":

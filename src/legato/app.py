@@ -265,8 +265,7 @@ class _Running:
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
-        # Where one process serves the store, nobody else takes a turn from it.
-        self._loops = (self._fences, *self._duties()) if store.shared else tuple(self._duties())
+        self._loops = (self._fences, *self._duties())
         self._stack = AsyncExitStack()
         self._drained_s: float | None = None
 

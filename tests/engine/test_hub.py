@@ -297,6 +297,21 @@ async def test_whoever_comes_back_to_rows_that_are_gone_is_told(chat: Legato, ta
         await engine.first(talk.id, reached)
 
 
+@pytest.mark.promise("E-06")
+async def test_a_newcomer_who_knows_of_more_tells_those_who_wait(wired: Wired, conversation: Conversation) -> None:
+    """Another process has committed, and its ring comes after somebody has found out by asking."""
+    rows = await conversation.rows()
+    head = rows[-1].last_seq
+    with wired.hub.reader(conversation.id, rows[-2].last_seq) as waiting:
+        async with anyio.create_task_group() as group:
+            group.start_soon(take, waiting, head)
+            await anyio.wait_all_tasks_blocked()
+            with wired.hub.reader(conversation.id, head):
+                wired.hub.heard([conversation.id])
+                await wired.tasks.settle(5)
+        assert waiting.position == head
+
+
 async def test_an_idle_channel_holds_nothing(wired: Wired, conversation: Conversation) -> None:
     with wired.hub.reader(conversation.id, 0) as reader:
         for row in await conversation.rows():

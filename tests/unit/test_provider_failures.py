@@ -1,7 +1,9 @@
 """What goes wrong with a provider, and what the turn is told (promise R-12)."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -210,3 +212,14 @@ async def test_a_message_is_short_and_never_a_page_of_html() -> None:
     assert page.message == "The model's provider failed (502)."
     assert refusal(500, "application/json", b'{"detail": "out of memory"}').message.endswith("(500): out of memory")
     assert refusal(200, "application/json", b'{"error": "no such model"}').message == "no such model"
+
+
+async def test_how_long_an_agent_thinks_between_two_pieces_is_its_own_affair(upstream: Upstream) -> None:
+    async with (
+        opened(upstream.url, between_tokens_timeout_s=0.1) as provider,
+        aclosing(provider.stream(asking("count 40 at 100/s"))) as deltas,
+    ):
+        first = await anext(deltas)
+        await asyncio.sleep(0.5)  # longer than the model may be silent, which it isn't
+        rest = [delta async for delta in deltas]
+    assert text_of([first, *rest]) == "".join(f"{number} " for number in range(1, 41))

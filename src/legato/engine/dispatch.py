@@ -74,8 +74,7 @@ class Dispatcher:
 
     async def sweep(self) -> None:
         """Take up what nobody did."""
-        room = self._settings.max_running - len(self._runner.live)
-        if self.accepting and room > 0:
+        if self.accepting and (room := self._room()) > 0:
             for session_id in await self._store.read(claiming.claimable, self._claimant(), room):
                 self.wake(session_id)
 
@@ -141,7 +140,7 @@ class Dispatcher:
 
     async def _sweep_again(self) -> None:
         try:
-            while self._missed:
+            while self._missed and self._has_room():
                 self._missed = False
                 await self.sweep()
         except Unavailable:
@@ -150,8 +149,10 @@ class Dispatcher:
             self._sweeping = False
 
     def _has_room(self) -> bool:
-        running = len(self._runner.live) + len(self._claiming) + self._accepts
-        return self.accepting and running < self._settings.max_running
+        return self.accepting and self._room() > 0
+
+    def _room(self) -> int:
+        return self._settings.max_running - len(self._runner.live) - len(self._claiming) - self._accepts
 
     def _claimant(self) -> claiming.Claimant:
         return claiming.Claimant(
@@ -175,5 +176,5 @@ class Dispatcher:
     def _settle(self) -> None:
         if not self._claiming and not self._accepts:
             self._idle.set()
-            if self._missed and len(self._runner.live) < self._settings.max_running:
-                self._look()
+        if self._missed and self._has_room():
+            self._look()

@@ -217,7 +217,7 @@ class Hub:
         """Follow a session from right after ``position``, which the journal has reached; the caller has authorised it."""
         channel = self._channels.setdefault(session_id, Channel(session_id))
         channel.readers += 1
-        channel.head = max(channel.head, position)
+        channel.reach(position)
         reader = Reader(hub=self, channel=channel, position=position)
         try:
             yield reader

@@ -22,7 +22,9 @@ from legato.store.journal import payload_crc
 from legato.store.port import Batch, Row, Store
 
 ROOM_BYTES: Final = 256 * 1024  # what a turn may have uncommitted before its producer waits
-PATIENT_ROOM_BYTES: Final = 16 * 1024  # that of a turn that can wait: nobody else's commit waits for a large one of its
+BACKGROUND_ROOM_BYTES: Final = (
+    16 * 1024
+)  # that of a turn that can wait: nobody else's commit waits for a large one of its
 _PIECE_BYTES: Final = 64  # what a piece of text takes in memory besides its letters
 _EVENT_CHARS: Final = 32 * 1024  # a longer piece of text becomes several events
 RETRY_FOR_S: Final = 10.0  # promise R-14: after that the turn ends incomplete
@@ -155,7 +157,7 @@ class TurnWriter:
         if last:
             text += self._text.flush()
         self._pieces = []
-        self._spoke = True
+        self._spoke = self._spoke or bool(text)
         message_id, part, kind = self._key
         for start in range(0, len(text), _EVENT_CHARS):
             piece = text[start : start + _EVENT_CHARS]

@@ -25,6 +25,7 @@ from legato.store.ending import Ending, Meter, rescue
 from legato.store.port import Store
 
 _AT_ONCE: Final = 64
+_RESIGN_S: Final = 0.5  # of the two seconds that a process has after its grace
 LOST = Ending(status="incomplete", reason="worker_lost")
 
 
@@ -69,8 +70,9 @@ class Lifeline:
 
     async def resign(self) -> None:
         """Leave: what is still open may be rescued at once."""
-        with contextlib.suppress(Unavailable):  # then the others find out by themselves
-            await self._store.write(workers.remove, self._dispatcher.worker_id)
+        with contextlib.suppress(Unavailable, TimeoutError):  # then the others find out by themselves
+            async with asyncio.timeout(_RESIGN_S):
+                await self._store.write(workers.remove, self._dispatcher.worker_id)
 
     async def beat(self) -> None:
         """Show that the event loop turns."""

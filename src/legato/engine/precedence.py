@@ -52,7 +52,8 @@ class Precedence:
         try:
             if self._waiting:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._nobody.wait(), _PAUSE_S)
+                    async with asyncio.timeout(_PAUSE_S):
+                        await self._nobody.wait()
             else:
                 await asyncio.sleep(0)
             # They go on in the same round of the loop, one after the other: each gets its share of the slice.

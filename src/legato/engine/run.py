@@ -183,15 +183,14 @@ class Runner:
         return None
 
     async def _speak(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec) -> None:
-        if claimed.history is None:
-            raise Corrupted("a stored message does not match its checksum")
+        history = claimed.history if claimed.history is not None else await live.history()
         live.given = turn = Turn(
             stage=live,
             spec=spec,
             models=self._models,
             session=claimed.session,
             message=claimed.message,
-            history=claimed.history,
+            history=history,
             locale=claimed.locale or "en",
         )
         try:

@@ -10,7 +10,7 @@ from legato.agents.turn import Turn as AgentTurn
 from legato.core.errors import MAX_WORD_BYTES, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
-from legato.engine.journal import PATIENT_ROOM_BYTES, TurnWriter
+from legato.engine.journal import BACKGROUND_ROOM_BYTES, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
@@ -58,7 +58,7 @@ class LiveTurn:
         self._precedence = precedence
         writer.on_fenced = partial(self.stop, FENCED)
         if self.background:
-            writer.room_bytes = PATIENT_ROOM_BYTES
+            writer.room_bytes = BACKGROUND_ROOM_BYTES
         self._awaited = not self.background
         if self._awaited:
             precedence.enter()

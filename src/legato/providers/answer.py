@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from typing import Final
 
 import aiohttp
@@ -39,10 +40,13 @@ class Answer:
             ProviderError: whatever else the provider did wrong.
         """
         self._silence.may_last(timeout_s)
-        while not self._ended:
-            if deltas := await self._step():
-                return deltas
-        return []
+        try:
+            while not self._ended:
+                if deltas := await self._step():
+                    return deltas
+            return []
+        finally:
+            self._silence.counts_not()  # how long an agent thinks between two reads is its own affair
 
     async def _step(self) -> list[Delta]:
         chunks = self._chunks
@@ -95,6 +99,10 @@ class _Silence:
         if self._timer is None or self._timer.when() > self._deadline_s:
             self._arm()
 
+    def counts_not(self) -> None:
+        """Until the next ``may_last``."""
+        self._deadline_s = math.inf
+
     def over(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -106,6 +114,8 @@ class _Silence:
 
     def _look(self) -> None:
         self._timer = None
+        if self._deadline_s == math.inf:
+            return
         if self._loop.time() < self._deadline_s:
             self._arm()
         else:

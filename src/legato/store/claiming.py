@@ -23,6 +23,8 @@ from legato.store.rows import to_time, to_turn
 from legato.store.schema import sessions, turns
 from legato.store.turns import change, unfinished
 
+_SHORT: Final = 100  # messages
+
 
 class Claimant(msgspec.Struct, frozen=True, kw_only=True):
     """A worker, and what it may take.
@@ -42,8 +44,8 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
 class Claimed(msgspec.Struct, frozen=True):
     """A turn that this worker owns while ``epoch`` is its session's. ``after`` is the seq where its own events begin.
 
-    ``history`` ends with ``message``; None: it is damaged. It has one message more than the agent looks back at, so that a
-    turn that begins before that is seen to be cut.
+    ``history`` ends with ``message``; None: whoever runs it reads it (it may be long, or damaged). It has one message more than
+    the agent looks back at, so that a turn that begins before that is seen to be cut.
     """
 
     turn: Turn
@@ -177,8 +179,11 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
 
 
 def _history(conn: Connection, message: Message, tail: int) -> tuple[Message, ...] | None:
+    """As far as it is short; others wait for this transaction."""
+    if not 0 < tail <= _SHORT:
+        return None
     try:
-        return tuple(messages.branch(conn, message.id, tail + 1 if tail else 0))
+        return tuple(messages.branch(conn, message.id, tail + 1))
     except Corrupted:
         return None
 

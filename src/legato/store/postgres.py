@@ -8,7 +8,6 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from legato.core.errors import Invalid, LegatoError, Misuse, Unavailable
@@ -33,6 +32,7 @@ _SETTINGS: Final = {
 _COMMAND_S: Final = 35.0  # just above the server's own limit: for connections that went away without a word
 _APPENDERS: Final = 4
 _WAIT_S: Final = 10.0  # for a free connection
+_STOP_S: Final = 1.0  # what calls on their way get when the process stops; their connections end with it
 
 log = logging.getLogger("legato.store")
 
@@ -69,7 +69,7 @@ class PostgresStore:
 
     async def stop(self) -> None:
         if self._calls:
-            await asyncio.wait(self._calls, timeout=_COMMAND_S)
+            await asyncio.wait(self._calls, timeout=_STOP_S)
         for lane in (self._changing, self._reading, self._appending, self._beating):
             await lane.close()
 
@@ -100,7 +100,7 @@ class PostgresStore:
             return await asyncio.shield(task)
         except IntegrityError:
             raise
-        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+        except (DBAPIError, OSError, TimeoutError) as error:
             cause = getattr(error, "orig", None) or error
             if str(getattr(cause, "sqlstate", None)).startswith("22"):  # "data exception": to try again is in vain
                 raise Invalid("A value is too long or too large to be stored.") from error
@@ -118,7 +118,6 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=_WAIT_S,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # they are people's messages
     )

@@ -93,7 +93,7 @@ class SqliteStore:
             readers, self._readers = self._readers, None
             await asyncio.to_thread(readers.shutdown)
         if self._writer is not None:
-            await asyncio.to_thread(self._writer.stop)
+            await self._writer.stop()
         for engine in self._engines:  # the writer's last: closing the last connection checkpoints
             engine.dispose()
         if self._lock_file >= 0:
@@ -209,11 +209,11 @@ class _Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Block until everything that was submitted is done."""
+    async def stop(self) -> None:
+        """Wait until everything that was submitted is done; told in the loop, so that nothing is submitted after the last."""
         self._stopping = True
         self._jobs.put(None)
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join)
 
     def submit(self, job: _Job[T]) -> "asyncio.Future[T]":
         """Its result, some time. Whoever stops waiting for it does not stop it."""
@@ -245,7 +245,10 @@ class _Writer:
         begun = False
         try:
             if all(job.by_driver is not None for job in group):
-                self._commit_by_driver(group)
+                connection = self._driver()
+                connection.execute("BEGIN IMMEDIATE")
+                begun = True
+                _run_by_driver(connection, group)
                 return
             with self._engine.connect() as conn, conn.begin():
                 begun = True
@@ -261,21 +264,23 @@ class _Writer:
             for job in group:
                 job.error = told
 
-    def _commit_by_driver(self, group: list[_Job[Any]]) -> None:
-        """Appends need no savepoints: what is refused is no error, and what fails is the database's own."""
+    def _driver(self) -> Any:
         if self._connection is None:
             self._connection = self._engine.raw_connection().driver_connection  # the pool has no other, and keeps it
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for job in group:
-                assert job.by_driver is not None  # noqa: S101 - all of them have one
-                job.result = job.by_driver(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        return self._connection
+
+
+def _run_by_driver(connection: Any, group: list[_Job[Any]]) -> None:
+    """Appends need no savepoints: what is refused is no error, and what fails is the database's own."""
+    try:
+        for job in group:
+            assert job.by_driver is not None  # noqa: S101 - all of them have one
+            job.error, job.result = None, job.by_driver(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _settle(group: Iterable[_Job[Any]]) -> None:

@@ -35,7 +35,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+        self._look_again()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -44,6 +44,16 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forgive()
         super().connection_lost(exc)
+
+    def _look_again(self) -> None:
+        self._stalled = self.loop.call_later(STALLED_S, self._look, self.transport.get_write_buffer_size())
+
+    def _look(self, waited: int) -> None:
+        """Nothing has been added meanwhile, as writing is paused: what is as much as before has not been taken."""
+        if self.transport.get_write_buffer_size() < waited:
+            self._look_again()
+        else:
+            self.transport.abort()
 
     def _forgive(self) -> None:
         if self._stalled is not None:

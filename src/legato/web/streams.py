@@ -8,7 +8,8 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -62,10 +63,15 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         self.raw_headers = []
         writing = asyncio.get_running_loop().create_task(self._write(send), name="stream")
+        writing.add_done_callback(partial(_wake_on_failure, asyncio.current_task()))
         try:
             # Also what a server says when the response is complete.
             while (await receive())["type"] != "http.disconnect":
                 pass
+        except asyncio.CancelledError:
+            if not _failed(writing):
+                raise
+            _uncancel(asyncio.current_task())
         finally:
             writing.cancel()
             await asyncio.wait([writing])
@@ -84,6 +90,21 @@ class EventStream(Response):
             report(error, "a stream broke")  # an end without `done`: the reader comes back
         self._ended = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _failed(writing: "asyncio.Task[None]") -> bool:
+    return writing.done() and not writing.cancelled() and writing.exception() is not None
+
+
+def _wake_on_failure(owner: "asyncio.Task[Any] | None", writing: "asyncio.Task[None]") -> None:
+    """A writer that breaks ends the response; nothing else would wake who waits for the client to go."""
+    if owner is not None and _failed(writing):
+        owner.cancel()
+
+
+def _uncancel(task: "asyncio.Task[Any] | None") -> None:
+    if task is not None:
+        task.uncancel()
 
 
 class Streaming:

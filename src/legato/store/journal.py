@@ -58,7 +58,7 @@ def append_by_driver(connection: Any, batches: Sequence[Batch]) -> list[Row | No
 
 
 def _append_one(execute: Callable[..., Any], batch: Batch) -> Row | None:
-    """By the driver itself: what SQLAlchemy adds to three statements is more than they cost (70 µs against 20)."""
+    """By the driver itself: what SQLAlchemy adds to three statements is more than they cost (105 µs a row against 28)."""
     key = (batch.turn_id, batch.epoch, batch.number)
     if batch.again and (found := execute(_ENTERED, (batch.session_id, batch.after, *key)).fetchone()) is not None:
         return Row(batch.session_id, found[0], found[1], batch.payload)

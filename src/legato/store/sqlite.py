@@ -255,7 +255,9 @@ class _Writer:
                 for job in group:
                     _attempt(conn, job, alone=len(group) == 1)
         except Exception as error:  # the thread must outlive it; whoever waits is told
-            if begun and len(group) > 1:  # whose fault it was shows when each goes alone
+            # Whose fault it was shows when each goes alone. Nothing enters twice by that: in a WAL, a COMMIT that fails has not
+            # committed, and its frames are written over.
+            if begun and len(group) > 1:
                 for job in group:
                     self._commit([job])
                 return

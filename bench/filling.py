@@ -21,15 +21,15 @@ OWNER: Final = "local"
 AGENT: Final = "assistant"
 _SESSIONS: Final = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
-INSERT INTO sessions (id, owner, agent_id, agent_name, title, created_at, last_activity, closed_at, archived_at,
-    pinned, metadata, head, epoch)
+INSERT INTO sessions (id, owner, agent_id, agent_name, title, title_source, created_at, last_activity, closed_at, archived_at,
+    pinned, keep, memory, metadata, head, epoch)
 SELECT 'ses_' || substr('0000000000000000000' || i, -19) || 'zzzzzzz',
     CASE WHEN i % 2 THEN 'local' ELSE 'owner' || (i % 500) END,
     CASE WHEN i % 20001 = 0 THEN 'scarce' WHEN i % 10 = 3 THEN 'writer' ELSE 'assistant' END,
-    'Assistant', 'Conversation ' || i,
+    'Assistant', 'Conversation ' || i, 'person',
     :now - (:count - i) * 1000000, :now - (i * 7919 % :count) * 1000000,
     CASE WHEN i % 21 = 0 THEN :now END, CASE WHEN i % 33 = 0 THEN :now END,
-    i % 20011 = 0, '{}', 0, 0
+    i % 20011 = 0, 0, 1, '{}', 0, 0
 FROM n
 """
 

@@ -18,6 +18,7 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
+from legato.engine.chores import Chores
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -175,7 +176,7 @@ class Legato:
             doorbell=_doorbell(self._database) if store.shared else LocalDoorbell(),
             registry=registry,
             models=models,
-            settings=self.settings,
+            settings=_configured(self.settings, self._config),
             monotonic_s=self._monotonic_s,
         )
 
@@ -185,7 +186,7 @@ class Legato:
         declared = [self._checked(spec, providers) for spec in self._declared]
         configured = () if declared and setup.agents == (DEMO,) else setup.agents
         registry = Registry(*declared, *configured, default=setup.default_agent)
-        named = [spec.model_id for spec in registry.list() if spec.model_id is not None]
+        named = [model for spec in registry.list() for model in spec.models]
         options = dict(setup.providers)
         options |= {name: providers.options[name] for model in named if (name := model.partition(":")[0])}
         catalog = Catalog(providers=options, entries=setup.models, named=named)
@@ -193,10 +194,18 @@ class Legato:
         return registry, Models(catalog=catalog, providers=drivers)
 
     def _checked(self, spec: AgentSpec, providers: Providers) -> AgentSpec:
+        if spec.side_model is not None:
+            providers.lacking(spec.side_model, f"agent {spec.id!r}")
         if spec.model_id is None:
             return spec
         lacking = providers.lacking(spec.model_id, f"agent {spec.id!r}")
         return msgspec.structs.replace(spec, unavailable=lacking or spec.unavailable)
+
+
+def _configured(settings: EngineSettings, config: Config) -> EngineSettings:
+    """The settings, with what a configuration file says about them."""
+    said = {"retention_days": config.retention_days, "prune_hour": config.prune_hour}
+    return msgspec.structs.replace(settings, **{name: value for name, value in said.items() if value is not None})
 
 
 def _doorbell(url: str) -> Doorbell:
@@ -224,6 +233,12 @@ class _Running:
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        self._chores = chores = Chores(
+            store=store,
+            tasks=tasks,
+            worker=lambda: self._dispatcher.worker_id,
+            duties=(),
+        )
         self._runner = runner = Runner(
             store=store,
             publisher=publisher,
@@ -232,6 +247,7 @@ class _Running:
             models=models,
             meter=meter,
             tasks=tasks,
+            chores=chores,
             settings=settings,
         )
         self._dispatcher = dispatcher = Dispatcher(
@@ -276,11 +292,17 @@ class _Running:
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
+            self._side_work(),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:
             duties.append(Looper(step=self._hub.look, interval_s=settings.look_s, name="look"))
         return duties
+
+    def _side_work(self) -> Looper:
+        loop = Looper(step=self._chores.step, interval_s=self._settings.chores_s, name="chores")
+        self._chores.on_due = loop.wake
+        return loop
 
     async def start(self) -> None:
         """Start from the bottom up; what fails takes down again what stood already."""
@@ -314,6 +336,7 @@ class _Running:
     async def stop(self) -> None:
         """Let the turns finish, the heartbeat still going, stop what the grace was too short for, then from the top down."""
         self.drain()
+        await self._chores.stop()
         await self._dispatcher.settle()
         waited_s = time.monotonic() - (self._drained_s or 0.0)
         with contextlib.suppress(TimeoutError):

@@ -12,6 +12,7 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.app import Models
 from legato.core.errors import Unavailable
 from legato.doorbell.local import LocalDoorbell
+from legato.engine.chores import Chores
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.hub import Hub
@@ -144,6 +145,7 @@ def wire(
         models=models,
         meter=meter,
         tasks=tasks,
+        chores=Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id),
         settings=settings,
     )
     dispatcher = Dispatcher(

@@ -16,8 +16,8 @@ from tests.support.server import ServerProcess
 # A session whose journal does not reach its head.
 _DAMAGED: Final = """
     INSERT INTO sessions
-        (id, owner, agent_id, agent_name, created_at, last_activity, pinned, metadata, head, epoch)
-    VALUES ('ses_damaged', 'anna', 'demo', 'Demo', 1, 1, 0, '{}', 7, 0)
+        (id, owner, agent_id, agent_name, created_at, last_activity, pinned, keep, memory, metadata, head, epoch)
+    VALUES ('ses_damaged', 'anna', 'demo', 'Demo', 1, 1, 0, 0, 1, '{}', 7, 0)
 """
 _FOREIGN: Final = ("LEGATO_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL")
 

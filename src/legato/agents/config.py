@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from legato.agents.registry import DEFAULT_MAX_TURN_S, DEFAULT_RESERVE, DEFAULT_TAIL
+from legato.agents.registry import DEFAULT_MAX_TURN_S, DEFAULT_MEMORY_TOKENS, DEFAULT_RESERVE, DEFAULT_TAIL
 from legato.core.errors import Misuse
 from legato.providers.catalog import ModelEntry
 from legato.providers.options import Count, Positive, Seconds, Settings
 
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Days = Annotated[float, msgspec.Meta(gt=0, le=36_500)]
+Hour = Annotated[int, msgspec.Meta(ge=0, le=23)]
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +33,17 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_running: Positive | None = None
     max_tokens: Positive | None = None
     options: dict[str, Any] = {}
+    single_current: bool = False
+    idle_close_s: Seconds | None = None
+    retention_days: Days | None = None
+    history_limit: Count = 0
+    titles: bool = True
+    memory: tuple[Identifier, ...] = ()
+    memory_sessions: Positive = 5
+    memory_tokens: Count = DEFAULT_MEMORY_TOKENS
+    side_model: str | None = None
+    welcome: str | None = None
+    suggestions: tuple[str, ...] = ()
     enabled: bool = True
 
 
@@ -41,12 +54,19 @@ class ProviderEntry(Settings, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A configuration file. ``default_agent`` is that of a session that names none; else it is the first."""
+    """A configuration file. ``default_agent`` is that of a session that names none; else it is the first.
+
+    ``side_model`` makes titles and draws memories for agents that name none; ``retention_days`` and ``prune_hour`` (UTC) as in
+    ``EngineSettings``.
+    """
 
     agents: tuple[AgentEntry, ...] = ()
     providers: dict[Identifier, ProviderEntry] = {}
     models: tuple[ModelEntry, ...] = ()
     default_agent: str | None = None
+    side_model: str | None = None
+    retention_days: Days | None = None
+    prune_hour: Hour | None = None
 
 
 def load_config(path: Path) -> Config:

@@ -1,7 +1,7 @@
 """The agents this process can run."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from legato.agents.turn import Turn
 
 Run = Callable[["Turn"], AsyncIterator[str]]
+#: A system prompt and a text to what a small model would answer.
+Side = Callable[[str, str], Awaitable[str]]
 
 DEFAULT_TAIL: Final = 60
 DEFAULT_RESERVE: Final = 2048
 DEFAULT_MAX_TURN_S: Final = 600.0
+DEFAULT_MEMORY_TOKENS: Final = 500
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,15 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``max_tokens`` the limit sent to the provider, ``options`` further fields of its requests (``temperature``
     …). ``unavailable`` says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not
     a model.
+
+    Its sessions: ``single_current`` closes the one before when another begins (S-04), ``idle_close_s`` closes one after so
+    many seconds without activity (None: never; S-05), ``retention_days`` removes one after so many days (None: as the
+    deployment says; S-06), ``history_limit`` keeps the newest messages only (0: all; S-10).
+
+    Side work: ``titles`` whether sessions get one made; ``memory`` the kinds of facts that are remembered of an owner (none: no
+    memory), from the last ``memory_sessions`` sessions, at most ``memory_tokens`` of them given to the agent; ``side_model``
+    the (small) model that does both, else the agent's own; ``side`` does it where no model is, from a system prompt and a text.
+    ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions`` are prompts to begin with.
     """
 
     id: str
@@ -42,6 +54,18 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None = None
     max_tokens: int | None = None
     options: dict[str, Any] = {}
+    single_current: bool = False
+    idle_close_s: float | None = None
+    retention_days: float | None = None
+    history_limit: int = 0
+    titles: bool = True
+    memory: tuple[str, ...] = ()
+    memory_sessions: int = 5
+    memory_tokens: int = DEFAULT_MEMORY_TOKENS
+    side_model: str | None = None
+    side: Side | None = None
+    welcome: str | Run | None = None
+    suggestions: tuple[str, ...] = ()
     enabled: bool = True
     unavailable: str | None = None
     demo: bool = False
@@ -49,6 +73,11 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def available(self) -> bool:
         return self.enabled and self.unavailable is None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it names."""
+        return tuple(model for model in (self.model_id, self.side_model) if model is not None)
 
 
 class Registry:

@@ -38,7 +38,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return Registry(*self.agents, default=self.default_agent)
 
     def catalog(self) -> Catalog:
-        named = [spec.model_id for spec in self.agents if spec.model_id is not None]
+        named = [model for spec in self.agents for model in spec.models]
         return Catalog(providers=self.providers, entries=self.models, named=named)
 
 
@@ -64,8 +64,11 @@ def make_setup(config: Config, env: Mapping[str, str], *, source: str = "configu
     """
     providers = Providers(config, env)
     entries = config.agents or _entries_from(env)
-    agents = tuple(_spec(entry, providers, env, f"{source}: agents[{index}]") for index, entry in enumerate(entries))
-    used = {*config.providers, *(spec.model_id.partition(":")[0] for spec in agents if spec.model_id)}
+    agents = tuple(
+        _spec(entry, providers, env, config.side_model, f"{source}: agents[{index}]")
+        for index, entry in enumerate(entries)
+    )
+    used = {*config.providers, *(model.partition(":")[0] for spec in agents for model in spec.models)}
     setup = Setup(
         agents=agents or (DEMO,),
         providers={name: options for name, options in providers.options.items() if name in used},
@@ -80,8 +83,13 @@ def _entries_from(env: Mapping[str, str]) -> tuple[AgentEntry, ...]:
     return (AgentEntry(id="assistant", name="Assistant"),) if is_configured(env) else ()
 
 
-def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place: str) -> AgentSpec:
+def _spec(
+    entry: AgentEntry, providers: Providers, env: Mapping[str, str], side_model: str | None, place: str
+) -> AgentSpec:
     model = entry.model or (default_model(env) if entry.run is None else None)
+    side_model = entry.side_model or side_model
+    if side_model is not None:
+        providers.lacking(side_model, f"{place}.side_model")  # one without its key makes no titles, and no trouble
     run = assistant if entry.run is None else _function(entry.run, f"{place}.run")
     return AgentSpec(
         id=entry.id,
@@ -98,6 +106,17 @@ def _spec(entry: AgentEntry, providers: Providers, env: Mapping[str, str], place
         max_running=entry.max_running,
         max_tokens=entry.max_tokens,
         options=entry.options,
+        single_current=entry.single_current,
+        idle_close_s=entry.idle_close_s,
+        retention_days=entry.retention_days,
+        history_limit=entry.history_limit,
+        titles=entry.titles,
+        memory=entry.memory,
+        memory_sessions=entry.memory_sessions,
+        memory_tokens=entry.memory_tokens,
+        side_model=side_model,
+        welcome=entry.welcome,
+        suggestions=entry.suggestions,
         enabled=entry.enabled,
         demo=run == demo,
         unavailable=providers.lacking(model, f"{place}.model") if model else None,

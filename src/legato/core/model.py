@@ -10,7 +10,8 @@ from legato.core.states import Phase, TurnStatus
 Role = Literal["user", "assistant"]
 Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
 Priority = Literal["interactive", "background"]
-TurnKind = Literal["send", "continue", "retry"]
+TurnKind = Literal["send", "continue", "retry", "welcome"]
+TitleSource = Literal["person", "model", "date"]
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -122,7 +123,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversation of one owner with one agent."""
+    """One conversation of one owner with one agent.
+
+    ``keep``: it is never removed for its age. ``memory``: facts may be drawn from it.
+    """
 
     id: str
     owner: str
@@ -133,9 +137,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     parent_role: str | None = None
     model_id: str | None = None
     title: str | None = None
+    title_source: TitleSource | None = None
     closed_at: datetime | None = None
     archived_at: datetime | None = None
     pinned: bool = False
+    keep: bool = False
+    memory: bool = True
     context: str | None = None
     metadata: dict[str, Any] = {}
     read_only: bool = False

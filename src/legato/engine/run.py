@@ -32,6 +32,7 @@ from legato.core.errors import (
 )
 from legato.core.model import ErrorInfo
 from legato.engine import phrases
+from legato.engine.chores import Chores, asked_for
 from legato.engine.failpoints import reached
 from legato.engine.journal import Fenced, Journal
 from legato.engine.precedence import Precedence
@@ -63,6 +64,7 @@ class Runner:
         models: Models,
         meter: Meter,
         tasks: Tasks,
+        chores: Chores,
         settings: EngineSettings,
     ) -> None:
         self.live: dict[str, LiveTurn] = {}
@@ -75,6 +77,7 @@ class Runner:
         self._models = models
         self._meter = meter
         self._tasks = tasks
+        self._chores = chores
         self._settings = settings
         self._closing = False
         self._idle = asyncio.Event()
@@ -124,7 +127,10 @@ class Runner:
         try:
             ending = await self._answer(live, claimed, spec)
             if ending is not None and not (ending.reason == SHUTDOWN and await self._parked(live)):
-                await self._finish(live, ending)
+                asked = asked_for(spec, claimed.session, claimed.turn, ending.status, self._settings)
+                await self._finish(live, msgspec.structs.replace(ending, chores=asked))
+                if asked:
+                    self._chores.due()
         finally:
             live.close()
             del self.live[live.state.id]

@@ -33,3 +33,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """R-04."""
     grace_s: float = 10.0
     """How long turns get to finish when the process stops (G15); what then still runs is handed over or ended."""
+    chores_s: float = 5.0
+    """How often side work is looked for that nobody announced; what was asked for here begins at once."""
+    close_idle_every_s: float = 60.0
+    """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
+    retention_days: float | None = None
+    """S-06: days after its last activity that a session is removed, unless its agent says otherwise; None: never."""
+    prune_hour: int = 2
+    """S-06: the hour of the day, in UTC, from which what is too old is removed."""
+    prune_every_s: float = 60.0
+    """How often it is seen whether that hour has come."""
+    memory_idle_s: float = 1800.0
+    """T-02: how long a session must be silent for facts to be drawn from it."""

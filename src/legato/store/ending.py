@@ -4,7 +4,7 @@ Whoever ends an open turn (its owner, a canceller, a rescuer) reads what was sai
 anybody's memory, is what readers have seen. Raising the epoch makes the ending final: a late batch is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,8 @@ from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, 
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.store import journal, messages
+from legato.store import chores, journal, messages
+from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
 from legato.store.rows import to_json, to_time, to_turn
@@ -36,7 +37,10 @@ Meter = Callable[[Turn, tuple[Message, ...]], Usage]
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers."""
+    """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers.
+
+    ``chores`` are what the session then waits for, each with the delay in microseconds.
+    """
 
     status: TerminalStatus
     reason: str
@@ -44,6 +48,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     text: str | None = None
     remove: bool = False
+    chores: Mapping[Kind, int] = {}
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -285,6 +290,7 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
         "estimated": usage.estimated if usage else None,
     }
     session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
+    chores.ask_all(session.conn, session.id, ending.chores, session.now)
     return turn
 
 

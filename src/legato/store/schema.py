@@ -74,6 +74,12 @@ def _listed(name: str, *first: str, where: str | None = None, postgresql_where: 
     return Index(name, "owner", *first, text("last_activity DESC"), text("id DESC"), **options)
 
 
+def _once(name: str, *columns: str) -> Index:
+    """At most one session of an owner has the same values there, if it has any."""
+    where = text(f"{columns[-1]} IS NOT NULL")
+    return Index(name, "owner", *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 sessions: Final = Table(
     "sessions",
     metadata,
@@ -84,12 +90,16 @@ sessions: Final = Table(
     Column("parent_role", _Name(128)),
     Column("model_id", _Name(255)),
     Column("title", _Name(512)),
+    Column("title_source", _Name(16)),
     Column("created_at", BigInteger, nullable=False),
     Column("last_activity", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
     Column("archived_at", BigInteger),
     Column("pinned", Boolean, nullable=False, default=False),
+    Column("keep", Boolean, nullable=False, default=False),
+    Column("memory", Boolean, nullable=False, default=True),
     Column("context", _Name(512)),
+    Column("imported_from", _Name(255)),
     Column("metadata", Text, nullable=False, default="{}"),
     # The session's row is the lock: the last seq of its journal, and the fencing number of its open turn.
     Column("head", BigInteger, nullable=False),
@@ -102,6 +112,94 @@ sessions: Final = Table(
     _listed("ix_sessions_closed", where="closed_at IS NOT NULL"),
     _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
     _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
+    # What has been silent for how long, for those who close and prune by age.
+    Index("ix_sessions_age", "agent_id", "last_activity"),
+    # One canonical thread for each thing of the host's (promise S-09), and one import of each foreign session (G18).
+    _once("uq_sessions_context", "agent_id", "context"),
+    _once("uq_sessions_imported", "imported_from"),
+    CheckConstraint("title_source IN ('person', 'model', 'date')", name="title_source"),
+    CheckConstraint("(title IS NULL) = (title_source IS NULL)", name="title_has_source"),
+)
+
+# Side work that a session waits for: nobody's turn waits for it, and it survives whoever does it (guarantee G19).
+chores: Final = Table(
+    "chores",
+    metadata,
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", _Name(16), nullable=False),
+    # 0: at once, whatever a clock says.
+    Column("due_at", BigInteger, nullable=False),
+    # Raised by each request: what was asked for again while it was done is done again.
+    Column("version", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("worker_id", _Name(40)),
+    PrimaryKeyConstraint("session_id", "kind"),
+    Index("ix_chores_due", "kind", "due_at"),
+)
+
+# What is remembered of an owner across sessions. A forgotten fact leaves its digest, so that it is not drawn again.
+memories: Final = Table(
+    "memories",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("agent_id", _Name(128), nullable=False),
+    Column("kind", _Name(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", _Name(40), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("edited", Boolean, nullable=False, default=False),
+    Column("forgotten", Boolean, nullable=False, default=False),
+    Index("ix_memories_owner", "owner", "agent_id", text("changed_at DESC")),
+    Index("ix_memories_session", "session_id"),
+    Index("uq_memories_fact", "owner", "agent_id", "digest", unique=True),
+)
+
+# What an owner has chosen: ``memory`` is ``off`` where it is switched off as a whole.
+preferences: Final = Table(
+    "preferences",
+    metadata,
+    Column("owner", _Name(255), nullable=False),
+    Column("name", _Name(64), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("owner", "name"),
+)
+
+# Saved searches (promise S-14).
+searches: Final = Table(
+    "searches",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("name", _Name(200), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("uq_searches_name", "owner", "name", unique=True),
+)
+
+# What was used, by day in UTC (days since 1970): sums that outlive the sessions, without a word of them (promise R-11).
+usage_days: Final = Table(
+    "usage_days",
+    metadata,
+    Column("owner", _Name(255), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("agent_id", _Name(128), nullable=False),
+    # "" where no model was called.
+    Column("model_id", _Name(255), nullable=False),
+    # ``turn``, or the side work that called the model: ``title``, ``memory``.
+    Column("kind", _Name(16), nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    # How many of the calls are not in the cost, for want of a price; how many are estimates.
+    Column("unpriced", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    PrimaryKeyConstraint("owner", "day", "agent_id", "model_id", "kind"),
 )
 
 messages: Final = Table(

@@ -36,6 +36,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None = None
     title: str | None = None
     context: str | None = None
+    imported_from: str | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -54,9 +55,16 @@ def create(conn: Connection, new: NewSession) -> Changed:
     """
     values = msgspec.structs.asdict(new) | {"metadata": to_json(new.metadata)}
     now = conn.execute(select(utc_us())).scalar_one()
-    stamps = {"created_at": now, "last_activity": now, "pinned": False, "head": 0, "epoch": 0}
+    stamps: dict[str, object] = {"created_at": now, "last_activity": now, "head": 0, "epoch": 0}
+    stamps |= {
+        "pinned": False,
+        "keep": False,
+        "memory": True,
+        "title": new.title or None,
+        "title_source": "person" if new.title else None,
+    }
     try:
-        conn.execute(insert(sessions).values(**values, **stamps))
+        conn.execute(insert(sessions).values(values | stamps))
     except IntegrityError as error:
         raise SessionExists from error
     found = lock(conn, new.id, new.owner)
@@ -66,9 +74,12 @@ def create(conn: Connection, new: NewSession) -> Changed:
 
 
 def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]) -> Changed:
-    """Set any of title, pinned, metadata, and the booleans ``archived`` and ``closed``."""
+    """Set any of title, pinned, keep, memory, metadata, and the booleans ``archived`` and ``closed``."""
     found = lock(conn, session_id, owner)
-    columns: dict[str, Any] = {key: values[key] for key in ("title", "pinned") if key in values}
+    columns: dict[str, Any] = {key: values[key] for key in ("title", "pinned", "keep", "memory") if key in values}
+    if "title" in columns:
+        columns["title"] = columns["title"] or None
+        columns["title_source"] = "person" if columns["title"] else None
     if "metadata" in values:
         columns["metadata"] = to_json(values["metadata"])
     for flag in ("archived", "closed"):

@@ -64,6 +64,8 @@ class PatchSession(_Body):
     title: Title | None = None
     pinned: bool = False
     archived: bool = False
+    keep: bool = False
+    memory: bool = False
     metadata: Metadata = {}
 
 

@@ -15,6 +15,8 @@ PARTIAL_LISTS = (
     ("ix_sessions_pinned", "pinned = 1", "pinned"),
 )
 
+ONCE = (("uq_sessions_context", ("agent_id", "context")), ("uq_sessions_imported", ("imported_from",)))
+
 
 def upgrade() -> None:
     op.create_table(
@@ -32,18 +34,28 @@ def upgrade() -> None:
         sa.Column("parent_role", sa.String(length=128), nullable=True),
         sa.Column("model_id", sa.String(length=255), nullable=True),
         sa.Column("title", sa.String(length=512), nullable=True),
+        sa.Column("title_source", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("last_activity", sa.BigInteger(), nullable=False),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.Column("pinned", sa.Boolean(), nullable=False),
+        sa.Column("keep", sa.Boolean(), nullable=False),
+        sa.Column("memory", sa.Boolean(), nullable=False),
         sa.Column("context", sa.String(length=512), nullable=True),
+        sa.Column("imported_from", sa.String(length=255), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("leaf_id", sa.String(length=40), nullable=True),
+        sa.CheckConstraint("title_source IN ('person', 'model', 'date')", name=op.f("ck_sessions_title_source")),
+        sa.CheckConstraint("(title IS NULL) = (title_source IS NULL)", name=op.f("ck_sessions_title_has_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
+    op.create_index("ix_sessions_age", "sessions", ["agent_id", "last_activity"], unique=False)
+    for name, columns in ONCE:
+        given = sa.text(f"{columns[-1]} IS NOT NULL")
+        op.create_index(name, "sessions", ["owner", *columns], unique=True, sqlite_where=given, postgresql_where=given)
     op.create_table(
         "workers",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -221,9 +233,78 @@ def upgrade() -> None:
             sqlite_where=sa.text(where),
             postgresql_where=sa.text(postgresql_where),
         )
+    op.create_table(
+        "chores",
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.String(length=40), nullable=True),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_chores_session_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("session_id", "kind", name=op.f("pk_chores")),
+    )
+    op.create_index("ix_chores_due", "chores", ["kind", "due_at"], unique=False)
+    op.create_table(
+        "memories",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("agent_id", sa.String(length=128), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("message_id", sa.String(length=40), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("edited", sa.Boolean(), nullable=False),
+        sa.Column("forgotten", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_memories_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memories")),
+    )
+    op.create_index("ix_memories_owner", "memories", ["owner", "agent_id", sa.text("changed_at DESC")], unique=False)
+    op.create_index("ix_memories_session", "memories", ["session_id"], unique=False)
+    op.create_index("uq_memories_fact", "memories", ["owner", "agent_id", "digest"], unique=True)
+    op.create_table(
+        "preferences",
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("owner", "name", name=op.f("pk_preferences")),
+    )
+    op.create_table(
+        "searches",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_searches")),
+    )
+    op.create_index("uq_searches_name", "searches", ["owner", "name"], unique=True)
+    op.create_table(
+        "usage_days",
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("agent_id", sa.String(length=128), nullable=False),
+        sa.Column("model_id", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cached_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost_usd", sa.Float(), nullable=False),
+        sa.Column("unpriced", sa.BigInteger(), nullable=False),
+        sa.Column("estimated", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("owner", "day", "agent_id", "model_id", "kind", name=op.f("pk_usage_days")),
+    )
 
 
 def downgrade() -> None:
+    for table in ("usage_days", "searches", "preferences", "memories", "chores"):
+        op.drop_table(table)
     for name, where, postgresql_where in reversed(PARTIAL_LISTS):
         op.drop_index(
             name, table_name="sessions", sqlite_where=sa.text(where), postgresql_where=sa.text(postgresql_where)

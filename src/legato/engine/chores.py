@@ -1,0 +1,125 @@
+"""Side work in the background: each kind in its own few tasks, so that one that hangs holds up no other and no turn (G19)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from legato.agents.registry import AgentSpec
+from legato.core.errors import NotFound, Unavailable
+from legato.core.model import Session, Turn
+from legato.core.states import TurnStatus
+from legato.engine.settings import EngineSettings
+from legato.engine.tasks import Tasks, log, report
+from legato.store import chores
+from legato.store.chores import Chore, Kind
+from legato.store.port import Store
+
+_FIRST_S: Final = 10.0  # until a chore that failed is tried again; doubles, up to an hour
+_MOST_S: Final = 3600.0
+
+
+class Duty(msgspec.Struct, frozen=True, kw_only=True):
+    """How a kind of chore is done: ``work`` returns None when it is done, or the seconds after which to go on.
+
+    ``at_once`` of them run together in this process, each for at most ``timeout_s``. After ``most_tries`` failures it is
+    given up (0: never).
+    """
+
+    kind: Kind
+    work: Callable[[Chore], Awaitable[float | None]]
+    at_once: int = 2
+    timeout_s: float = 60.0
+    most_tries: int = 5
+
+
+def asked_for(
+    spec: AgentSpec, session: Session, turn: Turn, status: TurnStatus, settings: EngineSettings
+) -> dict[Kind, int]:
+    """What a session waits for when a turn of it has ended: each kind with its delay in microseconds."""
+    asked: dict[Kind, int] = {}
+    if status == "completed" and turn.kind != "welcome":
+        if spec.titles and session.title is None:
+            asked["title"] = 0
+        if spec.memory and session.memory:
+            asked["memory"] = int(settings.memory_idle_s * 1_000_000)
+    if spec.history_limit:
+        asked["trim"] = 0
+    return asked
+
+
+class Chores:
+    """The chores of this process: a step looks for what is due and begins it."""
+
+    def __init__(self, *, store: Store, tasks: Tasks, worker: Callable[[], str], duties: tuple[Duty, ...] = ()) -> None:
+        self.on_due: Callable[[], None] = lambda: None
+        self._store = store
+        self._tasks = tasks
+        self._worker = worker
+        self._duties = duties
+        self._running: dict[tuple[str, Kind], asyncio.Task[None]] = {}
+        self._stopped = False
+
+    def due(self) -> None:
+        """Something was asked for just now."""
+        self.on_due()
+
+    async def step(self) -> None:
+        if self._stopped:
+            return
+        for duty in self._duties:
+            busy = {session_id for session_id, kind in self._running if kind == duty.kind}
+            if len(busy) < duty.at_once:
+                for session_id in await self._store.read(chores.due, duty.kind, self._worker(), duty.at_once):
+                    if session_id not in busy and len(busy) < duty.at_once:
+                        busy.add(session_id)
+                        self._begin(duty, session_id)
+
+    async def stop(self) -> None:
+        """Leave what is under way: nobody's turn is lost by it, and whoever comes next takes it up."""
+        self._stopped = True
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    def _begin(self, duty: Duty, session_id: str) -> None:
+        key = session_id, duty.kind
+        task = self._running[key] = self._tasks.start(self._do(duty, session_id), f"{duty.kind} {session_id}")
+        task.add_done_callback(lambda _: self._done(key))
+
+    def _done(self, key: tuple[str, Kind]) -> None:
+        del self._running[key]
+        self.due()
+
+    async def _do(self, duty: Duty, session_id: str) -> None:
+        try:
+            worker_id = self._worker()
+            chore = await self._store.write(chores.take, session_id, duty.kind, worker_id)
+            if chore is None:
+                return
+            again_s = await self._attempt(duty, chore)
+            if again_s is None:
+                await self._store.write(chores.finish, chore, worker_id)
+            else:
+                await self._store.write(chores.put_off, chore, worker_id, again_s)
+        except Unavailable:
+            log.warning(
+                "%s of %s: the store is unavailable", duty.kind, session_id
+            )  # it stays ours: see ``chores.take``
+
+    async def _attempt(self, duty: Duty, chore: Chore) -> float | None:
+        """Seconds until it is to be taken up again; None when it is done, or given up."""
+        try:
+            async with asyncio.timeout(duty.timeout_s):
+                return await duty.work(chore)
+        except NotFound:
+            return None  # deleted meanwhile
+        except Exception as error:  # one session's side work must not stop the others'
+            report(error, f"{duty.kind} of {chore.session_id}")
+        if duty.most_tries and chore.tries >= duty.most_tries:
+            log.error("%s of %s is given up after %d tries", duty.kind, chore.session_id, chore.tries)
+            return None
+        return min(_FIRST_S * 2.0 ** (chore.tries - 1), _MOST_S)

@@ -1,0 +1,86 @@
+"""The small model behind titles and memories: bounded in time and length, behind people's requests, its cost told (G19)."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Final, Literal
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from legato.agents.registry import AgentSpec
+from legato.agents.turn import Models
+from legato.core.errors import ProviderNonsense
+from legato.core.model import Session, Usage
+from legato.core.prompt import PromptMessage
+from legato.core.tokens import estimate_tokens
+from legato.providers.port import ModelRequest, TextDelta, UsageDelta
+from legato.store import usage
+from legato.store.dialect import utc_us
+from legato.store.port import Store
+
+SideKind = Literal["title", "memory"]
+
+_TIMEOUT_S: Final = 30.0
+_MOST_CHARS: Final = 16_000  # of an answer; whoever says more says nonsense
+
+
+class SideModel:
+    """Asks an agent's ``side_model``, else the model of the session, else what the agent has in its place (``side``)."""
+
+    def __init__(self, *, store: Store, models: Models, timeout_s: float = _TIMEOUT_S) -> None:
+        self._store = store
+        self._models = models
+        self._timeout_s = timeout_s
+
+    async def ask(
+        self, spec: AgentSpec, session: Session, kind: SideKind, system: str, text: str, *, max_tokens: int
+    ) -> str | None:
+        """What it answers; None where the agent has no model for it. Both texts count against the model's window.
+
+        Raises:
+            ProviderError, ModelNotFound, TimeoutError; whatever ``spec.side`` raises.
+        """
+        async with asyncio.timeout(self._timeout_s):
+            model_id = spec.side_model or session.model_id or spec.model_id
+            if model_id is None:
+                return None if spec.side is None else await spec.side(system, text)
+            return await self._ask_model(spec, session, kind, model_id, system, text, max_tokens)
+
+    async def _ask_model(
+        self, spec: AgentSpec, session: Session, kind: SideKind, model_id: str, system: str, text: str, max_tokens: int
+    ) -> str:
+        provider = self._models.provider(model_id)
+        messages = (PromptMessage("system", system), PromptMessage("user", text))
+        request = ModelRequest(
+            model=model_id.partition(":")[2], messages=messages, max_tokens=max_tokens, background=True
+        )
+        said: list[str] = []
+        reported: UsageDelta | None = None
+        try:
+            async with aclosing(provider.stream(request)) as upstream:
+                async for delta in upstream:
+                    if isinstance(delta, TextDelta):
+                        said.append(delta.text)
+                    elif isinstance(delta, UsageDelta):
+                        reported = delta
+                    if sum(map(len, said)) > _MOST_CHARS:
+                        raise ProviderNonsense("The small model does not stop.")
+        finally:
+            used = _used(reported, system + text, "".join(said))
+            used = msgspec.structs.replace(used, cost_usd=self._models.catalog.cost(model_id, used))
+            # Also when it timed out: a write that has begun is not cancelled.
+            await self._store.write(_spent, session.owner, session.agent_id, model_id, kind, used)
+        return "".join(said)
+
+
+def _used(reported: UsageDelta | None, asked: str, said: str) -> Usage:
+    if reported is not None:
+        total = reported.prompt_tokens + reported.completion_tokens
+        return Usage(reported.prompt_tokens, reported.completion_tokens, reported.cached_tokens, total)
+    prompt, completion = estimate_tokens(asked), estimate_tokens(said)
+    return Usage(prompt, completion, total_tokens=prompt + completion, estimated=True)
+
+
+def _spent(conn: Connection, owner: str, agent_id: str, model_id: str, kind: str, used: Usage) -> None:
+    now_us = conn.execute(select(utc_us())).scalar_one()
+    usage.add(conn, owner, agent_id, model_id, kind, used, now_us)

@@ -18,15 +18,17 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
-from legato.engine.chores import Chores
+from legato.engine.chores import Chores, Duty
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.hub import Hub
 from legato.engine.journal import Journal
+from legato.engine.lifecycle import Lifecycle
 from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.looper import Looper
+from legato.engine.pruner import Pruner
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
@@ -177,6 +179,7 @@ class Legato:
             registry=registry,
             models=models,
             settings=_configured(self.settings, self._config),
+            clock_us=self._clock_us,
             monotonic_s=self._monotonic_s,
         )
 
@@ -225,6 +228,7 @@ class _Running:
         registry: Registry,
         models: Models,
         settings: EngineSettings,
+        clock_us: Callable[[], int],
         monotonic_s: Callable[[], float],
     ) -> None:
         self._store, self._doorbell, self._models, self._settings = store, doorbell, models, settings
@@ -233,11 +237,19 @@ class _Running:
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        self._lifecycle = lifecycle = Lifecycle(
+            store=store,
+            publisher=publisher,
+            registry=registry,
+            meter=meter,
+            settings=settings,
+            clock_us=clock_us,
+        )
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(),
+            duties=(Duty(kind="close", work=lifecycle.close),),
         )
         self._runner = runner = Runner(
             store=store,
@@ -273,6 +285,7 @@ class _Running:
             publisher=publisher,
             hub=hub,
             lists=lists,
+            lifecycle=lifecycle,
             runner=runner,
             dispatcher=dispatcher,
             registry=registry,
@@ -287,11 +300,19 @@ class _Running:
 
     def _duties(self) -> list[Looper]:
         settings, compactor = self._settings, Compactor(store=self._store, settings=self._settings)
+        pruner = Pruner(
+            store=self._store,
+            lifecycle=self._lifecycle,
+            worker=lambda: self._dispatcher.worker_id,
+            settings=settings,
+        )
         duties = [
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
+            Looper(step=self._lifecycle.close_idle, interval_s=settings.close_idle_every_s, name="idle sessions"),
+            Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),
             self._side_work(),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]

@@ -17,6 +17,7 @@ from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.hub import Hub
 from legato.engine.journal import Journal
+from legato.engine.lifecycle import Lifecycle
 from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
@@ -27,6 +28,7 @@ from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.store.opening import open_store
 from legato.store.port import Batch, Row, Store
+from legato.store.sqlite import now_us
 
 # What an append does: enter the store, fail before it could, or enter it and fail all the same.
 Fault = Literal["lost", "answer lost"] | Exception | None
@@ -167,11 +169,15 @@ def wire(
         settings=settings,
         monotonic_s=monotonic_s,
     )
+    lifecycle = Lifecycle(
+        store=store, publisher=publisher, registry=registry, meter=meter, settings=settings, clock_us=now_us
+    )
     engine = Engine(
         store=store,
         publisher=publisher,
         hub=hub,
         lists=lists,
+        lifecycle=lifecycle,
         runner=runner,
         dispatcher=dispatcher,
         registry=registry,

@@ -26,7 +26,13 @@ OPEN: Final = {
     "GET /v1/models/{model_id:path}",
     "HEAD /openapi.json",
 }
-OWN: Final = {"GET /v1/events", "GET /v1/sessions", "POST /v1/sessions"}
+OWN: Final = {
+    "GET /v1/events",
+    "GET /v1/sessions",
+    "GET /v1/sessions/current",
+    "POST /v1/sessions",
+    "POST /v1/sessions/prune",
+}
 
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {

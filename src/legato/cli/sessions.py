@@ -1,34 +1,26 @@
 """``legato sessions``: what is there."""
 
-import sys
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated
 
-import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
+from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
+from legato.cli.prune import prune
 from legato.cli.terminal import printable
-from legato.client import Client
-from legato.core.model import Message, Part, ReasoningPart, Session, State, TextPart, ToolCallPart, ToolResultPart
-
-_PIPE_WIDTH: Final = 200  # columns, where no terminal says how many it has
-_RETRY_FOR_S: Final = 5.0
-
-Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+from legato.core.model import Message, Part, ReasoningPart, State, TextPart, ToolCallPart, ToolResultPart
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(prune)
 
 
 @app.callback()
 def _group() -> None:
-    """Look at sessions, through a running server."""
+    """Look at sessions and change them, through a running server."""
 
 
 @app.command("list")
@@ -41,12 +33,12 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List sessions, the newest activity first."""
-    with told(), _client(url, token) as client:
+    with told(), client_of(url, token) as client:
         sessions = list(islice(client.sessions(status=status, agent_id=agent, limit=min(limit, 200)), limit))
     if as_json:
-        _write_json(sessions)
+        write_json(sessions)
     else:
-        _console().print(_table(sessions) if sessions else "There are no sessions.")
+        console().print(table_of(sessions) if sessions else "There are no sessions.")
 
 
 @app.command()
@@ -58,42 +50,19 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a session: what it is, and its newest messages."""
-    with told(), _client(url, token) as client:
+    with told(), client_of(url, token) as client:
         state, cursor = client.session(session_id, limit=limit)
     if as_json:
-        _write_json({"state": state, "cursor": str(cursor)})
+        write_json({"state": state, "cursor": str(cursor)})
         return
-    console = _console()
-    console.print(_facts(state))
+    out = console()
+    out.print(_facts(state))
     if state.has_more:
-        console.print(Text("(older messages are left out)", "dim"))
+        out.print(Text("(older messages are left out)", "dim"))
     for message in state.messages:
-        console.print(Text(_heading(message), "bold"))
-        console.print(Text("\n".join(_lines(message))), soft_wrap=True)
-        console.print()
-
-
-def _client(url: str, token: str | None) -> Client:
-    return Client(url, token=token, retry_for_s=_RETRY_FOR_S)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-
-
-def _write_json(value: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)))
-
-
-def _table(sessions: list[Session]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("id", no_wrap=True)
-    for name in ("title", "agent", "last activity", "state"):
-        table.add_column(name)
-    for session in sessions:
-        cells = (session.id, session.title or "", session.agent_name, _when(session.last_activity), _state_of(session))
-        table.add_row(*(Text(printable(cell)) for cell in cells))  # Text: a title's [brackets] are no markup
-    return table
+        out.print(Text(_heading(message), "bold"))
+        out.print(Text("\n".join(_lines(message))), soft_wrap=True)
+        out.print()
 
 
 def _facts(state: State) -> Table:
@@ -103,9 +72,9 @@ def _facts(state: State) -> Table:
         "title": session.title or "",
         "agent": f"{session.agent_name} ({session.agent_id})",
         "model": session.model_id or "",
-        "created": _when(session.created_at),
-        "last activity": _when(session.last_activity),
-        "state": _state_of(session),
+        "created": when(session.created_at),
+        "last activity": when(session.last_activity),
+        "state": state_of(session),
         "turns": ", ".join(f"{turn.id} {turn.status}" for turn in state.turns),
     }
     table = Table(box=None, show_header=False)
@@ -117,19 +86,10 @@ def _facts(state: State) -> Table:
     return table
 
 
-def _state_of(session: Session) -> str:
-    marks = {"closed": session.closed_at, "archived": session.archived_at, "pinned": session.pinned}
-    return ", ".join(name for name, value in marks.items() if value) or "active"
-
-
-def _when(at: datetime) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
 def _heading(message: Message) -> str:
     status = "" if message.status == "completed" else f" · {message.status}"
     error = f" · {message.error.message}" if message.error else ""
-    return printable(f"{message.role} · {_when(message.created_at)}{status}{error}")
+    return printable(f"{message.role} · {when(message.created_at)}{status}{error}")
 
 
 def _lines(message: Message) -> Iterator[str]:

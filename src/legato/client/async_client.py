@@ -12,6 +12,7 @@ import anyio
 
 from legato.client.bodies import EventsBody, SentBody, ViewBody
 from legato.client.http import Http, Notice, decode
+from legato.client.living import Living
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
@@ -28,7 +29,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient:
+class AsyncClient(Living):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -102,7 +103,7 @@ class AsyncClient:
         context: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
-        """A new session. The client makes its id, so that a repeated attempt can't make two."""
+        """A new session, or the one of its ``context`` key. The client makes its id: a repeated attempt can't make two."""
         new = session_id or new_id("ses")
         body = _given(agent_id=agent_id, id=new, model_id=model_id, title=title, context=context, metadata=metadata)
         try:

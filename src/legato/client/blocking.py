@@ -73,6 +73,8 @@ class Client(Bridge[AsyncClient]):
     close = Blocking(AsyncClient.close)
     reopen = Blocking(AsyncClient.reopen)
     clear = Blocking(AsyncClient.clear)
+    current_session = Blocking(AsyncClient.current_session)
+    prune = Blocking(AsyncClient.prune)
     stats = Blocking(AsyncClient.stats)
     messages = Blocking(AsyncClient.messages)
     messages_page = Blocking(AsyncClient.messages_page)

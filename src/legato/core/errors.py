@@ -117,6 +117,12 @@ class TurnNotQueued(Conflict):
     code = "turn_not_queued"
 
 
+class ClockJumped(Conflict):
+    """The server's clock was put forward; nothing is removed for its age until it is sane."""
+
+    code = "clock_jumped"
+
+
 class Invalid(LegatoError):
     """The request is not valid."""
 

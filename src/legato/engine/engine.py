@@ -18,14 +18,17 @@ from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
+from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.store import accepting, ending, journal, sessions, snapshots
 from legato.store.ending import Ending, Meter
+from legato.store.lifecycle import Begun
 from legato.store.locked import readable
 from legato.store.port import Row, Store
+from legato.store.sessions import NewSession
 
 CONTINUE_TEXT = "Please go on exactly where you stopped."
 CANCELLED = Ending(status="cancelled", reason="cancelled")
@@ -60,6 +63,7 @@ class Engine:
         publisher: Publisher,
         hub: Hub,
         lists: Lists,
+        lifecycle: Lifecycle,
         runner: Runner,
         dispatcher: Dispatcher,
         registry: Registry,
@@ -70,6 +74,7 @@ class Engine:
         self.store = store
         self.hub = hub
         self.lists = lists
+        self.lifecycle = lifecycle
         self.registry = registry
         self.models = models
         self._publisher = publisher
@@ -81,19 +86,36 @@ class Engine:
     def cursor(self, seq: int) -> Cursor:
         return Cursor(self.store.incarnation, seq)
 
-    async def create_session(
+    async def create_session(self, owner: str, agent_id: str | None = None, **fields: Any) -> Session:
+        """``begin_session``, the session alone."""
+        return (await self.begin_session(owner, agent_id, **fields)).session
+
+    async def begin_session(
         self, owner: str, agent_id: str | None = None, *, session_id: str | None = None, **fields: Any
-    ) -> Session:
+    ) -> Begun:
         """A new session with an agent, the default one if none is named; ``fields`` as in ``store.sessions.NewSession``.
+
+        With a ``context`` key that the owner has a session for already, it is that one.
 
         Raises:
             AgentNotFound, ModelNotFound, SessionExists.
         """
+        return await self.lifecycle.begin(self._new(owner, agent_id, session_id, fields))
+
+    async def current_session(self, owner: str, agent_id: str | None = None) -> Begun:
+        """The owner's active session with an agent, a new one where there is none.
+
+        Raises:
+            AgentNotFound.
+        """
+        return await self.lifecycle.current(self._new(owner, agent_id, None, {}))
+
+    def _new(self, owner: str, agent_id: str | None, session_id: str | None, fields: dict[str, Any]) -> NewSession:
         spec = self.registry.default() if agent_id is None else self.registry.get(agent_id)
         model_id = fields.pop("model_id", None) or spec.model_id
         if model_id is not None and model_id != spec.model_id:
             self.models.provider(model_id)
-        new = sessions.NewSession(
+        return NewSession(
             id=session_id or new_id("ses"),
             owner=owner,
             agent_id=spec.id,
@@ -102,7 +124,6 @@ class Engine:
             model_id=model_id,
             **fields,
         )
-        return (await self._publisher.write(sessions.create, new)).session
 
     async def get_session(self, owner: str, session_id: str) -> Session:
         return await self.store.read(sessions.get, session_id, owner)

@@ -39,7 +39,7 @@ class Locked:
         self.leaf_id: str | None = row.leaf_id
         self.known: Session = to_session(row)
         self.rows: list[Row] = []
-        self._last_activity: int = row.last_activity
+        self.last_activity: int = row.last_activity
         self._changes: dict[str, object] = {}
 
     def append(self, events: list[Event], turn_id: str | None = None) -> Row:
@@ -63,7 +63,7 @@ class Locked:
 
     def touch(self) -> None:
         """The session was active just now; a clock that went back does not take its activity back."""
-        latest = max(self.now, self._last_activity)
+        latest = max(self.now, self.last_activity)
         self.known = msgspec.structs.replace(self.known, last_activity=to_time(latest))
         self.change(last_activity=latest)
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from legato.core.errors import BadCursor, SessionExists
+from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
 from legato.store.dialect import utc_us
@@ -94,6 +94,14 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
 
 def get(conn: Connection, session_id: str, owner: str) -> Session:
     return to_session(readable(conn, session_id, owner))
+
+
+def owned_by_anybody(conn: Connection, session_id: str) -> Session:
+    """For the engine's own duties. Raises SessionNotFound."""
+    row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
+    if row is None:
+        raise SessionNotFound
+    return to_session(row)
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -6,7 +6,8 @@ the clock is ahead of the slowest it has been within a window, what was stamped 
 nothing may be removed; until the clock is back, or has gone steadily for the whole window: by then everything from before
 the jump is as old as the window is long. A clock that went back makes things look younger: they stay longer, no more.
 
-Ticks outlive a restart of the process. After a restart of the machine nothing can tell a jump from the time it was off.
+Ticks outlive a restart of the process. After a restart of the machine nothing can tell a jump from the time it was off: the
+clock is *unproven* until it has gone steadily for the window, and who removes much by it had better ask.
 """
 
 import secrets
@@ -44,7 +45,8 @@ def this_boot() -> Boot:
 class Ticks(msgspec.Struct, frozen=True):
     """The last tick, and the least that the clock was ahead within the window.
 
-    ``level_us`` is where it stands but for less than the tolerance, ``risen_us`` when it was last put forward to there.
+    ``level_us`` is where it stands but for less than the tolerance, ``risen_us`` when it was last put forward to there,
+    ``fresh_us`` the first tick after a restart of the machine, as long as it leaves the clock unproven.
     """
 
     boot: str
@@ -52,6 +54,7 @@ class Ticks(msgspec.Struct, frozen=True):
     least_us: int
     level_us: int
     risen_us: int | None = None
+    fresh_us: int | None = None
 
     @property
     def sane(self) -> bool:
@@ -60,21 +63,30 @@ class Ticks(msgspec.Struct, frozen=True):
 
 def following(before: Ticks | None, boot: str, ahead_us: int, elapsed_us: int, window_us: int) -> Ticks:
     """The ticks after one more of them; a first one is taken as it is."""
-    if before is None or before.boot != boot:
+    if before is None:
         return Ticks(boot, ahead_us, ahead_us, ahead_us)
+    if before.boot != boot:
+        return Ticks(boot, ahead_us, ahead_us, ahead_us, fresh_us=elapsed_us)
+    fresh_us = before.fresh_us
+    if fresh_us is not None and elapsed_us - fresh_us >= window_us:
+        fresh_us = None
     least_us, level_us, risen_us = min(before.least_us, ahead_us), min(before.level_us, ahead_us), before.risen_us
     if ahead_us > level_us + TOLERANCE_US:
         level_us, risen_us = ahead_us, elapsed_us
     if risen_us is not None and elapsed_us - risen_us >= window_us:
         return Ticks(boot, ahead_us, ahead_us, ahead_us)
-    return Ticks(boot, ahead_us, least_us, level_us, risen_us)
+    return Ticks(boot, ahead_us, least_us, level_us, risen_us, fresh_us)
 
 
 class Told(NamedTuple):
-    """The time by the store's clock; ``jumped_s`` is by how much it is wrong at worst, 0 when it can be trusted."""
+    """The time by the store's clock; ``jumped_s`` is by how much it is wrong at worst, 0 when it can be trusted.
+
+    Not ``proven``: the machine was restarted, and nobody can tell.
+    """
 
     now_us: int
     jumped_s: float = 0.0
+    proven: bool = True
 
     @property
     def sane(self) -> bool:
@@ -89,7 +101,8 @@ def tick(conn: Connection, name: str, boot: Boot, window_us: int) -> Told:
     elapsed_us = boot.elapsed_us()
     ticks = following(_stored(conn, name), boot.id, now_us - elapsed_us, elapsed_us, window_us)
     conn.execute(_STORE, {"key": _key(name), "value": msgspec.json.encode(ticks).decode()})
-    return Told(now_us, 0.0 if ticks.sane else (ticks.ahead_us - ticks.least_us) / 1_000_000)
+    jumped_s = 0.0 if ticks.sane else (ticks.ahead_us - ticks.least_us) / 1_000_000
+    return Told(now_us, jumped_s, proven=ticks.fresh_us is None)
 
 
 def _stored(conn: Connection, name: str) -> Ticks | None:

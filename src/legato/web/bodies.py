@@ -69,6 +69,13 @@ class PatchSession(_Body):
     metadata: Metadata = {}
 
 
+class Prune(_Body):
+    """``dry_run``: only look. ``limit``: how many of the sessions the answer shows."""
+
+    dry_run: bool = False
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
 class Part(_Body):
     """A part of a message."""
 

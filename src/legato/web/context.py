@@ -30,7 +30,10 @@ class Context(NamedTuple):
 async def _context(request: Request) -> Context:
     wiring: Wiring = request.app.state.wiring
     owner = await owner_of(request, wiring.auth)
-    return Context(wiring.engine(), owner, wiring.settings)
+    engine = wiring.engine()
+    if (session_id := request.path_params.get("session_id")) is not None:
+        await engine.lifecycle.visit(owner, session_id)
+    return Context(engine, owner, wiring.settings)
 
 
 #: Authorised before anything else; a route without it serves nobody's data.

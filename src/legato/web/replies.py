@@ -34,6 +34,14 @@ class SessionList(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class Prunable(msgspec.Struct, frozen=True):
+    """Sessions that are too old, the oldest first, and how many they are in all; without ``dry_run`` they are gone."""
+
+    data: tuple[Session, ...]
+    count: int
+    dry_run: bool
+
+
 class MessageList(msgspec.Struct, frozen=True):
     """A page of messages, oldest first; ``next`` leads to older ones."""
 
@@ -103,6 +111,7 @@ _TYPES: Final = (
     SnapshotReply,
     SentReply,
     SessionList,
+    Prunable,
     MessageList,
     AgentList,
     ModelList,

@@ -8,17 +8,17 @@ from starlette.responses import Response
 from legato.core.model import Session, Stats
 from legato.store import sessions, snapshots
 from legato.store.sessions import SessionStatus
-from legato.web.bodies import CreateSession, PatchSession, Text
+from legato.web.bodies import CreateSession, PatchSession, Prune, Text
 from legato.web.context import Asking
-from legato.web.replies import MessageList, SessionList, SnapshotReply, documents, reply
+from legato.web.replies import MessageList, Prunable, SessionList, SnapshotReply, documents, reply
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
-@router.post("", status_code=201, responses=documents(Session, 201))
+@router.post("", status_code=201, responses=documents(Session, 201) | documents(Session))
 async def create_session(asking: Asking, body: CreateSession) -> Response:
-    """Begin a session with an agent."""
-    session = await asking.engine.create_session(
+    """Begin a session with an agent; with a ``context`` key that you have a session for already, answer with that one (200)."""
+    begun = await asking.engine.begin_session(
         asking.owner,
         body.agent_id,
         session_id=body.id,
@@ -27,7 +27,24 @@ async def create_session(asking: Asking, body: CreateSession) -> Response:
         context=body.context,
         metadata=body.metadata,
     )
-    return reply(session, 201)
+    return reply(begun.session, 201 if begun.created else 200)
+
+
+@router.get("/current", responses=documents(Session) | documents(Session, 201))
+async def current_session(asking: Asking, agent_id: Text | None = None) -> Response:
+    """Your active session with an agent; a new one (201) where there is none."""
+    begun = await asking.engine.current_session(asking.owner, agent_id)
+    return reply(begun.session, 201 if begun.created else 200)
+
+
+@router.post("/prune", responses=documents(Prunable))
+async def prune_sessions(asking: Asking, body: Prune) -> Response:
+    """Remove your sessions that are older than their agents allow, or say (``dry_run``) which those are."""
+    rules = asking.engine.lifecycle
+    count, oldest = await rules.preview(asking.owner, body.limit)
+    if not body.dry_run:
+        count = await rules.prune_all(asking.owner)
+    return reply(Prunable(tuple(oldest), count, body.dry_run))
 
 
 @router.get("", responses=documents(SessionList))
@@ -68,7 +85,7 @@ async def close_session(asking: Asking, session_id: Text) -> Response:
 @router.post("/{session_id}/reopen", responses=documents(Session))
 async def reopen_session(asking: Asking, session_id: Text) -> Response:
     """Let a closed session take turns again."""
-    return reply(await asking.engine.change_session(asking.owner, session_id, {"closed": False}))
+    return reply(await asking.engine.lifecycle.reopen(asking.owner, session_id))
 
 
 @router.post("/{session_id}/clear", status_code=204, responses=documents(None, 204))

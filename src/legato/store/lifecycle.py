@@ -1,0 +1,194 @@
+"""How a session lives: found or begun, closed for its silence or for the next one. Whatever closes by a rule leaves alone what
+is queued, running or parked; closing, pruning and accepting meet on the session's row."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, exists, select
+
+from legato.core.events import SessionEvent
+from legato.core.model import Session
+from legato.store import chores, sessions
+from legato.store.dialect import hold, utc_us
+from legato.store.locked import Locked, lock, readable
+from legato.store.port import Row
+from legato.store.rows import to_session
+from legato.store.schema import chores as chore_table
+from legato.store.schema import sessions as session_table
+from legato.store.schema import turns
+from legato.store.ticks import Boot, tick
+from legato.store.turns import unfinished
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says about its sessions; times in microseconds, None for never. ``memory``: it remembers facts."""
+
+    single_current: bool = False
+    idle_us: int | None = None
+    retention_us: int | None = None
+    memory: bool = False
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A session, whether this call made it, and what was appended to it and to those it closed."""
+
+    session: Session
+    created: bool
+    rows: tuple[Row, ...] = ()
+
+
+def begin(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun:
+    """A new session; the one of its ``context`` key, where there is one already (promise S-09).
+
+    Where there is one current session only, the others close (promise S-04).
+
+    Raises:
+        SessionExists: the id is taken.
+    """
+    if new.context is not None:
+        hold(conn, f"context {new.owner} {new.agent_id} {new.context}")
+        if (found := of_context(conn, new.owner, new.agent_id, new.context)) is not None:
+            return Begun(found, created=False)
+    elif policy.single_current:
+        hold(conn, f"current {new.owner} {new.agent_id}")
+    made = sessions.create(conn, new)
+    closed = close_others(conn, made.session, policy) if policy.single_current and new.context is None else ()
+    return Begun(made.session, created=True, rows=made.rows + closed)
+
+
+def current(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun:
+    """The owner's active session with an agent, else a new one (S-04); one too silent for its policy closes on the way."""
+    hold(conn, f"current {new.owner} {new.agent_id}")
+    closed: tuple[Row, ...] = ()
+    for row in _active(conn, new.owner, new.agent_id, _AT_ONCE):
+        session = lock(conn, row.id, new.owner)
+        if session.closed:
+            continue
+        if not _is_idle(session, policy):
+            return Begun(session.known, created=False, rows=closed)
+        closed += _close(session, policy)
+    begun = begin(conn, new, policy)
+    return msgspec.structs.replace(begun, rows=closed + begun.rows)
+
+
+def newest_active(conn: Connection, owner: str, agent_id: str) -> Session | None:
+    """The session that ``current`` would find, whatever its policy."""
+    row = next(iter(_active(conn, owner, agent_id, 1)), None)
+    return None if row is None else to_session(row)
+
+
+def of_context(conn: Connection, owner: str, agent_id: str, context: str) -> Session | None:
+    row = conn.execute(_OF_CONTEXT, {"owner": owner, "agent_id": agent_id, "context": context}).first()
+    return None if row is None else to_session(row)
+
+
+def close_others(conn: Connection, session: Session, policy: Policy) -> tuple[Row, ...]:
+    """Close the owner's other sessions with the agent; one in which something runs or waits, as soon as that is over."""
+    rows: tuple[Row, ...] = ()
+    others = [row.id for row in _active(conn, session.owner, session.agent_id, _MANY) if row.id != session.id]
+    for session_id in others[_AT_ONCE:]:
+        chores.ask(conn, session_id, "close")
+    for session_id in sorted(others[:_AT_ONCE]):  # in one order everywhere, so that two can't wait for each other
+        other = lock(conn, session_id, session.owner)
+        if unfinished(conn, session_id):
+            chores.ask(conn, session_id, "close")
+        elif not other.closed:
+            rows += _close(other, policy)
+    return rows
+
+
+def reopen(conn: Connection, session_id: str, owner: str, policy: Policy) -> Begun:
+    """Let a closed session take turns again; where there is one current session only, it becomes that.
+
+    Raises:
+        SessionNotFound.
+    """
+    row = readable(conn, session_id, owner)
+    single = policy.single_current and row.context is None
+    if single:
+        hold(conn, f"current {owner} {row.agent_id}")  # before any session is locked, as everywhere
+    session = lock(conn, session_id, owner)
+    session.change(closed_at=None)
+    session.touch()  # else it would close again for its old silence
+    reopened = session.session()
+    session.append([SessionEvent(reopened)])
+    rows = session.save()
+    return Begun(reopened, created=False, rows=rows + (close_others(conn, reopened, policy) if single else ()))
+
+
+class Visited(msgspec.Struct, frozen=True):
+    """What a rule did to the session, and what was appended."""
+
+    rows: tuple[Row, ...] = ()
+    closed: bool = False
+
+
+def close_if_idle(
+    conn: Connection, session_id: str, policy: Policy, boot: Boot, *, at_once: bool = False
+) -> Visited | None:
+    """Close a session that is silent for too long (``at_once``: however long); None while something runs or waits in it.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    if unfinished(conn, session_id):
+        return None
+    if session.closed or not session.owner or not (at_once or _is_idle(session, policy)):
+        return Visited()
+    if not at_once and not tick(conn, "closing", boot, policy.idle_us or 0).sane:
+        return Visited()  # its silence is perhaps only the clock's
+    return Visited(_close(session, policy), closed=True)
+
+
+def idle(conn: Connection, agent_id: str, idle_us: int, limit: int) -> list[str]:
+    """Open sessions of an agent that have been silent for so long, the longest first, without those in which something runs."""
+    return list(conn.execute(_IDLE, {"agent_id": agent_id, "idle_us": idle_us, "limit": limit}).scalars())
+
+
+def _is_idle(session: Locked, policy: Policy) -> bool:
+    last = session.last_activity
+    return (
+        policy.idle_us is not None and session.now - last >= policy.idle_us and not unfinished(session.conn, session.id)
+    )
+
+
+def _close(session: Locked, policy: Policy) -> tuple[Row, ...]:
+    session.change(closed_at=session.now)
+    closed = session.session()
+    session.append([SessionEvent(closed)])
+    if policy.memory and closed.memory:
+        chores.ask(session.conn, session.id, "memory")
+    return session.save()
+
+
+def _active(conn: Connection, owner: str, agent_id: str, limit: int) -> Sequence[Any]:
+    """Open sessions without a context key, the newest activity first, but for those that are about to close."""
+    return conn.execute(_ACTIVE, {"owner": owner, "agent_id": agent_id, "limit": limit}).all()
+
+
+_AT_ONCE: Final = 20  # sessions that one transaction closes
+_MANY: Final = 1000
+
+_s = session_table.c
+_OPEN: Final = (_s.closed_at.is_(None), _s.archived_at.is_(None))
+_TO_CLOSE: Final = exists().where(chore_table.c.session_id == _s.id, chore_table.c.kind == "close")
+_ACTIVE: Final = (
+    select(session_table)
+    .where(_s.owner == bindparam("owner"), _s.agent_id == bindparam("agent_id"), _s.context.is_(None), *_OPEN)
+    .where(~_TO_CLOSE)
+    .order_by(_s.last_activity.desc(), _s.id.desc())
+    .limit(bindparam("limit"))
+)
+_OF_CONTEXT: Final = select(session_table).where(
+    _s.owner == bindparam("owner"), _s.agent_id == bindparam("agent_id"), _s.context == bindparam("context")
+)
+NOTHING_UNFINISHED: Final = ~exists().where(turns.c.session_id == _s.id, turns.c.status.in_(("in_progress", "queued")))
+_IDLE: Final = (
+    select(_s.id)
+    .where(_s.agent_id == bindparam("agent_id"), _s.last_activity <= utc_us() - bindparam("idle_us"))
+    .where(_s.closed_at.is_(None), _s.owner != "", NOTHING_UNFINISHED)
+    .order_by(_s.last_activity)
+    .limit(bindparam("limit"))
+)

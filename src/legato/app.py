@@ -22,6 +22,7 @@ from legato.engine.chores import Chores
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
+from legato.engine.eraser import Eraser
 from legato.engine.hub import Hub
 from legato.engine.journal import Journal
 from legato.engine.lifeline import Lifeline
@@ -233,11 +234,12 @@ class _Running:
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        eraser = Eraser(store=store)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(),
+            duties=(eraser.duty,),
         )
         self._runner = runner = Runner(
             store=store,
@@ -278,6 +280,7 @@ class _Running:
             registry=registry,
             models=models,
             meter=meter,
+            chores=chores,
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")

@@ -16,13 +16,14 @@ from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
+from legato.engine.chores import Chores
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, ending, journal, sessions, snapshots
+from legato.store import accepting, ending, erasing, journal, sessions, snapshots
 from legato.store.ending import Ending, Meter
 from legato.store.locked import readable
 from legato.store.port import Row, Store
@@ -65,6 +66,7 @@ class Engine:
         registry: Registry,
         models: Models,
         meter: Meter,
+        chores: Chores,
         settings: EngineSettings,
     ) -> None:
         self.store = store
@@ -76,6 +78,7 @@ class Engine:
         self._runner = runner
         self._dispatcher = dispatcher
         self._meter = meter
+        self._chores = chores
         self._settings = settings
 
     def cursor(self, seq: int) -> Cursor:
@@ -115,6 +118,17 @@ class Engine:
         cleared = await self._publisher.write(ending.clear, session_id, owner, self._meter)
         for turn_id in cleared.turn_ids:
             self._runner.stop(turn_id)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """When this returns, nobody can reach the session any more; its content is erased right after (guarantee G12).
+
+        Raises:
+            SessionNotFound.
+        """
+        gone = await self._publisher.remove(erasing.remove, session_id, owner, self._meter)
+        for turn_id in gone.turn_ids:
+            self._runner.stop(turn_id)
+        self._chores.due()
 
     async def stats(self, owner: str, session_id: str) -> Stats:
         return await self.store.read(sessions.stats, session_id, owner)

@@ -22,6 +22,7 @@ from legato.engine.chores import Chores, Duty
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
+from legato.engine.eraser import Eraser
 from legato.engine.hub import Hub
 from legato.engine.journal import Journal
 from legato.engine.lifecycle import Lifecycle
@@ -245,11 +246,12 @@ class _Running:
             settings=settings,
             clock_us=clock_us,
         )
+        eraser = Eraser(store=store)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(Duty(kind="close", work=lifecycle.close),),
+            duties=(Duty(kind="close", work=lifecycle.close), eraser.duty),
         )
         self._runner = runner = Runner(
             store=store,
@@ -291,6 +293,7 @@ class _Running:
             registry=registry,
             models=models,
             meter=meter,
+            chores=chores,
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")

@@ -12,7 +12,7 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.app import Models
 from legato.core.errors import Unavailable
 from legato.doorbell.local import LocalDoorbell
-from legato.engine.chores import Chores
+from legato.engine.chores import Chores, Duty
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.hub import Hub
@@ -125,12 +125,14 @@ class Wired:
     dispatcher: Dispatcher
     lifeline: Lifeline
     engine: Engine
+    chores: Chores
 
 
 def wire(
     store: FaultyStore,
     *agents: AgentSpec,
     settings: EngineSettings | None = None,
+    duties: tuple[Duty, ...] = (),
     monotonic_s: Callable[[], float] = lambda: 0.0,
 ) -> Wired:
     settings = settings or EngineSettings()
@@ -139,6 +141,7 @@ def wire(
     hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
     publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
     journal = Journal(store=store, publisher=publisher, tasks=tasks)
+    chores = Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id, duties=duties)
     runner = Runner(
         store=store,
         publisher=publisher,
@@ -147,7 +150,7 @@ def wire(
         models=models,
         meter=meter,
         tasks=tasks,
-        chores=Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id),
+        chores=chores,
         settings=settings,
     )
     dispatcher = Dispatcher(
@@ -183,9 +186,10 @@ def wire(
         registry=registry,
         models=models,
         meter=meter,
+        chores=chores,
         settings=settings,
     )
-    return Wired(store, tasks, hub, lists, publisher, journal, runner, dispatcher, lifeline, engine)
+    return Wired(store, tasks, hub, lists, publisher, journal, runner, dispatcher, lifeline, engine, chores)
 
 
 @asynccontextmanager

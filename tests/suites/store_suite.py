@@ -10,6 +10,7 @@ from tests.suites.store.branches import Branches
 from tests.suites.store.claiming import Claiming
 from tests.suites.store.compacting import Compacting
 from tests.suites.store.damage import Damage
+from tests.suites.store.deleting import Deleting
 from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
@@ -27,6 +28,7 @@ class StoreSuite(
     Appending,
     Endings,
     Emptying,
+    Deleting,
     Steering,
     Reading,
     Compacting,

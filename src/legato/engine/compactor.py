@@ -1,5 +1,8 @@
 """The duty that compacts turns whose replay window has passed (promise E-03)."""
 
+import contextlib
+
+from legato.core.errors import NotFound
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import log
 from legato.store import compaction
@@ -28,5 +31,6 @@ class Compactor:
         self._jumped_s = 0.0
         while due := await self._store.read(compaction.compactable, told.now_us - self._window_us, _AT_ONCE):
             for session_id, turn_id in due:
-                if not await self._store.write(compaction.compact, session_id, turn_id):
-                    log.error("turn %s is damaged and was not compacted", turn_id)
+                with contextlib.suppress(NotFound):  # deleted meanwhile
+                    if not await self._store.write(compaction.compact, session_id, turn_id):
+                        log.error("turn %s is damaged and was not compacted", turn_id)

@@ -118,7 +118,9 @@ class Dispatcher:
                 self._claiming[session_id] = True  # perhaps another one waits behind it
             # Refused only for the sake of claims on their way, or seen before an owner whose turns hid those of others.
             self._missed |= crowded if claimed is None else self._settings.max_running_per_owner is not None
-        except (NotFound, Unavailable) as error:
+        except NotFound:
+            pass  # the session was deleted
+        except Unavailable as error:
             log.warning("a claim did not succeed: %s", error.code)  # the sweep comes past again
         finally:
             self._patient -= claimant.background

@@ -16,6 +16,7 @@ from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
+from legato.engine.chores import Chores
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lifecycle import Lifecycle
@@ -23,7 +24,7 @@ from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, ending, journal, sessions, snapshots
+from legato.store import accepting, ending, erasing, journal, sessions, snapshots
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
 from legato.store.locked import readable
@@ -69,6 +70,7 @@ class Engine:
         registry: Registry,
         models: Models,
         meter: Meter,
+        chores: Chores,
         settings: EngineSettings,
     ) -> None:
         self.store = store
@@ -81,6 +83,7 @@ class Engine:
         self._runner = runner
         self._dispatcher = dispatcher
         self._meter = meter
+        self._chores = chores
         self._settings = settings
 
     def cursor(self, seq: int) -> Cursor:
@@ -136,6 +139,17 @@ class Engine:
         cleared = await self._publisher.write(ending.clear, session_id, owner, self._meter)
         for turn_id in cleared.turn_ids:
             self._runner.stop(turn_id)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """When this returns, nobody can reach the session any more; its content is erased right after (guarantee G12).
+
+        Raises:
+            SessionNotFound.
+        """
+        gone = await self._publisher.remove(erasing.remove, session_id, owner, self._meter)
+        for turn_id in gone.turn_ids:
+            self._runner.stop(turn_id)
+        self._chores.due()
 
     async def stats(self, owner: str, session_id: str) -> Stats:
         return await self.store.read(sessions.stats, session_id, owner)

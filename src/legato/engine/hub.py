@@ -38,6 +38,7 @@ class Channel:
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.readers = 0
+        self.gone = False  # the session was deleted
         self.head = 0  # the highest seq known to be committed
         self.fetching = False
         self.asked_again = False
@@ -68,6 +69,12 @@ class Channel:
         if seq > self.head:
             self.head = seq
             self.notify()
+
+    def end(self) -> None:
+        """Nobody may read this session any more."""
+        self.gone = True
+        self._window, self._bytes, self._joined = [], 0, None
+        self.notify()
 
     def notify(self) -> None:
         waiting, self.waiting = self.waiting, set()
@@ -139,10 +146,11 @@ class Reader:
 
     @property
     def stopped(self) -> bool:
-        return self._hub.stopped
+        """Whether there is nothing more to come here: the hub stops, or the session was deleted."""
+        return self._hub.stopped or self._channel.gone
 
     async def next(self, timeout_s: float) -> Chunk | None:
-        """More frames; None when there was nothing for ``timeout_s``, or the hub stops.
+        """More frames; None when there was nothing for ``timeout_s``, or the reader is stopped.
 
         Raises:
             Corrupted, Unavailable.
@@ -238,13 +246,22 @@ class Hub:
             if (channel := self._channels.get(session_id)) is not None:
                 self._fetch(channel)
 
+    def gone(self, session_id: str) -> None:
+        """The session was deleted: end its readers, who are not told another word."""
+        if (channel := self._channels.get(session_id)) is not None:
+            channel.end()
+
     async def look(self) -> None:
         """Find out by looking what no ring has told."""
         if not self._channels:
             return
-        heads = await self._store.read(journal.heads, list(self._channels))
-        for session_id, head in heads.items():
-            if (channel := self._channels.get(session_id)) is not None and channel.head < head:
+        followed = list(self._channels.values())
+        heads = await self._store.read(journal.heads, [channel.session_id for channel in followed])
+        for channel in followed:
+            head = heads.get(channel.session_id)
+            if head is None:
+                channel.end()
+            elif channel.head < head:
                 self._fetch(channel)
 
     async def rest(self) -> None:
@@ -263,6 +280,8 @@ class Hub:
         chunk = await self.read(channel.session_id, position, _CHUNK_BYTES)
         if chunk is not None:
             channel.reach(chunk.last_seq)
+        else:
+            await self._end_if_gone(channel)
         return chunk
 
     async def read(self, session_id: str, position: int, limit_bytes: int) -> Chunk | None:
@@ -292,9 +311,15 @@ class Hub:
                 for row in rows:
                     channel.push(after(row, channel.head), self._store.incarnation)
                 if not rows and not channel.asked_again:
+                    await self._end_if_gone(channel)
                     return
         finally:
             channel.fetching = False
+
+    async def _end_if_gone(self, channel: Channel) -> None:
+        """Where there is no news: it may be that the session is not there any more, and nobody here was told."""
+        if not await self._store.read(journal.heads, [channel.session_id]):
+            channel.end()
 
 
 def _encode(incarnation: str, rows: Sequence[Row]) -> bytes:

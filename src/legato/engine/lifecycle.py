@@ -152,7 +152,7 @@ class Lifecycle:
 
     async def _prune(self, session_id: str, *, vouched: bool) -> bool:
         try:
-            gone = await self._store.write(
+            gone = await self._publisher.remove(
                 retention.prune, session_id, self.ages_us, self.boot, self.window_us, self._meter, vouched=vouched
             )
         except NotFound:

@@ -8,9 +8,10 @@ from typing import Final, Literal
 from legato.core.errors import Unavailable
 from legato.engine.tasks import Tasks
 from legato.store import sessions
+from legato.store.erasing import Gone
 from legato.store.port import Row, Store
 
-What = Literal["refetch", "changed", "running", "finished"]
+What = Literal["refetch", "changed", "running", "finished", "deleted"]
 _WHAT: Final[dict[bytes, What]] = {
     b"session": "changed",
     b"snapshot": "changed",
@@ -80,6 +81,13 @@ class Lists:
                     hints[row.session_id] = what
         self._pass_on(hints)
 
+    def gone(self, sessions: Iterable[Gone]) -> None:
+        """These were deleted. Told at once, without looking whose they were: there may be nothing left to look at."""
+        for session in sessions:
+            for watcher in self._watchers:
+                if watcher.owner == session.owner:
+                    watcher.hint(session.session_id, "deleted")
+
     def heard(self, session_ids: Iterable[str] | None) -> None:
         if session_ids is None:
             for watcher in self._watchers:
@@ -112,10 +120,10 @@ class Lists:
             while self._hints:
                 hints, self._hints = self._hints, {}
                 owners = await self._store.read(sessions.owners, list(hints))
-                for watcher in list(self._watchers):
-                    for session_id, what in hints.items():
-                        if owners.get(session_id) == watcher.owner:
-                            watcher.hint(session_id, what)
+                for session_id, (owner, deleted) in owners.items():
+                    for watcher in self._watchers:
+                        if watcher.owner == owner:
+                            watcher.hint(session_id, "deleted" if deleted else hints[session_id])
         except Unavailable:
             self.heard(None)
         finally:

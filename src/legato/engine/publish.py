@@ -10,6 +10,7 @@ from legato.engine.failpoints import reached
 from legato.engine.hub import Hub
 from legato.engine.lists import Lists
 from legato.engine.tasks import Tasks
+from legato.store.erasing import Gone
 from legato.store.port import Row, Store
 
 
@@ -20,6 +21,7 @@ class HasRows(Protocol):
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=HasRows | None)
+G = TypeVar("G", bound=Gone | None)
 
 
 class Publisher:
@@ -42,6 +44,23 @@ class Publisher:
         if result is not None:
             self.publish(result.rows)
         return result
+
+    async def remove(self, change: Callable[Concatenate[Connection, P], G], /, *args: P.args, **kwargs: P.kwargs) -> G:
+        """Run a transaction that may make a session unreachable, and end its readers; both happen, or neither."""
+        return await self._tasks.uncancelled(self._remove(change, *args, **kwargs), "remove")
+
+    async def _remove(self, change: Callable[Concatenate[Connection, P], G], /, *args: P.args, **kwargs: P.kwargs) -> G:
+        gone = await self._store.write(change, *args, **kwargs)
+        if gone is not None:
+            self.gone([gone])
+        return gone
+
+    def gone(self, sessions: Sequence[Gone]) -> None:
+        """Tell everybody about sessions that are unreachable as of now."""
+        for session in sessions:
+            self._hub.gone(session.session_id)
+        self._lists.gone(sessions)
+        self._doorbell.ring([session.session_id for session in sessions])
 
     def publish(self, rows: Sequence[Row]) -> None:
         """Tell everybody about rows that are committed."""

@@ -17,7 +17,7 @@ from legato.store import journal, messages
 from legato.store.locked import lock
 from legato.store.port import Row
 from legato.store.rows import to_turn
-from legato.store.schema import turns
+from legato.store.schema import NOBODY, sessions, turns
 
 
 def compactable(conn: Connection, ended_before_us: int, limit: int) -> list[tuple[str, str]]:
@@ -25,6 +25,7 @@ def compactable(conn: Connection, ended_before_us: int, limit: int) -> list[tupl
     found = select(turns.c.session_id, turns.c.id).where(
         ~turns.c.compacted, turns.c.finished_at.is_not(None), turns.c.finished_at < ended_before_us
     )
+    found = found.join(sessions, sessions.c.id == turns.c.session_id).where(sessions.c.owner != NOBODY)
     return [(row.session_id, row.id) for row in conn.execute(found.order_by(turns.c.finished_at).limit(limit))]
 
 

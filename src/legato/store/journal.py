@@ -16,7 +16,7 @@ from legato.core.errors import Corrupted
 from legato.core.events import Event, decode_lines
 from legato.store.dialect import is_postgresql, utc_us
 from legato.store.port import Batch, Row
-from legato.store.schema import journal, sessions
+from legato.store.schema import NOBODY, journal, sessions
 
 READ_BYTES: Final = 1 << 20
 _READ_ROWS: Final = 1000
@@ -206,5 +206,6 @@ def replace_payload(conn: Connection, row: Row) -> None:
 
 def heads(conn: Connection, session_ids: Sequence[str]) -> dict[str, int]:
     """How far these sessions' journals go now; deleted ones are missing."""
-    rows = conn.execute(select(sessions.c.id, sessions.c.head).where(sessions.c.id.in_(session_ids)))
+    there = sessions.c.id.in_(session_ids), sessions.c.owner != NOBODY
+    rows = conn.execute(select(sessions.c.id, sessions.c.head).where(*there))
     return {row.id: row.head for row in rows}

@@ -14,9 +14,9 @@ from legato.store.dialect import hold, utc_us
 from legato.store.locked import Locked, lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_session
+from legato.store.schema import NOBODY, turns
 from legato.store.schema import chores as chore_table
 from legato.store.schema import sessions as session_table
-from legato.store.schema import turns
 from legato.store.ticks import Boot, tick
 from legato.store.turns import unfinished
 
@@ -135,7 +135,7 @@ def close_if_idle(
     session = lock(conn, session_id, None)
     if unfinished(conn, session_id):
         return None
-    if session.closed or not session.owner or not (at_once or _is_idle(session, policy)):
+    if session.closed or not (at_once or _is_idle(session, policy)):
         return Visited()
     if not at_once and not tick(conn, "closing", boot, policy.idle_us or 0).sane:
         return Visited()  # its silence is perhaps only the clock's
@@ -188,7 +188,7 @@ NOTHING_UNFINISHED: Final = ~exists().where(turns.c.session_id == _s.id, turns.c
 _IDLE: Final = (
     select(_s.id)
     .where(_s.agent_id == bindparam("agent_id"), _s.last_activity <= utc_us() - bindparam("idle_us"))
-    .where(_s.closed_at.is_(None), _s.owner != "", NOTHING_UNFINISHED)
+    .where(_s.closed_at.is_(None), _s.owner != NOBODY, NOTHING_UNFINISHED)
     .order_by(_s.last_activity)
     .limit(bindparam("limit"))
 )

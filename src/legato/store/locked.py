@@ -12,12 +12,12 @@ from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
 from legato.store.rows import to_session, to_time
-from legato.store.schema import sessions
+from legato.store.schema import NOBODY, sessions
 from legato.store.statements import ROW, update_by_id
 
 _BY_ID: Final = select(sessions).where(sessions.c.id == bindparam("id"))
 _LOCK: Final = locked(select(sessions, utc_us().label("now")).where(sessions.c.id == bindparam("id")))
-_READABLE: Final = _BY_ID.where(sessions.c.owner == bindparam("owner"))
+_READABLE: Final = _BY_ID.where(sessions.c.owner == bindparam("owner"), sessions.c.owner != NOBODY)
 
 
 class Locked:
@@ -87,10 +87,10 @@ def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
     """Lock a session that ``owner`` may touch; None is the engine itself.
 
     Raises:
-        SessionNotFound: there is none, or it is somebody else's.
+        SessionNotFound: there is none, or it is somebody else's, or it has been deleted.
     """
     row = conn.execute(_LOCK, {"id": session_id}).first()
-    if row is None or (owner is not None and row.owner != owner):
+    if row is None or row.owner == NOBODY or (owner is not None and row.owner != owner):
         raise SessionNotFound
     return Locked(conn, row)
 

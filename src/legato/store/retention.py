@@ -17,7 +17,7 @@ from legato.store.erasing import Gone, make_unreachable
 from legato.store.lifecycle import NOTHING_UNFINISHED
 from legato.store.locked import lock
 from legato.store.rows import to_session, to_us
-from legato.store.schema import meta, sessions, workers
+from legato.store.schema import NOBODY, meta, sessions, workers
 from legato.store.ticks import Boot, Told, tick
 from legato.store.turns import unfinished
 
@@ -124,7 +124,7 @@ def prune(
     """
     session = lock(conn, session_id, None)
     age_us = ages_us.get(session.agent_id)
-    kept = session.known.keep or not session.owner or age_us is None
+    kept = session.known.keep or age_us is None
     if kept or session.now - session.last_activity < (age_us or 0) or unfinished(conn, session_id):
         return None
     told = tick(conn, _KEY, boot, window_us)
@@ -138,7 +138,7 @@ def _too_old(ages_us: Mapping[str, int], owner: str | None) -> Any:
         and_(sessions.c.agent_id == agent_id, sessions.c.last_activity <= utc_us() - age_us)
         for agent_id, age_us in ages_us.items()
     ]
-    whose = sessions.c.owner != "" if owner is None else sessions.c.owner == owner
+    whose = sessions.c.owner != NOBODY if owner is None else sessions.c.owner == owner
     return and_(or_(*aged) if aged else text("1 = 0"), whose, ~sessions.c.keep, NOTHING_UNFINISHED)
 
 

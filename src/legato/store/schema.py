@@ -48,6 +48,9 @@ class _Name(TypeDecorator[str]):
         return None if value is None else normalise(value)
 
 
+#: The owner of a session that has been deleted and is being erased: nobody who asks has this name.
+NOBODY: Final = ""
+
 _STATUSES: Final = "('queued', 'in_progress', 'completed', 'cancelled', 'failed', 'incomplete')"
 
 meta: Final = Table(
@@ -85,6 +88,8 @@ sessions: Final = Table(
     metadata,
     Column("id", _Name(40), primary_key=True),
     Column("owner", _Name(255), nullable=False),
+    # Whose it was before it was nobody's: for the lists of other processes, which are told.
+    Column("former_owner", _Name(255)),
     Column("agent_id", _Name(128), nullable=False),
     Column("agent_name", _Name(255), nullable=False),
     Column("parent_role", _Name(128)),

@@ -17,7 +17,7 @@ from legato.store.dialect import utc_us
 from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
-from legato.store.schema import messages, sessions, turns
+from legato.store.schema import NOBODY, messages, sessions, turns
 
 SessionStatus = Literal["active", "closed", "archived", "pinned"]
 
@@ -126,7 +126,7 @@ def page(
     Raises:
         BadCursor: the cursor is not from here.
     """
-    query = select(sessions).where(sessions.c.owner == owner)
+    query = select(sessions).where(sessions.c.owner == owner, sessions.c.owner != NOBODY)
     match status:
         case "active":
             query = query.where(sessions.c.closed_at.is_(None), sessions.c.archived_at.is_(None))
@@ -197,7 +197,8 @@ def stats(conn: Connection, session_id: str, owner: str) -> Stats:
     )
 
 
-def owners(conn: Connection, session_ids: Sequence[str]) -> dict[str, str]:
-    """Whose sessions these are."""
-    found = conn.execute(select(sessions.c.id, sessions.c.owner).where(sessions.c.id.in_(session_ids)))
-    return {row.id: row.owner for row in found}
+def owners(conn: Connection, session_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """Whose sessions these are, or were, and whether they have been deleted."""
+    columns = (sessions.c.id, sessions.c.owner, sessions.c.former_owner)
+    found = conn.execute(select(*columns).where(sessions.c.id.in_(session_ids)))
+    return {row.id: (row.owner or row.former_owner, row.owner == NOBODY) for row in found}

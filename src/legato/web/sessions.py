@@ -76,6 +76,13 @@ async def change_session(asking: Asking, session_id: Text, body: PatchSession) -
     return reply(await asking.engine.change_session(asking.owner, session_id, values))
 
 
+@router.delete("/{session_id}", status_code=204, responses=documents(None, 204))
+async def delete_session(asking: Asking, session_id: Text) -> Response:
+    """Delete a session with all that was said in it, for good; what runs or waits in it is cancelled."""
+    await asking.engine.delete(asking.owner, session_id)
+    return Response(status_code=204)
+
+
 @router.post("/{session_id}/close", responses=documents(Session))
 async def close_session(asking: Asking, session_id: Text) -> Response:
     """Make a session read-only."""

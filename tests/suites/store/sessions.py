@@ -168,4 +168,4 @@ class Sessions:
     async def test_whose_sessions_these_are(self, store: Store) -> None:
         hers, his = (await new_session(store)).session.id, (await new_session(store, "bob")).session.id
 
-        assert await store.read(sessions.owners, [hers, his, "ses_none"]) == {hers: "ann", his: "bob"}
+        assert await store.read(sessions.owners, [hers, his, "ses_none"]) == {hers: ("ann", False), his: ("bob", False)}

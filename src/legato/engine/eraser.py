@@ -1,0 +1,43 @@
+"""The duty that erases deleted sessions, in slices between which everybody else's writing goes on (guarantee G12)."""
+
+import time
+from typing import Final
+
+from legato.engine.chores import Duty
+from legato.store import erasing
+from legato.store.chores import Chore
+from legato.store.port import Store
+
+_SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns append in between
+_FIRST_ROWS: Final = 100
+_MOST_ROWS: Final = 1_000
+_STRETCH_S: Final = 20.0  # after that others' sessions have their turn
+_LINGER_S: Final = 2.0  # for the lists of other processes, which look whose session it was
+
+
+class Eraser:
+    """Erases one session after the other. ``rows`` is how many a slice takes: it follows what the last ones took."""
+
+    def __init__(self, *, store: Store) -> None:
+        self.duty = Duty(kind="erase", work=self.work, most_tries=0)
+        self.rows = _FIRST_ROWS
+        self._store = store
+
+    async def work(self, chore: Chore) -> float | None:
+        """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased."""
+        until_s = time.monotonic() + _STRETCH_S
+        while not await self._slice(chore.session_id):
+            if time.monotonic() > until_s:
+                return 0.0
+        if self._store.shared and chore.tries == 1:
+            return _LINGER_S
+        await self._store.write(erasing.forget, chore.session_id)
+        return None
+
+    async def _slice(self, session_id: str) -> bool:
+        """Whether that was the last one."""
+        done = await self._store.write(erasing.erase, session_id, self.rows)
+        if done.rows == self.rows or done.took_s > _SLICE_S:
+            fitting = int(done.rows * _SLICE_S / max(done.took_s, 0.0001))
+            self.rows = max(1, min(fitting, 2 * self.rows, _MOST_ROWS))
+        return done.last

@@ -1,6 +1,6 @@
 """A server whose wall clock a test sets while it runs, by libfaketime; its monotonic clock goes on as it should.
 
-``python -m tests.process.faked_clock serve …`` is ``legato serve …`` that looks for something to compact all the time.
+``python -m tests.process.faked_clock serve …`` is ``legato serve …`` that compacts and prunes all the time.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Final
 from tests.support.require import require_program, unavailable
 from tests.support.server import ServerProcess
 
-COMPACT_EVERY_S: Final = 0.2
+OFTEN_S: Final = 0.2
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -60,7 +60,7 @@ def _main() -> None:
     from legato.cli import main, serve
     from legato.engine.settings import EngineSettings
 
-    hasty = partial(EngineSettings, compact_every_s=COMPACT_EVERY_S)
+    hasty = partial(EngineSettings, compact_every_s=OFTEN_S, prune_every_s=OFTEN_S)
     setattr(serve, EngineSettings.__name__, hasty)
     main()
 

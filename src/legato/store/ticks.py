@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from legato.store.dialect import is_postgresql, utc_us
 from legato.store.schema import meta
@@ -95,7 +95,7 @@ class Told(NamedTuple):
 
 def tick(conn: Connection, name: str, boot: Boot, window_us: int) -> Told:
     """The time for whoever removes what is older than ``window_us``; ``name`` keeps the ticks of duties apart."""
-    now_us: int = conn.execute(select(utc_us())).scalar_one()
+    now_us: int = conn.execute(_NOW).scalar_one()
     if is_postgresql(conn):
         return Told(now_us)
     elapsed_us = boot.elapsed_us()
@@ -106,7 +106,7 @@ def tick(conn: Connection, name: str, boot: Boot, window_us: int) -> Told:
 
 
 def _stored(conn: Connection, name: str) -> Ticks | None:
-    value: Any = conn.execute(select(meta.c.value).where(meta.c.key == _key(name))).scalar()
+    value: Any = conn.execute(_STORED, {"key": _key(name)}).scalar()
     return None if value is None else msgspec.json.decode(value, type=Ticks)
 
 
@@ -114,4 +114,6 @@ def _key(name: str) -> str:
     return f"ticks.{name}"
 
 
+_NOW: Final = select(utc_us())
+_STORED: Final = select(meta.c.value).where(meta.c.key == bindparam("key"))
 _STORE: Final = text("INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value")

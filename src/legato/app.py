@@ -34,6 +34,7 @@ from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
+from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.providers.openai_compatible import OpenAICompatible
@@ -247,11 +248,12 @@ class _Running:
             clock_us=clock_us,
         )
         eraser = Eraser(store=store)
+        trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(Duty(kind="close", work=lifecycle.close), eraser.duty),
+            duties=(Duty(kind="close", work=lifecycle.close), eraser.duty, trimmer.duty),
         )
         self._runner = runner = Runner(
             store=store,

@@ -51,6 +51,7 @@ from legato.store import (
     sessions,
     snapshots,
     steering,
+    trimming,
 )
 from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
@@ -171,6 +172,7 @@ class StoreMachine(RuleBasedStateMachine):
             (self.change, 1, True),
             (self.clear, 1, len(self.sent) > 5),
             (self.compact, 2, ended),
+            (self.trim, 2, ended),
             (self.follow, 2, len(self.readers) < 5),
             (self.read, 4, bool(self.readers)),
         ]
@@ -299,6 +301,17 @@ class StoreMachine(RuleBasedStateMachine):
     def compact(self, draw: Draw) -> None:
         ended = [turn_id for turn_id, status in self.watcher.status.items() if status in TERMINAL]
         assert self.run(self.store.write(compaction.compact, self.id, draw(st.sampled_from(ended))))
+
+    def trim(self, draw: Draw) -> None:
+        limit = draw(st.integers(0, 4))
+        before = self.run(self.moment())[0].messages
+        trimmed = self.run(self.store.write(trimming.trim, self.id, limit))
+        self.see(trimmed.rows)
+        after = self.run(self.moment())[0].messages
+        assert [message.id for message in after] == [message.id for message in before][len(before) - len(after) :]
+        busy = self.owner is not None or bool(self.waiting)
+        assert busy or len(after) <= limit or len({message.turn_id for message in after if message.role == "user"}) == 1
+        assert len(after) == len(before) if busy or len(before) <= limit else after != ()
 
     def follow(self, draw: Draw) -> None:
         """Somebody opens the page, or reads from the beginning."""

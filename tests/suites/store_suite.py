@@ -17,6 +17,7 @@ from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
+from tests.suites.store.trimming import Trimming
 
 
 class StoreSuite(
@@ -30,6 +31,7 @@ class StoreSuite(
     Emptying,
     Deleting,
     Steering,
+    Trimming,
     Reading,
     Compacting,
     Damage,

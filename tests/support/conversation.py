@@ -13,12 +13,13 @@ from legato.core.fold import Fold
 from legato.core.ids import new_id
 from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
-from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering
+from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering, trimming
 from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
+from legato.store.trimming import Trimmed
 
 EVERYTHING = 10_000  # messages
 
@@ -176,6 +177,11 @@ class Conversation:
         cleared = await self.store.write(ending.clear, self.id, self.owner, meter)
         await self._stepped(cleared.rows)
         return cleared
+
+    async def trim(self, limit: int) -> Trimmed:
+        trimmed = await self.store.write(trimming.trim, self.id, limit)
+        await self._stepped(trimmed.rows)
+        return trimmed
 
     async def change(self, **values: Any) -> sessions.Changed:
         changed = await self.store.write(sessions.change, self.id, self.owner, values)

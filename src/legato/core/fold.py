@@ -154,13 +154,15 @@ class Fold:
             raise ValueError("nothing is known about the session yet")
         turns = sorted(self.turns.values(), key=_turn_order)
         waiting = [t.message_id for t in turns if t.status == "queued" and t.kind != "retry"]
-        ids = [*self._path(), *(i for i in waiting if i in self.messages)]
+        path = self._path()
+        ids = [*path, *(i for i in waiting if i in self.messages)]
         return State(
             session=self.session,
             messages=tuple(self.messages[i].build() for i in ids),
             turns=tuple(turns),
             leaf_id=self.leaf_id,
-            has_more=self.has_more,
+            # A root on the branch: what was older is gone (the session was trimmed).
+            has_more=self.has_more and not (path and self.messages[path[0]].base.parent_id is None),
         )
 
     def overlay(self, other: "Fold") -> None:

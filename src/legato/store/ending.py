@@ -237,7 +237,8 @@ def _remove(session: Locked, row: Any) -> list[Event]:
     messages.remove(session.conn, list(mine))
     # A retry brought no message; where its answer stood must still be told to who comes later, or he stays on the old one.
     journal.bury_turn(session.conn, session.id, row.id, row.start_seq if row.kind == "retry" else 0)
-    for steered in session.conn.execute(select(turns.c.id).where(turns.c.message_id.in_(mine), turns.c.id != row.id)):
+    brought = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.message_id.in_(mine))
+    for steered in session.conn.execute(brought.where(turns.c.id != row.id)):
         journal.bury_messages(session.conn, session.id, steered.id)
     return events
 

@@ -195,6 +195,16 @@ def bury_messages(conn: Connection, session_id: str, turn_id: str) -> None:
         replace_payload(conn, row._replace(payload=b"\n".join(lines)))
 
 
+def bury_words(conn: Connection, session_id: str, turn_id: str) -> None:
+    """Leave only tombstones of what was said in the turn; how it ran and ended stays."""
+    for row in read_turn(conn, session_id, turn_id, 0):
+        lines = [line if line.startswith(_WORDLESS) else b"" for line in row.payload.split(b"\n")]
+        replace_payload(conn, row._replace(payload=b"\n".join(lines)))
+
+
+_WORDLESS: Final = (b"turn ", b"usage ", b"done ")
+
+
 def replace_payload(conn: Connection, row: Row) -> None:
     """Give a row other content for the same seqs (compaction)."""
     conn.execute(

@@ -1,0 +1,155 @@
+"""A session that keeps its newest messages: the oldest turns go whole, and everybody who follows agrees."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from legato.core.errors import BadCursor, MessageNotFound
+from legato.core.events import ToolCall, ToolResult
+from legato.core.fold import Fold
+from legato.store import snapshots
+from legato.store.port import Row, Store
+from tests.suites.store.emptying import remains
+from tests.support.conversation import Conversation
+
+
+async def turns(conversation: Conversation, count: int, first: int = 0) -> None:
+    for number in range(first, first + count):
+        await conversation.answer(f"answer-{number}", f"question-{number}")
+
+
+class Unwatched(Conversation):
+    """For what is too long to be checked after each step."""
+
+    async def _stepped(self, rows: Sequence[Row]) -> None:
+        pass
+
+
+class Trimming:
+    @pytest.mark.promise("S-10")
+    @pytest.mark.parametrize(
+        ("limit", "left"), [(10, 10), (9, 8), (8, 8), (5, 4), (2, 2), (1, 2)], ids=lambda value: str(value)
+    )
+    async def test_the_newest_messages_stay_in_whole_turns(
+        self, conversation: Conversation, limit: int, left: int
+    ) -> None:
+        await turns(conversation, 5)
+        trimmed = await conversation.trim(limit)
+        texts = await conversation.texts()
+        assert texts == [f"{who}-{n}" for n in range(5) for who in ("question", "answer")][-left:]
+        assert not trimmed.more
+        assert bool(trimmed.rows) == (left < 10)
+        gone = [f"{who}-{n}" for n in range(5 - left // 2) for who in ("question", "answer")]
+        assert await remains(conversation, *gone) == [], "not a word of it is left in the journal"
+        assert (await conversation.state()).messages[0].parent_id is None
+
+    @pytest.mark.promise("S-10")
+    async def test_a_tool_call_is_never_parted_from_its_result(self, conversation: Conversation) -> None:
+        turn = (await conversation.start("What is the weather?")).turn
+        await conversation.tell(
+            ToolCall(turn.id, conversation.answer_id, 0, "call_1", "weather", "{}"),
+            ToolResult(turn.id, conversation.answer_id, 1, "call_1", "sunny"),
+        )
+        await conversation.finish()
+        await turns(conversation, 1)
+        await conversation.trim(3)
+        assert await conversation.texts() == ["question-0", "answer-0"]
+        assert await remains(conversation, "sunny", "What is the weather?") == []
+
+    @pytest.mark.promise("S-10")
+    async def test_what_is_answered_again_goes_with_its_question(self, conversation: Conversation) -> None:
+        await turns(conversation, 1)
+        again = await conversation.answer("first try", "Why?")
+        await conversation.again("retry", again)
+        await conversation.claimed()
+        await conversation.say("second try")
+        await conversation.finish()
+        await turns(conversation, 1, first=1)
+        await conversation.trim(3)
+        assert await conversation.texts() == ["question-1", "answer-1"]
+        assert await remains(conversation, "first try", "second try", "Why?") == []
+        with pytest.raises(MessageNotFound):
+            await conversation.again("retry", again)
+
+    @pytest.mark.promise("S-10")
+    async def test_a_side_branch_of_what_stays_stays(self, conversation: Conversation) -> None:
+        await turns(conversation, 1)
+        again = await conversation.answer("first try", "Why?")
+        await conversation.again("retry", again)
+        await conversation.claimed()
+        await conversation.say("second try")
+        await conversation.finish()
+        await conversation.trim(2)
+        assert await conversation.texts() == ["Why?", "second try"]
+        assert await remains(conversation, "first try", "answer-0") == ["first try"]
+
+    @pytest.mark.promise("S-10")
+    async def test_steered_messages_go_with_the_turn_that_took_them_over(self, conversation: Conversation) -> None:
+        await conversation.start("Begin")
+        await conversation.say("Once")
+        await conversation.send("Left, please", mode="steer")
+        await conversation.steer()
+        await conversation.say("Left it is")
+        await conversation.finish()
+        await turns(conversation, 1)
+        await conversation.trim(4)
+        assert await conversation.texts() == ["question-0", "answer-0"]
+        assert await remains(conversation, "Begin", "Once", "Left, please", "Left it is") == []
+
+    @pytest.mark.promise("S-10")
+    async def test_nothing_goes_while_something_runs_or_waits(self, conversation: Conversation) -> None:
+        await turns(conversation, 3)
+        await conversation.start("And now?")
+        assert (await conversation.trim(2)).rows == ()
+        await conversation.say("Now")
+        await conversation.finish()
+        await conversation.send("Waiting")
+        assert (await conversation.trim(2)).rows == ()
+
+    @pytest.mark.promise("S-10", "R-02")
+    async def test_a_trimmed_send_is_still_the_same_turn(self, conversation: Conversation) -> None:
+        first = (await conversation.send("question", client_message_id="once")).turn
+        await conversation.claimed()
+        await conversation.finish()
+        await turns(conversation, 2)
+        await conversation.trim(2)
+        again = await conversation.send("question", client_message_id="once")
+        assert (again.turn.id, again.fresh) == (first.id, False)
+
+    @pytest.mark.promise("S-10", "E-03")
+    async def test_who_comes_back_finds_the_same_as_who_never_left(self, conversation: Conversation) -> None:
+        """``agree`` lets readers resume from each step; this one holds the newest messages only."""
+        await turns(conversation, 4)
+        short, cursor = await conversation.store.read(snapshots.snapshot, conversation.id, "ann", 3)
+        assert short.has_more
+        old = short.messages[0]
+        await conversation.trim(4)
+        told = await conversation.events(cursor)
+        held = Fold(short).apply_all([event for _, event in told]).state()
+        assert held == await conversation.state()
+        await conversation.trim(2)
+        await turns(conversation, 1, first=4)
+        with pytest.raises(BadCursor):
+            await conversation.store.read(snapshots.history, conversation.id, "ann", 10, old.parent_id)
+
+    @pytest.mark.promise("S-10")
+    async def test_a_long_session_is_trimmed_in_slices(self, store: Store) -> None:
+        conversation = await Unwatched.begin(store)
+        await turns(conversation, 120)
+        sizes = [len((await conversation.state()).messages)]
+        for _ in range(2):
+            trimmed = await conversation.trim(20)
+            sizes.append(len((await conversation.state()).messages))
+            assert trimmed.more == (sizes[-1] > 20)
+        assert sizes == [240, 40, 20]
+
+    @pytest.mark.promise("S-10", "E-03")
+    async def test_it_can_be_compacted_before_and_after(self, conversation: Conversation) -> None:
+        first = await conversation.answer("answer-0", "question-0")
+        second = await conversation.answer("answer-1", "question-1")
+        await turns(conversation, 1, first=2)
+        await conversation.compact(first.id)
+        await conversation.trim(2)
+        assert await conversation.compact(second.id), "what was trimmed is not damaged"
+        assert await conversation.texts() == ["question-2", "answer-2"]
+        assert await remains(conversation, "answer-0", "answer-1") == []

@@ -30,6 +30,7 @@ from legato.engine.lists import Lists
 from legato.engine.looper import Looper
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
+from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
 from legato.engine.usage import Estimate
@@ -290,12 +291,14 @@ class _Running:
 
     def _duties(self) -> list[Looper]:
         settings, compactor = self._settings, Compactor(store=self._store, settings=self._settings)
+        scrubber = Scrubber(store=self._store)
         duties = [
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
             self._side_work(),
+            Looper(step=scrubber.step, interval_s=settings.scrub_s, name="scrub"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
+from legato.cli.deletion import delete
 from legato.cli.terminal import printable
 from legato.client import Client
 from legato.core.model import Message, Part, ReasoningPart, Session, State, TextPart, ToolCallPart, ToolResultPart
@@ -24,6 +25,7 @@ _RETRY_FOR_S: Final = 5.0
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(delete)
 
 
 @app.callback()

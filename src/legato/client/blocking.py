@@ -73,6 +73,7 @@ class Client(Bridge[AsyncClient]):
     close = Blocking(AsyncClient.close)
     reopen = Blocking(AsyncClient.reopen)
     clear = Blocking(AsyncClient.clear)
+    delete = Blocking(AsyncClient.delete)
     stats = Blocking(AsyncClient.stats)
     messages = Blocking(AsyncClient.messages)
     messages_page = Blocking(AsyncClient.messages_page)

@@ -6,7 +6,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from legato.core.errors import Unavailable
 from legato.engine.chores import Duty
+from legato.engine.tasks import log
 from legato.store import erasing
 from legato.store.chores import Chore
 from legato.store.port import Store
@@ -18,6 +20,7 @@ _SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns appe
 _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 1_000
 _STRETCH_S: Final = 20.0  # after that others' sessions have their turn
+_AGAIN_S: Final = 5.0  # when the store takes nothing; not ever later, as chores that fail are
 _LINGER_S: Final = 2.0  # for the lists of other processes, which look whose session it was
 
 
@@ -32,6 +35,13 @@ class Eraser:
 
     async def work(self, chore: Chore) -> float | None:
         """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased."""
+        try:
+            return await self._erase(chore)
+        except Unavailable:
+            log.warning("erase of %s: the store is unavailable", chore.session_id)
+            return _AGAIN_S
+
+    async def _erase(self, chore: Chore) -> float | None:
         until_s = time.monotonic() + _STRETCH_S
         while not await self._slice(chore.session_id):
             if time.monotonic() > until_s:

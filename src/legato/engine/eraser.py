@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from legato.core.errors import Unavailable
 from legato.engine.chores import Duty
+from legato.engine.failpoints import reached
 from legato.engine.tasks import log
 from legato.store import erasing
 from legato.store.chores import Chore
@@ -57,6 +58,7 @@ class Eraser:
             if await self._store.write(forget, session_id):
                 return False
         done = await self._store.write(erasing.erase, session_id, self.rows)
+        reached("in_erase")
         if done.rows == self.rows or done.took_s > _SLICE_S:
             fitting = int(done.rows * _SLICE_S / max(done.took_s, 0.0001))
             self.rows = max(1, min(fitting, 2 * self.rows, _MOST_ROWS))

@@ -32,6 +32,7 @@ from legato.engine.looper import Looper
 from legato.engine.pruner import Pruner
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
+from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
 from legato.engine.trimmer import Trimmer
@@ -311,6 +312,7 @@ class _Running:
             worker=lambda: self._dispatcher.worker_id,
             settings=settings,
         )
+        scrubber = Scrubber(store=self._store)
         duties = [
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
@@ -319,6 +321,7 @@ class _Running:
             Looper(step=self._lifecycle.close_idle, interval_s=settings.close_idle_every_s, name="idle sessions"),
             Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),
             self._side_work(),
+            Looper(step=scrubber.step, interval_s=settings.scrub_s, name="scrub"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:

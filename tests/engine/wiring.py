@@ -100,6 +100,10 @@ class FaultyStore:
             raise Unavailable
         return rows
 
+    async def scrub(self) -> bool:
+        self._check(self.scrub)
+        return await self._store.scrub()
+
     async def _hold(self, function: Callable[..., object]) -> None:
         if function.__name__ in self.held:
             self.waiting.set()

@@ -352,3 +352,13 @@ async def test_the_live_list_reconnects(wire: Wire, client: AsyncClient) -> None
             if one.what == "finished":
                 break
     assert seen == ["refetch all", "created ses_1", "refetch all", "finished ses_1"]
+
+
+@pytest.mark.promise("S-07")
+async def test_whose_session_was_deleted_learns_it_when_he_comes_back(wire: Wire, client: AsyncClient) -> None:
+    """A server ends the streams of a deleted session; then it is not there, and nobody asks for ever."""
+    wire.on("GET", EVENTS_PATH, stream(frames(WHOLE[:BEGUN])), problem(404, "session_not_found"))
+    wire.on("GET", TURN_PATH, problem(404, "session_not_found"))
+    with pytest.raises(SessionNotFound):
+        await follow(client)
+    assert len(wire.requests) == 2

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
+from legato.cli.deletion import delete
 from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
 from legato.cli.prune import prune
 from legato.cli.terminal import printable
@@ -16,6 +17,7 @@ from legato.core.model import Message, Part, ReasoningPart, State, TextPart, Too
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(prune)
+app.command()(delete)
 
 
 @app.callback()

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import anyio
 
 from legato.client.bodies import EventsBody, SentBody, ViewBody
+from legato.client.deleting import Deleting
 from legato.client.http import Http, Notice, decode
 from legato.client.living import Living
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
@@ -29,7 +30,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living):
+class AsyncClient(Living, Deleting):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and

@@ -75,6 +75,7 @@ class Client(Bridge[AsyncClient]):
     clear = Blocking(AsyncClient.clear)
     current_session = Blocking(AsyncClient.current_session)
     prune = Blocking(AsyncClient.prune)
+    delete = Blocking(AsyncClient.delete)
     stats = Blocking(AsyncClient.stats)
     messages = Blocking(AsyncClient.messages)
     messages_page = Blocking(AsyncClient.messages_page)

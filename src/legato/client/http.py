@@ -81,28 +81,37 @@ class Http:
         params: Mapping[str, str] | None = None,
         body: object = None,
         repeatable: bool = True,
+        achieved: type[LegatoError] | None = None,
     ) -> T:
         """The answer, decoded as ``into``.
 
         Not ``repeatable`` means that a second execution would do harm: such a call is sent again only while
-        no connection was made.
+        no connection was made. ``achieved`` is what the server raises where an earlier attempt, whose answer
+        was lost, got through: then that is no error.
 
         Raises:
             LegatoError: as the server raised it.
             Unreachable: no answer within the patience.
             NotLegato: an answer of another shape.
         """
-        content = await self._persist(method, path, params, body, repeatable)
+        content = await self._persist(method, path, params, body, repeatable, achieved or ())
         return into() if into is type(None) else decode(into, content, f"{method} {path}")
 
     async def _persist(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: object, repeatable: bool
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: object,
+        repeatable: bool,
+        achieved: type[LegatoError] | tuple[()],
     ) -> bytes:
         clock, backoff = (
             self.ambient.clock,
             Backoff(self.ambient.random, first_s=0.2, most_s=_MOST_BETWEEN_CALLS_S),
         )
         deadline = clock() + self.patience.retry_for_s
+        sent_before = False
         while True:
             timeout_s = min(self.patience.timeout_s, deadline - clock())
             try:
@@ -110,7 +119,12 @@ class Http:
                 if backoff.failures:
                     self.notify(Notice("back"))
                 return content
+            except achieved:
+                if not sent_before:
+                    raise
+                return b""
             except Failed as failed:
+                sent_before |= failed.sent
                 delay_s = backoff.next_s(failed.after_s)
                 if (failed.sent and not repeatable) or clock() + delay_s >= deadline:
                     raise failed.error from failed.__cause__

@@ -45,7 +45,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """Something to fetch again. ``what``: created, changed, running or finished; ``refetch`` means everything."""
+    """Something to fetch again. ``what``: changed, running, finished or deleted; ``refetch`` means everything."""
 
     what: str
     session_id: str | None = None

@@ -1,30 +1,48 @@
 """The duty that erases deleted sessions, in slices between which everybody else's writing goes on (guarantee G12)."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
+from sqlalchemy import Connection
+
+from legato.core.errors import Unavailable
 from legato.engine.chores import Duty
+from legato.engine.failpoints import reached
+from legato.engine.tasks import log
 from legato.store import erasing
 from legato.store.chores import Chore
 from legato.store.port import Store
+
+#: Takes a slice of a session's entries out of an index; how many there were.
+Forget = Callable[[Connection, str], int]
 
 _SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns append in between
 _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 1_000
 _STRETCH_S: Final = 20.0  # after that others' sessions have their turn
+_AGAIN_S: Final = 5.0  # when the store takes nothing; not ever later, as chores that fail are
 _LINGER_S: Final = 2.0  # for the lists of other processes, which look whose session it was
 
 
 class Eraser:
     """Erases one session after the other. ``rows`` is how many a slice takes: it follows what the last ones took."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, forgets: tuple[Forget, ...] = ()) -> None:
         self.duty = Duty(kind="erase", work=self.work, most_tries=0)
         self.rows = _FIRST_ROWS
         self._store = store
+        self._forgets = forgets
 
     async def work(self, chore: Chore) -> float | None:
         """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased."""
+        try:
+            return await self._erase(chore)
+        except Unavailable:
+            log.warning("erase of %s: the store is unavailable", chore.session_id)
+            return _AGAIN_S
+
+    async def _erase(self, chore: Chore) -> float | None:
         until_s = time.monotonic() + _STRETCH_S
         while not await self._slice(chore.session_id):
             if time.monotonic() > until_s:
@@ -36,7 +54,11 @@ class Eraser:
 
     async def _slice(self, session_id: str) -> bool:
         """Whether that was the last one."""
+        for forget in self._forgets:
+            if await self._store.write(forget, session_id):
+                return False
         done = await self._store.write(erasing.erase, session_id, self.rows)
+        reached("in_erase")
         if done.rows == self.rows or done.took_s > _SLICE_S:
             fitting = int(done.rows * _SLICE_S / max(done.took_s, 0.0001))
             self.rows = max(1, min(fitting, 2 * self.rows, _MOST_ROWS))

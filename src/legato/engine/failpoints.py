@@ -2,7 +2,8 @@
 
 Points, each counted over the whole process: before_claim, after_claim, after_first_token (a turn's first words are
 committed and on their way to readers; the second time, one commit later), after_commit (before readers are told: of a
-session, its turn and claim, the context, words …), in_finish. Unset, ``reached`` is a function that does nothing.
+session, its turn and claim, the context, words …), in_finish, in_erase (a slice of a deleted session is gone). Unset,
+``reached`` is a function that does nothing.
 """
 
 import os

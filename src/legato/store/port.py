@@ -65,3 +65,7 @@ class Store(Protocol):
     async def append(self, batches: Sequence[Batch]) -> list[Row | None]:
         """Commit batches of different sessions together; None where the epoch is no longer the session's."""
         ...
+
+    async def scrub(self) -> bool:
+        """Leave no byte in the files of what was removed before, as far as that is ours; False: not now, ask again."""
+        ...

@@ -89,6 +89,9 @@ class PostgresStore:
             # An earlier try whose connection broke was still waiting on the server and has entered just now: ask again.
             raise Unavailable from error
 
+    async def scrub(self) -> bool:
+        return True  # the server's own: vacuum, and the recycling of its write-ahead log
+
     async def _call(
         self, work: Coroutine[Any, Any, T], trouble: Callable[[BaseException], LegatoError] = of_postgres
     ) -> T:

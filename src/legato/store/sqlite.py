@@ -27,6 +27,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from legato.core.errors import StoreInUse, Unavailable
 from legato.store.journal import append_batches, append_by_driver
 from legato.store.port import Batch, Row
+from legato.store.sqlite_pages import Pages
+from legato.store.sqlite_scrub import scrub
 from legato.store.trouble import of_sqlite, read_of_sqlite, unreadable
 from legato.store.upgrade import incarnation, upgrade
 
@@ -65,7 +67,7 @@ class SqliteStore:
         self.incarnation = ""
         self._path = path.resolve()  # its lock must be found under every name of the file
         self._clock_us = clock_us
-        self._lock_file = -1
+        self._lock_file = self._file = -1
         self._writer: _Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._engines: list[Engine] = []
@@ -97,13 +99,19 @@ class SqliteStore:
         for engine in self._engines:  # the writer's last: closing the last connection checkpoints
             engine.dispose()
         if self._lock_file >= 0:
+            os.close(self._file)  # not before all connections are closed: their locks would go with it
             os.close(self._lock_file)
-            self._lock_file = -1
+            self._lock_file = self._file = -1
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._readers is None:
             raise Unavailable
-        future = self._readers.submit(self._read, lambda conn: query(conn, *args, **kwargs))
+        return await self._in_a_reader(self._read, lambda conn: query(conn, *args, **kwargs))
+
+    async def _in_a_reader(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._readers is None:
+            raise Unavailable
+        future = self._readers.submit(function, *args, **kwargs)
         return await asyncio.shield(asyncio.wrap_future(future))
 
     def _read(self, query: Callable[[Connection], T]) -> T:
@@ -129,18 +137,31 @@ class SqliteStore:
         by_driver = partial(append_by_driver, batches=batches)
         return await self._writer.submit(_Job(lambda conn: append_batches(conn, batches), by_driver))
 
+    async def scrub(self) -> bool:
+        """Empty the write-ahead log into the file, and wipe what lies between the cells of its pages."""
+        pages = Pages(self._file)
+        return await scrub(path=self._path, pages=pages, alone=self._alone, aside=self._in_a_reader)
+
+    async def _alone(self, step: Callable[[Any], T]) -> T:
+        if self._writer is None:
+            raise Unavailable
+        return await self._writer.submit(_Alone(step))
+
     def _take_lock(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(_owners_only(self._path))  # SQLite gives its -wal and -shm the mode of the database
             descriptor = _owners_only(Path(f"{self._path}.lock"))
         except OSError as error:
             raise Unavailable(str(error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = _owners_only(self._path)  # SQLite gives its -wal and -shm the mode of the database
         except BlockingIOError as error:
             os.close(descriptor)
             raise StoreInUse(path=str(self._path)) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise Unavailable(str(error)) from error
         self._lock_file = descriptor
 
     def _engine(self, begin: str, pool: type[Any], options: dict[str, Any]) -> Engine:
@@ -195,6 +216,10 @@ class _Job(Generic[T]):
             self.future.set_result(self.result)
 
 
+class _Alone(_Job[T]):
+    """Something for the driver's connection, outside of any transaction."""
+
+
 class _Writer:
     """The thread that writes. While one commit is on its way to disk, whatever arrives forms the next."""
 
@@ -203,6 +228,7 @@ class _Writer:
         self._connection: Any = None
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._left: _Alone[Any] | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="legato-write", daemon=True)
 
@@ -224,16 +250,27 @@ class _Writer:
 
     def _run(self) -> None:
         while group := self._next():
-            self._commit(group)
+            if isinstance(group[0], _Alone):
+                self._run_alone(group[0])
+            else:
+                self._commit(group)
             with contextlib.suppress(RuntimeError):  # the loop is gone, and everybody who could have waited
                 self._loop.call_soon_threadsafe(_settle, group)
 
     def _next(self) -> list[_Job[Any]]:
         """What waits; nothing when it is time to stop."""
+        if self._left is not None:
+            alone, self._left = self._left, None
+            return [alone]
         group: list[_Job[Any]] = []
         job = self._jobs.get()
         while job is not None:
+            if isinstance(job, _Alone) and group:
+                self._left = job
+                return group
             group.append(job)
+            if isinstance(job, _Alone):
+                return group
             if len(group) == _GROUP or self._jobs.empty():
                 return group
             job = self._jobs.get()
@@ -265,6 +302,12 @@ class _Writer:
             told = of_sqlite(error) if _is_the_databases_own(_cause(error)) else error
             for job in group:
                 job.error = told
+
+    def _run_alone(self, job: _Alone[Any]) -> None:
+        try:
+            job.result = job.change(self._driver())
+        except Exception as error:  # as above
+            job.error = of_sqlite(error) if _is_the_databases_own(error) else error
 
     def _driver(self) -> Any:
         if self._connection is None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
+from legato.store import search
 from legato.store.dialect import utc_us
 from legato.store.locked import lock, readable
 from legato.store.port import Row
@@ -67,6 +68,8 @@ def create(conn: Connection, new: NewSession) -> Changed:
         conn.execute(insert(sessions).values(values | stamps))
     except IntegrityError as error:
         raise SessionExists from error
+    if new.title:
+        search.note_title(conn, new.id, new.owner, new.title)
     found = lock(conn, new.id, new.owner)
     session = found.session()
     found.append([SessionEvent(session)])
@@ -80,6 +83,7 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
     if "title" in columns:
         columns["title"] = columns["title"] or None
         columns["title_source"] = "person" if columns["title"] else None
+        search.note_title(conn, session_id, found.owner, columns["title"])
     if "metadata" in values:
         columns["metadata"] = to_json(values["metadata"])
     for flag in ("archived", "closed"):

@@ -1,0 +1,64 @@
+"""Where the indexes of the two databases differ: how terms enter, how they are asked for, how they leave."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, cast, column, delete, select, text, update
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from legato.core.search import Term
+from legato.store.dialect import is_postgresql
+from legato.store.schema import search_entries as entries
+
+_POSITIONS: Final = 255  # of one word in one message; PostgreSQL keeps no more
+
+
+def vector(key: str, said: str) -> str:
+    """The ``tsvector`` of words that are parted by spaces, each begun by the owner's key."""
+    places: dict[str, list[str]] = {}
+    for place, word in enumerate(said.split(" "), 1):
+        found = places.setdefault(word, [])
+        if len(found) < _POSITIONS:
+            found.append(str(place))
+    return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
+
+
+def matching(conn: Connection, key: str, terms: tuple[Term, ...]) -> ColumnElement[bool]:
+    """The condition on an entry that it has all of the terms among its owner's words."""
+    if is_postgresql(conn):
+        return entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
+    found = text("SELECT rowid FROM search_index WHERE search_index MATCH :asked").bindparams(asked=_match(key, terms))
+    return entries.c.id.in_(select(found.columns(column("rowid", Integer)).subquery()))
+
+
+def _match(key: str, terms: tuple[Term, ...]) -> str:
+    """As FTS5 asks. Words are letters and digits: nothing in them ends a string."""
+    return " AND ".join(
+        '"' + " ".join(key + word for word in term.words) + '"' + ("*" if term.open else "") for term in terms
+    )
+
+
+def _tsquery(key: str, terms: tuple[Term, ...]) -> str:
+    return " & ".join("(" + " <-> ".join(_lexemes(key, term)) + ")" for term in terms)
+
+
+def _lexemes(key: str, term: Term) -> Iterator[str]:
+    for number, word in enumerate(term.words, 1):
+        yield f"'{key}{word}'" + (":*" if term.open and number == len(term.words) else "")
+
+
+def take_out(conn: Connection, row: Any, most: int) -> list[str]:
+    """Take at most ``most`` terms of an entry out of the index, with the last of them the entry; which they were."""
+    distinct = [row.owner_key + word for word in dict.fromkeys(row.words.split(" "))]
+    if is_postgresql(conn) or len(distinct) <= most:
+        conn.execute(_REMOVE, {"entry": row.id})  # a trigger takes what remains out of SQLite's index
+        return distinct
+    part, rest = distinct[:most], distinct[most:]
+    conn.execute(_TAKE_OUT, {"entry": row.id, "words": " ".join(part)})
+    conn.execute(_KEEP, {"entry": row.id, "rest": " ".join(term.removeprefix(row.owner_key) for term in rest)})
+    return part
+
+
+_REMOVE: Final = delete(entries).where(entries.c.id == bindparam("entry"))
+_KEEP: Final = update(entries).where(entries.c.id == bindparam("entry")).values(words=bindparam("rest"), gone=True)
+_TAKE_OUT: Final = text("INSERT INTO search_index (search_index, rowid, words) VALUES ('delete', :entry, :words)")

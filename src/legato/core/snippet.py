@@ -53,9 +53,9 @@ def _mentions(text: str, terms: tuple[Term, ...], *, inside: bool) -> list[Span]
         if found and word.start > found[0][0] + _AFTER:
             break
         recent = [*recent[-longest + 1 :], word] if longest > 1 else [word]
-        for term in terms:
-            if (span := _span(recent, term, inside=inside)) is not None:
-                _add(found, span)
+        here = [_span(recent, term, inside=inside) for term in terms]
+        for span in sorted(span for span in here if span is not None):
+            _add(found, span)
     return found
 
 

@@ -113,6 +113,7 @@ sessions: Final = Table(
     _listed("ix_sessions_closed", where="closed_at IS NOT NULL"),
     _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
     _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
+    _listed("ix_sessions_context", "context", where="context IS NOT NULL"),
     # What has been silent for how long, for those who close and prune by age.
     Index("ix_sessions_age", "agent_id", "last_activity"),
     # One canonical thread for each thing of the host's (promise S-09), and one import of each foreign session (G18).

@@ -1,15 +1,17 @@
 """Where the indexes of the two databases differ: how terms enter, how they are asked for, how they leave."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, cast, column, delete, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, cast, column, delete, select, table, text, update
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from legato.core.search import Term
 from legato.store.dialect import is_postgresql
 from legato.store.schema import search_entries as entries
+from legato.store.schema import sessions
 
+_INDEX: Final = table("search_index", column("rowid"), column("search_index"))
 _POSITIONS: Final = 255  # of one word in one message; PostgreSQL keeps no more
 
 
@@ -23,12 +25,44 @@ def vector(key: str, said: str) -> str:
     return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
 
 
-def matching(conn: Connection, key: str, terms: tuple[Term, ...]) -> ColumnElement[bool]:
-    """The condition on an entry that it has all of the terms among its owner's words."""
+_COLUMNS: Final = (
+    entries.c.id,
+    entries.c.session_id,
+    entries.c.message_id,
+    entries.c.role,
+    entries.c.created_at,
+    entries.c.words,
+    sessions.c.title,
+    sessions.c.agent_id,
+    sessions.c.agent_name,
+)
+
+
+def entries_with(
+    conn: Connection, key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], through: int | None
+) -> Select[Any]:
+    """An owner's entries that have all of the terms, the newest first, to be joined with their sessions.
+
+    ``through`` None: as words, by the index. Else within words too, in the newest ``through`` entries that are ``within``.
+    """
+    if through is not None:
+        return _looking_through(key, terms, within, through)
     if is_postgresql(conn):
-        return entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
-    found = text("SELECT rowid FROM search_index WHERE search_index MATCH :asked").bindparams(asked=_match(key, terms))
-    return entries.c.id.in_(select(found.columns(column("rowid", Integer)).subquery()))
+        asked = entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
+        return select(*_COLUMNS).select_from(entries).where(asked).order_by(entries.c.id.desc())
+    found = _INDEX.join(entries, entries.c.id == _INDEX.c.rowid)
+    asked = _INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))
+    return select(*_COLUMNS).select_from(found).where(asked).order_by(_INDEX.c.rowid.desc())
+
+
+def _looking_through(
+    key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], most: int
+) -> Select[Any]:
+    looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
+    newest = looked.order_by(entries.c.id.desc()).limit(most).subquery()
+    there = [newest.c.words.contains(str(term), autoescape=True) for term in terms]
+    found = newest.join(entries, entries.c.id == newest.c.id)
+    return select(*_COLUMNS).select_from(found).where(*there).order_by(newest.c.id.desc())
 
 
 def _match(key: str, terms: tuple[Term, ...]) -> str:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, tuple_
@@ -13,14 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
-from legato.store import search
+from legato.store import finding, search
 from legato.store.dialect import utc_us
+from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import messages, sessions, turns
-
-SessionStatus = Literal["active", "closed", "archived", "pinned"]
 
 # What a list's cursor says, and nothing that a database could choke on: last activity and id.
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.(ses_[0-9a-z]{26})")
@@ -114,26 +113,27 @@ def page(
     *,
     status: SessionStatus | None = None,
     agent_id: str | None = None,
+    context: str | None = None,
+    text: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page:
-    """An owner's sessions, newest activity first.
+    """An owner's sessions, newest activity first. ``text``: those in whose title or messages it is found.
 
     Raises:
         BadCursor: the cursor is not from here.
     """
     query = select(sessions).where(sessions.c.owner == owner)
-    match status:
-        case "active":
-            query = query.where(sessions.c.closed_at.is_(None), sessions.c.archived_at.is_(None))
-        case "closed":
-            query = query.where(sessions.c.closed_at.is_not(None))
-        case "archived":
-            query = query.where(sessions.c.archived_at.is_not(None))
-        case "pinned":
-            query = query.where(sessions.c.pinned)
-        case None:
-            pass
+    if text is not None:
+        found = finding.sessions_with(conn, owner, text)
+        if found is None:
+            return Page((), (), None)
+        # Hidden from SQLite's planner, which else walks all of the owner's: these are looked up by their keys.
+        query = select(sessions).where(func.coalesce(sessions.c.owner, "") == owner, sessions.c.id.in_(found))
+    if status is not None:
+        query = query.where(has_status(status))
+    if context is not None:
+        query = query.where(sessions.c.context == context)
     if agent_id is not None:
         # Few sessions are pinned: their index is walked, not the agent's, which SQLite would choose.
         column = func.coalesce(sessions.c.agent_id, "") if status == "pinned" else sessions.c.agent_id

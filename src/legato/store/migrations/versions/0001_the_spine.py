@@ -250,6 +250,15 @@ def upgrade() -> None:
             sqlite_where=sa.text(where),
             postgresql_where=sa.text(postgresql_where),
         )
+    with_context = sa.text("context IS NOT NULL")
+    op.create_index(
+        "ix_sessions_context",
+        "sessions",
+        ["owner", "context", sa.text("last_activity DESC"), sa.text("id DESC")],
+        unique=False,
+        sqlite_where=with_context,
+        postgresql_where=with_context,
+    )
     op.create_table(
         "chores",
         sa.Column("session_id", sa.String(length=40), nullable=False),
@@ -357,6 +366,7 @@ def downgrade() -> None:
         op.drop_index(
             name, table_name="sessions", sqlite_where=sa.text(where), postgresql_where=sa.text(postgresql_where)
         )
+    op.drop_index("ix_sessions_context", table_name="sessions")
     op.drop_index("ix_sessions_agent", table_name="sessions")
     op.drop_index("ix_sessions_list", table_name="sessions")
     op.drop_index(

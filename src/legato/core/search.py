@@ -19,10 +19,11 @@ _QUOTES: Final = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 
 
 class Term(NamedTuple):
-    """Words that follow each other; ``open``: the last of them may go on."""
+    """Words that follow each other. ``open``: the last of them may go on; ``exact``: they stood in quotes."""
 
     words: tuple[str, ...]
     open: bool = False
+    exact: bool = False
 
     def __str__(self) -> str:
         return " ".join(self.words)
@@ -37,7 +38,8 @@ def parse(text: str) -> tuple[Term, ...]:
         found = tuple(words(piece[0], left))
         left -= len(found)
         if found:
-            terms.append(Term(found, open=piece is pieces[-1] and piece[1] is None))
+            quoted = piece[1] is not None
+            terms.append(Term(found, open=piece is pieces[-1] and not quoted, exact=quoted))
     return tuple(dict.fromkeys(terms))
 
 

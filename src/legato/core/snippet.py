@@ -74,13 +74,16 @@ def _span(recent: list[Word], term: Term, *, inside: bool) -> Span | None:
         return None
     here = recent[-count:]
     (*before, last), (*spoken, ending) = term.words, here
+    inside = inside and not term.exact
     if inside and not before:
         at = ending.text.find(last)
         exact = len(ending.text) == ending.end - ending.start
         if at < 0:
             return None
         return (ending.start + at, ending.start + at + len(last)) if exact else (ending.start, ending.end)
-    if [word.text for word in spoken] != before:
+    if inside and (not spoken[0].text.endswith(before[0]) or [word.text for word in spoken[1:]] != before[1:]):
+        return None
+    if not inside and [word.text for word in spoken] != before:
         return None
     if ending.text == last or ((term.open or inside) and ending.text.startswith(last)):
         return here[0].start, ending.end

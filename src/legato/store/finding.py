@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from legato.core.errors import Corrupted
 from legato.core.found import FoundIn, Hit
@@ -92,6 +92,9 @@ def sessions_with(conn: Connection, owner: str, text: str) -> Select[Any] | None
     return select(found.c.session_id)
 
 
+_NEWEST: Final = select(func.max(entries.c.id)).where(entries.c.owner_key == bindparam("owner_key"))
+
+
 class _Search:
     """One question of one owner."""
 
@@ -103,10 +106,11 @@ class _Search:
 
     def begin(self) -> Place:
         """Where the first page begins; later pages see what was there then."""
-        for place in (Place(), Place(inside=True)):
+        newest = self._conn.execute(_NEWEST, {"owner_key": owner_key(self._owner)}).scalar() or 0
+        for inside in (False, True):
+            place = Place(inside=inside, newest=newest)
             if rows := self.candidates(place, RANKED):
-                floor = rows[-1].id if len(rows) == RANKED else 0
-                return Place(inside=place.inside, newest=rows[0].id, floor=floor)
+                return msgspec.structs.replace(place, floor=rows[-1].id if len(rows) == RANKED else 0)
         return Place()
 
     def page(self, place: Place, limit: int) -> tuple[list[Any], Place | None]:
@@ -196,7 +200,7 @@ def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *
 def _texts(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
     """What the messages say, without those that are damaged."""
     said: dict[str, str] = {}
-    for row in conn.execute(select(messages).where(and_(messages.c.id.in_(ids)))):
+    for row in conn.execute(select(messages).where(messages.c.id.in_(ids))):
         try:
             parts = to_message(row).parts
         except Corrupted:

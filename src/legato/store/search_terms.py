@@ -3,7 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, cast, column, delete, select, table, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    cast,
+    column,
+    delete,
+    literal,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from legato.core.search import Term
@@ -60,7 +73,8 @@ def _looking_through(
 ) -> Select[Any]:
     looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
     newest = looked.order_by(entries.c.id.desc()).limit(most).subquery()
-    there = [newest.c.words.contains(str(term), autoescape=True) for term in terms]
+    apart = literal(" ").concat(newest.c.words).concat(" ")
+    there = [apart.contains(f" {term} ") if term.exact else newest.c.words.contains(str(term)) for term in terms]
     found = newest.join(entries, entries.c.id == newest.c.id)
     return select(*_COLUMNS).select_from(found).where(*there).order_by(newest.c.id.desc())
 
@@ -88,6 +102,7 @@ def take_out(conn: Connection, row: Any, most: int) -> list[str]:
         conn.execute(_REMOVE, {"entry": row.id})  # a trigger takes what remains out of SQLite's index
         return distinct
     part, rest = distinct[:most], distinct[most:]
+    conn.execute(_STAY, {"entry": row.id})
     conn.execute(_TAKE_OUT, {"entry": row.id, "words": " ".join(part)})
     conn.execute(_KEEP, {"entry": row.id, "rest": " ".join(term.removeprefix(row.owner_key) for term in rest)})
     return part
@@ -95,4 +110,6 @@ def take_out(conn: Connection, row: Any, most: int) -> list[str]:
 
 _REMOVE: Final = delete(entries).where(entries.c.id == bindparam("entry"))
 _KEEP: Final = update(entries).where(entries.c.id == bindparam("entry")).values(words=bindparam("rest"), gone=True)
+# FTS5 counts rows, and takes each removal for that of a whole one.
+_STAY: Final = text("INSERT INTO search_index (rowid, words) VALUES (:entry, '')")
 _TAKE_OUT: Final = text("INSERT INTO search_index (search_index, rowid, words) VALUES ('delete', :entry, :words)")

@@ -31,6 +31,7 @@ from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
+from legato.engine.tidying import Tidying
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.providers.openai_compatible import OpenAICompatible
@@ -293,6 +294,7 @@ class _Running:
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
             self._side_work(),
+            Looper(step=Tidying(store=self._store).step, interval_s=settings.tidy_every_s, name="tidying"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:

@@ -26,7 +26,15 @@ OPEN: Final = {
     "GET /v1/models/{model_id:path}",
     "HEAD /openapi.json",
 }
-OWN: Final = {"GET /v1/events", "GET /v1/sessions", "POST /v1/sessions"}
+OWN: Final = {
+    "DELETE /v1/searches/{search_id}",
+    "GET /v1/events",
+    "GET /v1/search",
+    "GET /v1/searches",
+    "GET /v1/sessions",
+    "POST /v1/searches",
+    "POST /v1/sessions",
+}
 
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {

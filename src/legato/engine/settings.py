@@ -37,6 +37,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often side work is looked for that nobody announced; what was asked for here begins at once."""
     close_idle_every_s: float = 60.0
     """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
+    tidy_every_s: float = 10.0
+    """G12: how often what was removed is taken out of the index of the search."""
     retention_days: float | None = None
     """S-06: days after its last activity that a session is removed, unless its agent says otherwise; None: never."""
     prune_hour: int = 2

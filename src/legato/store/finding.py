@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 
 from legato.core.errors import Corrupted
 from legato.core.found import FoundIn, Hit
@@ -134,7 +134,7 @@ class _Search:
             self._conn, owner_key(self._owner), self._terms, within, LOOKED_THROUGH if inside else None
         )
         # Hidden from the planner, which else might begin with all of the owner's sessions: these come last, by their keys.
-        owned = func.coalesce(sessions.c.owner, "") == self._owner
+        owned = and_(func.coalesce(sessions.c.owner, "") == self._owner, sessions.c.owner != "")
         return joined.join(sessions, sessions.c.id == entries.c.session_id).where(
             owned, ~entries.c.gone, *within, *self._conditions
         )

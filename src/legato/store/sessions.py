@@ -129,7 +129,9 @@ def page(
         if found is None:
             return Page((), (), None)
         # Hidden from SQLite's planner, which else walks all of the owner's: these are looked up by their keys.
-        query = select(sessions).where(func.coalesce(sessions.c.owner, "") == owner, sessions.c.id.in_(found))
+        query = select(sessions).where(
+            func.coalesce(sessions.c.owner, "") == owner, sessions.c.id.in_(found), sessions.c.owner != ""
+        )
     if status is not None:
         query = query.where(has_status(status))
     if context is not None:

@@ -69,6 +69,13 @@ class PatchSession(_Body):
     metadata: Metadata = {}
 
 
+class SaveSearch(_Body):
+    """A search to be saved."""
+
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+    query: Annotated[Text, StringConstraints(max_length=2000)]
+
+
 class Part(_Body):
     """A part of a message."""
 

@@ -35,6 +35,7 @@ from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
+from legato.engine.tidying import Tidying
 from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
@@ -322,6 +323,7 @@ class _Running:
             Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),
             self._side_work(),
             Looper(step=scrubber.step, interval_s=settings.scrub_s, name="scrub"),
+            Looper(step=Tidying(store=self._store).step, interval_s=settings.tidy_every_s, name="tidying"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
         ]
         if self._store.shared:

@@ -27,9 +27,13 @@ OPEN: Final = {
     "HEAD /openapi.json",
 }
 OWN: Final = {
+    "DELETE /v1/searches/{search_id}",
     "GET /v1/events",
+    "GET /v1/search",
+    "GET /v1/searches",
     "GET /v1/sessions",
     "GET /v1/sessions/current",
+    "POST /v1/searches",
     "POST /v1/sessions",
     "POST /v1/sessions/prune",
 }

@@ -55,7 +55,9 @@ class Live:
         with httpx2.Client(base_url=url, headers=USER) as http:
             session_id = http.post("/v1/sessions", json={"agent_id": "echo"}).json()["id"]
             turn = http.post(f"/v1/sessions/{session_id}/turns", json={"text": "Hi"}).json()["turn"]
+            search = http.post("/v1/searches", json={"name": "Greetings", "query": "Hi"}).json()
         self.ids = {"session_id": session_id, "turn_id": turn["id"], "agent_id": "echo", "model_id": "openai:m"}
+        self.ids["search_id"] = search["id"]
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
+from tests.support.search_index import check_index
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -333,6 +334,7 @@ class StoreMachine(RuleBasedStateMachine):
         state, head = self.run(self.moment())
         assert head == self.watcher.head
         assert state == self.watcher.fold.state()
+        self.run(check_index(self.store, self.id))
         waiting = [turn.id for turn in state.turns if turn.status == "queued"]
         running = [turn.id for turn in state.turns if turn.status == "in_progress"]
         assert waiting == self.waiting

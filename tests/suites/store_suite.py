@@ -15,6 +15,7 @@ from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
+from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
 from tests.suites.store.trimming import Trimming
@@ -35,6 +36,7 @@ class StoreSuite(
     Reading,
     Compacting,
     Damage,
+    Searching,
 ):
     """What a store has to do."""
 

@@ -20,6 +20,7 @@ from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
 from legato.store.trimming import Trimmed
+from tests.support.search_index import check_index
 
 EVERYTHING = 10_000  # messages
 
@@ -219,12 +220,14 @@ class Conversation:
         for taken, seq in [*self.moments, (None, 0)]:
             fold = Fold(taken).apply_all([event for at, event in told if at > seq])
             assert fold.state() == state, f"resumed from {seq} of {head}"
+        await check_index(self.store, self.id)
 
     async def _stepped(self, rows: Sequence[Row]) -> None:
         self._follow(rows)
         state, head = await self.moment()
         assert self._live.state() == state, "a live reader and the snapshot differ"
         self.moments.append((state, head))
+        await check_index(self.store, self.id)
 
     def _follow(self, rows: Sequence[Row]) -> None:
         self._live.apply_all(journal.turn_events(rows))

@@ -31,12 +31,17 @@ def list_(
     token: Token = None,
     status: Annotated[str | None, typer.Option(help="active, closed, archived or pinned.", show_default=False)] = None,
     agent: Annotated[str | None, typer.Option(help="Only of this agent.", show_default=False)] = None,
+    context: Annotated[str | None, typer.Option(help="Only bound to this.", show_default=False)] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Only where this is found, in title or messages.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List sessions, the newest activity first."""
     with told(), client_of(url, token) as client:
-        sessions = list(islice(client.sessions(status=status, agent_id=agent, limit=min(limit, 200)), limit))
+        found = client.sessions(status=status, agent_id=agent, context=context, text=text, limit=min(limit, 200))
+        sessions = list(islice(found, limit))
     if as_json:
         write_json(sessions)
     else:

@@ -15,6 +15,7 @@ from legato.client.errors import NotLegato, RemoteError, Unauthenticated, Unreac
 from legato.client.http import Notice
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.watching import AsyncAnswer, Update
+from legato.core.found import Hit, SavedSearch
 
 __all__ = [
     "Agent",
@@ -23,12 +24,14 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Hint",
+    "Hit",
     "Model",
     "NotLegato",
     "Notice",
     "Page",
     "Piece",
     "RemoteError",
+    "SavedSearch",
     "Sent",
     "Unauthenticated",
     "Unreachable",

@@ -17,6 +17,7 @@ from legato.client.living import Living
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
+from legato.client.searching import Searching
 from legato.client.stream import Stream
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
@@ -30,7 +31,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting):
+class AsyncClient(Living, Deleting, Searching):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -115,15 +116,23 @@ class AsyncClient(Living, Deleting):
             return (await self.session(new)).state.session  # an earlier attempt got through
 
     async def sessions(
-        self, *, status: str | None = None, agent_id: str | None = None, limit: int = 50
+        self,
+        *,
+        status: str | None = None,
+        agent_id: str | None = None,
+        context: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
     ) -> AsyncGenerator[Session, None]:
         """All sessions, the newest activity first, fetched ``limit`` at a time.
 
-        ``status``: ``active``, ``closed``, ``archived`` or ``pinned``.
+        ``status``: ``active``, ``closed``, ``archived`` or ``pinned``; ``text``: it is found in their titles or messages.
         """
         cursor: str | None = None
         while True:
-            page = await self.sessions_page(status=status, agent_id=agent_id, limit=limit, cursor=cursor)
+            page = await self.sessions_page(
+                status=status, agent_id=agent_id, context=context, text=text, limit=limit, cursor=cursor
+            )
             for session in page.data:
                 yield session
             if not page.has_more or page.next is None:
@@ -135,10 +144,13 @@ class AsyncClient(Living, Deleting):
         *,
         status: str | None = None,
         agent_id: str | None = None,
+        context: str | None = None,
+        text: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Session]:
-        params = _given(status=status, agent_id=agent_id, limit=str(limit), cursor=cursor)
+        asked = None if text is None else normalise(text)
+        params = _given(status=status, agent_id=agent_id, context=context, text=asked, limit=str(limit), cursor=cursor)
         return await self._http.call(Page[Session], "GET", "/v1/sessions", params=params)
 
     async def session(self, session_id: str, *, limit: int | None = None) -> View:

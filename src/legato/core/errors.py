@@ -63,6 +63,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class SearchNotFound(NotFound):
+    """There is no such saved search."""
+
+    code = "search_not_found"
+
+
 class AgentNotFound(NotFound):
     """There is no such agent."""
 
@@ -85,6 +91,12 @@ class SessionExists(Conflict):
     """This session id is taken."""
 
     code = "session_exists"
+
+
+class SearchExists(Conflict):
+    """Another search is saved under this name."""
+
+    code = "search_exists"
 
 
 class SessionClosed(Conflict):

@@ -39,6 +39,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often it is looked whether the files are to be scrubbed of what was removed (G12: within 60 s)."""
     close_idle_every_s: float = 60.0
     """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
+    tidy_every_s: float = 10.0
+    """G12: how often what was removed is taken out of the index of the search."""
     retention_days: float | None = None
     """S-06: days after its last activity that a session is removed, unless its agent says otherwise; None: never."""
     prune_hour: int = 2

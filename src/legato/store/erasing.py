@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from legato.store import chores, scrubbing
+from legato.store import chores, scrubbing, search
 from legato.store.ending import Ending, Meter, end_open
 from legato.store.locked import Locked, lock
 from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, turns
@@ -107,6 +107,9 @@ class Slice(msgspec.Struct, frozen=True):
 def erase(conn: Connection, session_id: str, limit: int) -> Slice:
     """Remove up to ``limit`` rows of what hangs on a session that nobody can reach any more."""
     began_s, rows, size = time.perf_counter(), 0, 0
+    if taken := search.forget_session(conn, session_id, limit):
+        scrubbing.want(conn)
+        return Slice(taken, last=False, took_s=time.perf_counter() - began_s)
     for find, drop in _CONTENT:
         if rows < limit and size < SLICE_BYTES:
             chosen, taken = _choose(

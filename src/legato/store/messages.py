@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
+from legato.store import search
 from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages
 from legato.store.statements import ROW, update_by_id
@@ -19,11 +20,13 @@ _OF_TURN: Final = select(messages).where(messages.c.turn_id == bindparam("turn_i
 def put(conn: Connection, message: Message) -> None:
     """Insert a message that is new."""
     conn.execute(_INSERT, from_message(message))
+    search.note(conn, message)
 
 
 def replace(conn: Connection, message: Message) -> None:
     """Overwrite a message by its id."""
     _change(conn, message.id, from_message(message))
+    search.note_changed(conn, message)
 
 
 def get(conn: Connection, message_id: str) -> Message | None:
@@ -52,14 +55,17 @@ def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInf
     values = {"status": status, "parts": "[]", "crc": parts_crc(message_id, "[]")}
     errors = {"error_code": error.code, "error_message": error.message} if error else {}
     _change(conn, message_id, values | errors)
+    search.gone(conn, [message_id])
 
 
 def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
+    search.gone(conn, ids)
 
 
 def remove_all(conn: Connection, session_id: str) -> None:
     conn.execute(delete(messages).where(messages.c.session_id == session_id))
+    search.all_gone(conn, session_id)
 
 
 def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:

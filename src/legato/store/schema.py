@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from legato.core.text import normalise
 
@@ -117,6 +118,7 @@ sessions: Final = Table(
     _listed("ix_sessions_closed", where="closed_at IS NOT NULL"),
     _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
     _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
+    _listed("ix_sessions_context", "context", where="context IS NOT NULL"),
     # What has been silent for how long, for those who close and prune by age.
     Index("ix_sessions_age", "agent_id", "last_activity"),
     # One canonical thread for each thing of the host's (promise S-09), and one import of each foreign session (G18).
@@ -183,6 +185,30 @@ searches: Final = Table(
     Column("query", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("uq_searches_name", "owner", "name", unique=True),
+)
+
+# What can be found (``store.search``): the words of a message, or of a session's title, where ``message_id`` is NULL. Not tied
+# to them by a foreign key: they may be gone before what they left in the index is.
+search_entries: Final = Table(
+    "search_entries",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("session_id", _Name(40), nullable=False),
+    Column("message_id", _Name(40)),
+    # Begins each of the owner's words in the index, so that nobody's search walks through other people's.
+    Column("owner_key", _Name(16), nullable=False),
+    Column("role", _Name(16)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("words", Text, nullable=False),
+    # The index itself on PostgreSQL; SQLite's is the FTS5 table ``search_index``, which two triggers keep.
+    Column("terms", Text().with_variant(TSVECTOR(), "postgresql")),
+    # Removed, and not yet taken out of the index.
+    Column("gone", Boolean, nullable=False, default=False),
+    Index("ix_search_entries_owner", "owner_key", "id"),
+    Index("ix_search_entries_session", "session_id"),
+    Index("ix_search_entries_message", "message_id"),
+    Index("ix_search_entries_gone", "id", sqlite_where=text("gone = 1"), postgresql_where=text("gone")),
+    Index("ix_search_entries_terms", "terms", postgresql_using="gin").ddl_if(dialect="postgresql"),
 )
 
 # What was used, by day in UTC (days since 1970): sums that outlive the sessions, without a word of them (promise R-11).

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, tuple_
@@ -13,13 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
+from legato.store import finding, search
 from legato.store.dialect import utc_us
+from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import NOBODY, messages, sessions, turns
-
-SessionStatus = Literal["active", "closed", "archived", "pinned"]
 
 # What a list's cursor says, and nothing that a database could choke on: last activity and id.
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.(ses_[0-9a-z]{26})")
@@ -67,6 +67,8 @@ def create(conn: Connection, new: NewSession) -> Changed:
         conn.execute(insert(sessions).values(values | stamps))
     except IntegrityError as error:
         raise SessionExists from error
+    if new.title:
+        search.note_title(conn, new.id, new.owner, new.title)
     found = lock(conn, new.id, new.owner)
     session = found.session()
     found.append([SessionEvent(session)])
@@ -80,6 +82,7 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
     if "title" in columns:
         columns["title"] = columns["title"] or None
         columns["title_source"] = "person" if columns["title"] else None
+        search.note_title(conn, session_id, found.owner, columns["title"])
     if "metadata" in values:
         columns["metadata"] = to_json(values["metadata"])
     for flag in ("archived", "closed"):
@@ -118,26 +121,29 @@ def page(
     *,
     status: SessionStatus | None = None,
     agent_id: str | None = None,
+    context: str | None = None,
+    text: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page:
-    """An owner's sessions, newest activity first.
+    """An owner's sessions, newest activity first. ``text``: those in whose title or messages it is found.
 
     Raises:
         BadCursor: the cursor is not from here.
     """
     query = select(sessions).where(sessions.c.owner == owner, sessions.c.owner != NOBODY)
-    match status:
-        case "active":
-            query = query.where(sessions.c.closed_at.is_(None), sessions.c.archived_at.is_(None))
-        case "closed":
-            query = query.where(sessions.c.closed_at.is_not(None))
-        case "archived":
-            query = query.where(sessions.c.archived_at.is_not(None))
-        case "pinned":
-            query = query.where(sessions.c.pinned)
-        case None:
-            pass
+    if text is not None:
+        found = finding.sessions_with(conn, owner, text)
+        if found is None:
+            return Page((), (), None)
+        # Hidden from SQLite's planner, which else walks all of the owner's: these are looked up by their keys.
+        query = select(sessions).where(
+            func.coalesce(sessions.c.owner, "") == owner, sessions.c.id.in_(found), sessions.c.owner != NOBODY
+        )
+    if status is not None:
+        query = query.where(has_status(status))
+    if context is not None:
+        query = query.where(sessions.c.context == context)
     if agent_id is not None:
         # Few sessions are pinned: their index is walked, not the agent's, which SQLite would choose.
         column = func.coalesce(sessions.c.agent_id, "") if status == "pinned" else sessions.c.agent_id

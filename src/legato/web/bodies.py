@@ -76,6 +76,13 @@ class Prune(_Body):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
+class SaveSearch(_Body):
+    """A search to be saved."""
+
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+    query: Annotated[Text, StringConstraints(max_length=2000)]
+
+
 class Part(_Body):
     """A part of a message."""
 

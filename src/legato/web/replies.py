@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.found import Hit, SavedSearch
 from legato.core.model import Message, Session, State, Stats, Turn
 from legato.providers.catalog import ModelInfo
 
@@ -48,6 +49,20 @@ class MessageList(msgspec.Struct, frozen=True):
     data: tuple[Message, ...]
     has_more: bool
     next: str | None
+
+
+class HitList(msgspec.Struct, frozen=True):
+    """A page of hits, the best first."""
+
+    data: tuple[Hit, ...]
+    has_more: bool
+    next: str | None
+
+
+class SearchList(msgspec.Struct, frozen=True):
+    """Saved searches, by name."""
+
+    data: tuple[SavedSearch, ...]
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +131,9 @@ _TYPES: Final = (
     AgentList,
     ModelList,
     EventList,
+    HitList,
+    SavedSearch,
+    SearchList,
     Stats,
     Problem,
     Health,

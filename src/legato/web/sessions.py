@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from legato.core.model import Session, Stats
 from legato.store import sessions, snapshots
-from legato.store.sessions import SessionStatus
+from legato.store.listing import SessionStatus
 from legato.web.bodies import CreateSession, PatchSession, Prune, Text
 from legato.web.context import Asking
 from legato.web.replies import MessageList, Prunable, SessionList, SnapshotReply, documents, reply
@@ -52,12 +52,21 @@ async def list_sessions(
     asking: Asking,
     status: SessionStatus | None = None,
     agent_id: Text | None = None,
+    context: Text | None = None,
+    text: Text | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Text | None = None,
 ) -> Response:
-    """Your sessions, newest activity first."""
+    """Your sessions, newest activity first; with ``text``, those in whose title or messages it is found."""
     page = await asking.engine.store.read(
-        sessions.page, asking.owner, status=status, agent_id=agent_id, limit=limit, cursor=cursor
+        sessions.page,
+        asking.owner,
+        status=status,
+        agent_id=agent_id,
+        context=context,
+        text=text,
+        limit=limit,
+        cursor=cursor,
     )
     return reply(SessionList(page.data, page.running, page.next is not None, page.next))
 

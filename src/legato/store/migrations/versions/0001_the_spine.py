@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -13,6 +14,22 @@ PARTIAL_LISTS = (
     ("ix_sessions_closed", "closed_at IS NOT NULL", "closed_at IS NOT NULL"),
     ("ix_sessions_archived", "archived_at IS NOT NULL", "archived_at IS NOT NULL"),
     ("ix_sessions_pinned", "pinned = 1", "pinned"),
+)
+
+# SQLite's full-text index holds the terms only, each begun by its owner's key; "secure-delete" takes them out byte by byte.
+SEARCH_INDEX = (
+    """CREATE VIRTUAL TABLE search_index USING fts5 (
+        words, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
+    )""",
+    "INSERT INTO search_index (search_index, rank) VALUES ('secure-delete', 1)",
+    """CREATE TRIGGER search_entry_enters AFTER INSERT ON search_entries BEGIN
+        INSERT INTO search_index (rowid, words)
+        VALUES (new.id, new.owner_key || replace(new.words, ' ', ' ' || new.owner_key));
+    END""",
+    """CREATE TRIGGER search_entry_leaves AFTER DELETE ON search_entries BEGIN
+        INSERT INTO search_index (search_index, rowid, words)
+        VALUES ('delete', old.id, old.owner_key || replace(old.words, ' ', ' ' || old.owner_key));
+    END""",
 )
 
 ONCE = (("uq_sessions_context", ("agent_id", "context")), ("uq_sessions_imported", ("imported_from",)))
@@ -234,6 +251,15 @@ def upgrade() -> None:
             sqlite_where=sa.text(where),
             postgresql_where=sa.text(postgresql_where),
         )
+    with_context = sa.text("context IS NOT NULL")
+    op.create_index(
+        "ix_sessions_context",
+        "sessions",
+        ["owner", "context", sa.text("last_activity DESC"), sa.text("id DESC")],
+        unique=False,
+        sqlite_where=with_context,
+        postgresql_where=with_context,
+    )
     op.create_table(
         "chores",
         sa.Column("session_id", sa.String(length=40), nullable=False),
@@ -286,6 +312,35 @@ def upgrade() -> None:
     )
     op.create_index("uq_searches_name", "searches", ["owner", "name"], unique=True)
     op.create_table(
+        "search_entries",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("message_id", sa.String(length=40), nullable=True),
+        sa.Column("owner_key", sa.String(length=16), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("terms", sa.Text().with_variant(postgresql.TSVECTOR(), "postgresql"), nullable=True),
+        sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_search_entries")),
+    )
+    op.create_index("ix_search_entries_owner", "search_entries", ["owner_key", "id"], unique=False)
+    op.create_index("ix_search_entries_session", "search_entries", ["session_id"], unique=False)
+    op.create_index("ix_search_entries_message", "search_entries", ["message_id"], unique=False)
+    op.create_index(
+        "ix_search_entries_gone",
+        "search_entries",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("gone = 1"),
+        postgresql_where=sa.text("gone"),
+    )
+    if op.get_context().dialect.name == "postgresql":
+        op.create_index("ix_search_entries_terms", "search_entries", ["terms"], postgresql_using="gin")
+    else:
+        for statement in SEARCH_INDEX:
+            op.execute(statement)
+    op.create_table(
         "usage_days",
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
@@ -304,12 +359,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("usage_days", "searches", "preferences", "memories", "chores"):
+    if op.get_context().dialect.name == "sqlite":
+        op.execute("DROP TABLE search_index")
+    for table in ("usage_days", "search_entries", "searches", "preferences", "memories", "chores"):
         op.drop_table(table)
     for name, where, postgresql_where in reversed(PARTIAL_LISTS):
         op.drop_index(
             name, table_name="sessions", sqlite_where=sa.text(where), postgresql_where=sa.text(postgresql_where)
         )
+    op.drop_index("ix_sessions_context", table_name="sessions")
     op.drop_index("ix_sessions_agent", table_name="sessions")
     op.drop_index("ix_sessions_list", table_name="sessions")
     op.drop_index(

@@ -1,0 +1,115 @@
+"""Where the indexes of the two databases differ: how terms enter, how they are asked for, how they leave."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    cast,
+    column,
+    delete,
+    literal,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from legato.core.search import Term
+from legato.store.dialect import is_postgresql
+from legato.store.schema import search_entries as entries
+from legato.store.schema import sessions
+
+_INDEX: Final = table("search_index", column("rowid"), column("search_index"))
+_POSITIONS: Final = 255  # of one word in one message; PostgreSQL keeps no more
+
+
+def vector(key: str, said: str) -> str:
+    """The ``tsvector`` of words that are parted by spaces, each begun by the owner's key."""
+    places: dict[str, list[str]] = {}
+    for place, word in enumerate(said.split(" "), 1):
+        found = places.setdefault(word, [])
+        if len(found) < _POSITIONS:
+            found.append(str(place))
+    return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
+
+
+_COLUMNS: Final = (
+    entries.c.id,
+    entries.c.session_id,
+    entries.c.message_id,
+    entries.c.role,
+    entries.c.created_at,
+    entries.c.words,
+    sessions.c.title,
+    sessions.c.agent_id,
+    sessions.c.agent_name,
+)
+
+
+def entries_with(
+    conn: Connection, key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], through: int | None
+) -> Select[Any]:
+    """An owner's entries that have all of the terms, the newest first, to be joined with their sessions.
+
+    ``through`` None: as words, by the index. Else within words too, in the newest ``through`` entries that are ``within``.
+    """
+    if through is not None:
+        return _looking_through(key, terms, within, through)
+    if is_postgresql(conn):
+        asked = entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
+        return select(*_COLUMNS).select_from(entries).where(asked).order_by(entries.c.id.desc())
+    found = _INDEX.join(entries, entries.c.id == _INDEX.c.rowid)
+    asked = _INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))
+    return select(*_COLUMNS).select_from(found).where(asked).order_by(_INDEX.c.rowid.desc())
+
+
+def _looking_through(
+    key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], most: int
+) -> Select[Any]:
+    looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
+    newest = looked.order_by(entries.c.id.desc()).limit(most).subquery()
+    apart = literal(" ").concat(newest.c.words).concat(" ")
+    there = [apart.contains(f" {term} ") if term.exact else newest.c.words.contains(str(term)) for term in terms]
+    found = newest.join(entries, entries.c.id == newest.c.id)
+    return select(*_COLUMNS).select_from(found).where(*there).order_by(newest.c.id.desc())
+
+
+def _match(key: str, terms: tuple[Term, ...]) -> str:
+    """As FTS5 asks. Words are letters and digits: nothing in them ends a string."""
+    return " AND ".join(
+        '"' + " ".join(key + word for word in term.words) + '"' + ("*" if term.open else "") for term in terms
+    )
+
+
+def _tsquery(key: str, terms: tuple[Term, ...]) -> str:
+    return " & ".join("(" + " <-> ".join(_lexemes(key, term)) + ")" for term in terms)
+
+
+def _lexemes(key: str, term: Term) -> Iterator[str]:
+    for number, word in enumerate(term.words, 1):
+        yield f"'{key}{word}'" + (":*" if term.open and number == len(term.words) else "")
+
+
+def take_out(conn: Connection, row: Any, most: int) -> list[str]:
+    """Take at most ``most`` terms of an entry out of the index, with the last of them the entry; which they were."""
+    distinct = [row.owner_key + word for word in dict.fromkeys(row.words.split(" "))]
+    if is_postgresql(conn) or len(distinct) <= most:
+        conn.execute(_REMOVE, {"entry": row.id})  # a trigger takes what remains out of SQLite's index
+        return distinct
+    part, rest = distinct[:most], distinct[most:]
+    conn.execute(_STAY, {"entry": row.id})
+    conn.execute(_TAKE_OUT, {"entry": row.id, "words": " ".join(part)})
+    conn.execute(_KEEP, {"entry": row.id, "rest": " ".join(term.removeprefix(row.owner_key) for term in rest)})
+    return part
+
+
+_REMOVE: Final = delete(entries).where(entries.c.id == bindparam("entry"))
+_KEEP: Final = update(entries).where(entries.c.id == bindparam("entry")).values(words=bindparam("rest"), gone=True)
+# FTS5 counts rows, and takes each removal for that of a whole one.
+_STAY: Final = text("INSERT INTO search_index (rowid, words) VALUES (:entry, '')")
+_TAKE_OUT: Final = text("INSERT INTO search_index (search_index, rowid, words) VALUES ('delete', :entry, :words)")

@@ -18,7 +18,7 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
-from legato.engine.chores import Chores
+from legato.engine.chores import Chores, Duty
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -30,7 +30,9 @@ from legato.engine.looper import Looper
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
+from legato.engine.side import SideModel
 from legato.engine.tasks import Tasks
+from legato.engine.titles import Titles
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.providers.openai_compatible import OpenAICompatible
@@ -233,11 +235,13 @@ class _Running:
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        side = SideModel(store=store, models=models)
+        titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(),
+            duties=(Duty(kind="title", work=titles.title, at_once=8, most_tries=0),),
         )
         self._runner = runner = Runner(
             store=store,

@@ -18,6 +18,7 @@ from legato.store.port import Store
 
 _FIRST_S: Final = 10.0  # until a chore that failed is tried again; doubles, up to an hour
 _MOST_S: Final = 3600.0
+_STOPPING_S: Final = 0.5  # what side work gets to stop when the process does
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ class Chores:
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running)
+            await asyncio.wait(running, timeout=_STOPPING_S)
 
     def _begin(self, duty: Duty, session_id: str) -> None:
         key = session_id, duty.kind

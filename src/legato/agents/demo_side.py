@@ -8,12 +8,12 @@ import msgspec
 
 from legato.core import titles
 
-_WORD: Final = re.compile(r"[^\W_](?:[\w'’+#-]*[\w+#])?")  # noqa: RUF001
+_WORD: Final = re.compile(r"[^\W_](?:[\w'’+#-]*[\w+#])?")
 _SWEDISH: Final = re.compile(r"[åäö]|\b(?:och|att|är|jag|hur|vad|som|på|av|för|mig|kan|inte)\b", re.IGNORECASE)
 _CYRILLIC: Final = re.compile("[а-яё]", re.IGNORECASE)
 _EMPTY: Final = {
-    "en": "a about am an and any are as at be been but by can could did do does for from had has have hello help hey hi how i "
-    "i'm if in into is it its let me my need of on or our please show so some tell than thank thanks that the their them "
+    "en": "a about am an and any are as at be been but by can could did do does for from had has have hello help hey hi how "
+    "i i'm if in into is it its let me my need of on or our please show so some tell than thank thanks that the their them "
     "then there these they this to us want was we were what what's when where which who whose why will with would you your",
     "sv": "alla att av berätta de dem den det du eller en ett finns för från gör ha har hej hjälp hur här i inte jag kan kunde "
     "man med men mig min mina mitt ni något några när och om oss på samt ska skulle som snälla så tack till under upp ut vad "
@@ -42,7 +42,7 @@ def title_of(data: str) -> str:
     language = "ru" if _CYRILLIC.search(question) else "sv" if _SWEDISH.search(question) else "en"
     empty = _EMPTY[language].split()
     words: list[str] = _WORD.findall(question)
-    telling = [word for word in words if word.lower().replace("’", "'") not in empty] or words  # noqa: RUF001
+    telling = [word for word in words if word.lower().replace("’", "'") not in empty] or words
     while telling and len(" ".join(telling[: titles.MAX_WORDS])) > titles.MAX_CHARS:
         telling = telling[: titles.MAX_WORDS][:-1]
     return " ".join(

@@ -101,10 +101,16 @@ class AsyncClient:
         title: str | None = None,
         context: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        welcome: bool = True,
     ) -> Session:
-        """A new session. The client makes its id, so that a repeated attempt can't make two."""
+        """A new session. The client makes its id, so that a repeated attempt can't make two.
+
+        An agent that has a welcome opens it, unless ``welcome`` is False.
+        """
         new = session_id or new_id("ses")
         body = _given(agent_id=agent_id, id=new, model_id=model_id, title=title, context=context, metadata=metadata)
+        if not welcome:
+            body["welcome"] = False
         try:
             return await self._http.call(Session, "POST", "/v1/sessions", body=body)
         except SessionExists:

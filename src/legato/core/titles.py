@@ -29,9 +29,9 @@ _LABEL: Final = re.compile(r"(?:title|titel|rubrik|название|заголо
 _WRAPPED: Final = re.compile(
     r"#{1,6}\s+(?P<heading>.+)|(?P<mark>\*{1,3}|_{1,3}|`+)(?P<marked>.+)(?P=mark)|[\"“”„«»‘’'「『《](?P<quoted>.+)[\"“”„«»‘’'」』》]"
 )
-_TRAILING: Final = " \t.,:;!?…。、，：；！？–—-"  # noqa: RUF001 - other scripts' own
-_REFUSED: Final = frozenset("\"“”„«»「」『』《》*`<>[]{}|\\~")
-_APOSTROPHES: Final = "'’‘"  # noqa: RUF001
+_TRAILING: Final = " \t.,:;!?…。、，：；！？–—-"
+_REFUSED: Final = frozenset('"“”„«»「」『』《》*`<>[]{}|\\~')
+_APOSTROPHES: Final = "'’‘"
 _JOINERS: Final = "\u200c\u200d"  # inside words of Persian and of Indian scripts
 _BAD: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "IDEOGRAPHIC"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from legato.agents.registry import Registry
+from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
 from legato.core.errors import Corrupted, Invalid
@@ -26,6 +26,7 @@ from legato.store import accepting, ending, journal, sessions, snapshots
 from legato.store.ending import Ending, Meter
 from legato.store.locked import readable
 from legato.store.port import Row, Store
+from legato.store.welcoming import Welcome
 
 CONTINUE_TEXT = "Please go on exactly where you stopped."
 CANCELLED = Ending(status="cancelled", reason="cancelled")
@@ -82,9 +83,18 @@ class Engine:
         return Cursor(self.store.incarnation, seq)
 
     async def create_session(
-        self, owner: str, agent_id: str | None = None, *, session_id: str | None = None, **fields: Any
+        self,
+        owner: str,
+        agent_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        welcome: bool = True,
+        locale: str | None = None,
+        **fields: Any,
     ) -> Session:
         """A new session with an agent, the default one if none is named; ``fields`` as in ``store.sessions.NewSession``.
+
+        An agent that has a welcome opens it, in the language of ``locale`` if it can, unless ``welcome`` is False.
 
         Raises:
             AgentNotFound, ModelNotFound, SessionExists.
@@ -100,9 +110,13 @@ class Engine:
             agent_name=spec.name,
             parent_role=spec.parent_role,
             model_id=model_id,
+            welcome=_welcome(spec, model_id, locale) if welcome else None,
             **fields,
         )
-        return (await self._publisher.write(sessions.create, new)).session
+        session = (await self._publisher.write(sessions.create, new)).session
+        if new.welcome is not None:
+            self._dispatcher.wake(session.id)
+        return session
 
     async def get_session(self, owner: str, session_id: str) -> Session:
         return await self.store.read(sessions.get, session_id, owner)
@@ -296,6 +310,12 @@ class Engine:
         )
         budget = Budget(window, spec.reserve, spec.tail)
         build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))
+
+
+def _welcome(spec: AgentSpec, model_id: str | None, locale: str | None) -> Welcome | None:
+    if not spec.welcome or not spec.available:
+        return None
+    return Welcome(model_id=model_id if callable(spec.welcome) else None, locale=locale)
 
 
 def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:

@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
+from legato.store import welcoming
 from legato.store.dialect import utc_us
 from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import messages, sessions, turns
+from legato.store.welcoming import Welcome
 
 SessionStatus = Literal["active", "closed", "archived", "pinned"]
 
@@ -26,7 +28,7 @@ _PLACE: Final = re.compile(r"([0-9]{1,18})\.(ses_[0-9a-z]{26})")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session begins with."""
+    """What a session begins with; with a ``welcome`` the agent speaks first."""
 
     id: str
     owner: str
@@ -38,6 +40,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     imported_from: str | None = None
     metadata: dict[str, Any] = {}
+    welcome: Welcome | None = None
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ def create(conn: Connection, new: NewSession) -> Changed:
         SessionExists: the id is taken.
     """
     values = msgspec.structs.asdict(new) | {"metadata": to_json(new.metadata)}
+    del values["welcome"]
     now = conn.execute(select(utc_us())).scalar_one()
     stamps: dict[str, object] = {"created_at": now, "last_activity": now, "head": 0, "epoch": 0}
     stamps |= {
@@ -68,8 +72,12 @@ def create(conn: Connection, new: NewSession) -> Changed:
     except IntegrityError as error:
         raise SessionExists from error
     found = lock(conn, new.id, new.owner)
+    if new.welcome is not None:
+        found.touch()  # its turn is accepted an instant after the session
     session = found.session()
     found.append([SessionEvent(session)])
+    if new.welcome is not None:
+        welcoming.accept(found, new.welcome)
     return Changed(session, found.save())
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
+from legato.core.languages import liked_best
 from legato.core.model import Session, Stats
 from legato.store import sessions, snapshots
 from legato.store.sessions import SessionStatus
@@ -16,8 +17,12 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 @router.post("", status_code=201, responses=documents(Session, 201))
-async def create_session(asking: Asking, body: CreateSession) -> Response:
-    """Begin a session with an agent."""
+async def create_session(
+    asking: Asking,
+    body: CreateSession,
+    accept_language: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Begin a session with an agent; one that has a welcome speaks first."""
     session = await asking.engine.create_session(
         asking.owner,
         body.agent_id,
@@ -26,6 +31,8 @@ async def create_session(asking: Asking, body: CreateSession) -> Response:
         title=body.title,
         context=body.context,
         metadata=body.metadata,
+        welcome=body.welcome,
+        locale=liked_best(accept_language),
     )
     return reply(session, 201)
 

@@ -206,7 +206,7 @@ class Legato:
 
 def _configured(settings: EngineSettings, config: Config) -> EngineSettings:
     """The settings, with what a configuration file says about them."""
-    said = {"retention_days": config.retention_days, "prune_hour": config.prune_hour}
+    said = {"titles": config.titles, "retention_days": config.retention_days, "prune_hour": config.prune_hour}
     return msgspec.structs.replace(settings, **{name: value for name, value in said.items() if value is not None})
 
 

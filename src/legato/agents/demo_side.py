@@ -18,8 +18,8 @@ _EMPTY: Final = {
     "sv": "alla att av berätta de dem den det du eller en ett finns för från gör ha har hej hjälp hur här i inte jag kan kunde "
     "man med men mig min mina mitt ni något några när och om oss på samt ska skulle som snälla så tack till under upp ut vad "
     "var vara varför vem vi vill vilka vilken vilket visa är",
-    "ru": "а без бы был была были быть в вам вас во вот все вы где да для до его ее если есть же за здравствуйте и из или им их "
-    "как какая какие какой когда кто ли меня мне можешь можно мой моя мы на над надо не нет но ну о об он она они от по "
+    "ru": "а без бы был была были быть в вам вас во вот все вы где да для до его ее если есть же за здравствуйте и из или им "
+    "их как какая какие какой когда кто ли меня мне можешь можно мой моя мы на над надо не нет но ну о об он она они от по "
     "пожалуйста помоги почему при привет про расскажи с сколько со так там то тоже ты у хочу что чтобы это я",
 }
 

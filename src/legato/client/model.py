@@ -13,7 +13,8 @@ T = TypeVar("T")
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that answers. ``demo`` says that no model is behind it.
 
-    ``default``: it answers where none is named; ``welcomes``: it opens a session by itself; ``suggestions`` are prompts to begin with.
+    ``default``: it answers where none is named; ``welcomes``: it opens a session by itself; ``suggestions`` are prompts to
+    begin with.
     """
 
     id: str

@@ -41,7 +41,7 @@ def asked_for(
     """What a session waits for when a turn of it has ended: each kind with its delay in microseconds."""
     asked: dict[Kind, int] = {}
     if status == "completed" and turn.kind != "welcome":
-        if spec.titles and session.title is None:
+        if settings.titles and spec.titles and session.title is None:
             asked["title"] = 0
         if spec.memory and session.memory:
             asked["memory"] = int(settings.memory_idle_s * 1_000_000)

@@ -35,6 +35,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long turns get to finish when the process stops (G15); what then still runs is handed over or ended."""
     chores_s: float = 5.0
     """How often side work is looked for that nobody announced; what was asked for here begins at once."""
+    titles: bool = True
+    """T-01: whether sessions get a title made, where their agent does not say otherwise."""
     close_idle_every_s: float = 60.0
     """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
     retention_days: float | None = None

@@ -43,7 +43,10 @@ class MessageList(msgspec.Struct, frozen=True):
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent as clients see it. ``default``: it answers where none is named; ``welcomes``: it opens a session; ``suggestions`` are prompts to begin with."""
+    """An agent as clients see it.
+
+    ``default``: it answers where none is named; ``welcomes``: it opens a session; ``suggestions`` are prompts to begin with.
+    """
 
     id: str
     name: str

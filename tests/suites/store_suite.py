@@ -16,6 +16,8 @@ from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
+from tests.suites.store.titles import Titles
+from tests.suites.store.welcoming import Welcoming
 
 
 class StoreSuite(
@@ -31,6 +33,8 @@ class StoreSuite(
     Reading,
     Compacting,
     Damage,
+    Titles,
+    Welcoming,
 ):
     """What a store has to do."""
 

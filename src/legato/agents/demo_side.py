@@ -12,9 +12,10 @@ _WORD: Final = re.compile(r"[^\W_](?:[\w'’+#-]*[\w+#])?")
 _SWEDISH: Final = re.compile(r"[åäö]|\b(?:och|att|är|jag|hur|vad|som|på|av|för|mig|kan|inte)\b", re.IGNORECASE)
 _CYRILLIC: Final = re.compile("[а-яё]", re.IGNORECASE)
 _EMPTY: Final = {
-    "en": "a about am an and any are as at be been but by can could did do does for from had has have hello help hey hi how "
-    "i i'm if in into is it its let me my need of on or our please show so some tell than thank thanks that the their them "
-    "then there these they this to us want was we were what what's when where which who whose why will with would you your",
+    "en": "a about am an and any are as at be been but by can could did do does for from get give go goes had has have hello "
+    "help hey hi how i i'm if in into is it its let me my need of on or our please show so some tell than thank thanks "
+    "that the their them then there these they this to us want was we were what what's when where which who whose why "
+    "will with would you your",
     "sv": "alla att av berätta de dem den det du eller en ett finns för från gör ha har hej hjälp hur här i inte jag kan kunde "
     "man med men mig min mina mitt ni något några när och om oss på samt ska skulle som snälla så tack till under upp ut vad "
     "var vara varför vem vi vill vilka vilken vilket visa är",

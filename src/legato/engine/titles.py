@@ -102,7 +102,8 @@ def _heard(asked: "asyncio.Task[str | None]") -> None:
 
 def _result(asked: "asyncio.Task[str | None]", session_id: str) -> str | None:
     try:
-        return asked.result()
+        said = asked.result()
+        return said if isinstance(said, str) else None
     except Unavailable:
         raise
     except LegatoError as error:

@@ -31,8 +31,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
                 yield target
 
     @contextmanager
-    def legato(self, database: str = "") -> Iterator[LegatoTarget]:
-        with legato(self.upstream.url, self.directory, database=database) as target:
+    def legato(self, database: str = "", *, titles: bool = False) -> Iterator[LegatoTarget]:
+        with legato(self.upstream.url, self.directory, database=database, titles=titles) as target:
             yield target
 
     @contextmanager

@@ -127,11 +127,15 @@ class BareTarget(Target):
 
 
 @contextmanager
-def legato(upstream_url: str, directory: Path, *, database: str = "") -> Iterator[LegatoTarget]:
-    """``legato serve`` on a new SQLite file (or on ``database``), in front of the model at ``upstream_url``."""
+def legato(upstream_url: str, directory: Path, *, database: str = "", titles: bool = False) -> Iterator[LegatoTarget]:
+    """``legato serve`` on a new SQLite file (or on ``database``), in front of the model at ``upstream_url``.
+
+    Where it makes no ``titles``, only what is measured asks the model.
+    """
     ours = directory / f"{time.time_ns()}.db"
     database = database or f"sqlite:///{ours}"
     environment = {"OPENAI_BASE_URL": upstream_url, "OPENAI_API_KEY": "bench", "OPENAI_MODEL": "gpt-5-mini"}
+    environment["LEGATO_TITLES"] = "1" if titles else "0"
     server = ServerProcess(database, env=environment, log=directory / "legato.log")
     server.launch()
     try:

@@ -9,7 +9,9 @@ import heapq
 import re
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast
+
+from legato.core.titles import SYSTEM
 
 WORD_BYTES: Final = 6
 MAX_WORDS: Final = 99_999
@@ -80,6 +82,10 @@ class Flow:
         return (self.stopping and self.sent > 0) or self.sent >= (self.script.words or MAX_WORDS)
 
 
+#: What the small model does that is asked for titles.
+TitleModel = Literal["hangs", "garbage"]
+_TITLE: Final = SYSTEM[:40].encode()
+_GARBAGE: Final = _FIRST + _delta(b'{"content":"%b"}' % (b"# NOT\\n a title \\u202e" * 50)) + _LAST
 _PROMPT: Final = re.compile(rb"bench turn (\d+)(?!.*bench turn )", re.DOTALL)
 
 
@@ -95,6 +101,8 @@ class Upstream:
         self.flows: dict[int, Flow] = {}
         self.port = 0
         self.tempo = 1.0  # all rates at once
+        self.title_model: TitleModel = "hangs"
+        self.titles = 0  # that were asked for
         self._timer = _Timer(self)
         self._pump = _Pump()
         self._server: asyncio.Server | None = None
@@ -150,10 +158,18 @@ class _Connection(asyncio.Protocol):
         if not found or len(body) < _length(head):
             return
         self._request = b""
+        if _TITLE in body:
+            self._entitle()
+            return
         number = _PROMPT.search(body)
         if number is None:
             raise ValueError(f"not a turn of the benchmark: {body[:200]!r}")
         self._begin(self._upstream.flows[int(number[1])])
+
+    def _entitle(self) -> None:
+        self._upstream.titles += 1
+        if self._upstream.title_model == "garbage" and self._transport is not None:
+            self._transport.write(_GARBAGE)
 
     def _begin(self, flow: Flow) -> None:
         self.flow = flow

@@ -34,8 +34,10 @@ from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
+from legato.engine.side import SideModel
 from legato.engine.tasks import Tasks
 from legato.engine.tidying import Tidying
+from legato.engine.titles import Titles
 from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
@@ -211,7 +213,7 @@ class Legato:
 
 def _configured(settings: EngineSettings, config: Config) -> EngineSettings:
     """The settings, with what a configuration file says about them."""
-    said = {"retention_days": config.retention_days, "prune_hour": config.prune_hour}
+    said = {"titles": config.titles, "retention_days": config.retention_days, "prune_hour": config.prune_hour}
     return msgspec.structs.replace(settings, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -251,11 +253,18 @@ class _Running:
         )
         eraser = Eraser(store=store)
         trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
+        side = SideModel(store=store, models=models)
+        titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(Duty(kind="close", work=lifecycle.close), eraser.duty, trimmer.duty),
+            duties=(
+                Duty(kind="close", work=lifecycle.close),
+                eraser.duty,
+                trimmer.duty,
+                Duty(kind="title", work=titles.title, at_once=8, most_tries=0),
+            ),
         )
         self._runner = runner = Runner(
             store=store,

@@ -314,7 +314,7 @@ async def test_a_waiting_turn_can_be_withdrawn_a_running_one_not(talk: Talk, pup
 
 @pytest.mark.promise("R-03")
 async def test_so_many_may_wait_and_no_more(sqlite: str, puppets: Puppets) -> None:
-    chat = Legato(sqlite, environment={}, settings=EngineSettings(queue_limit=2, grace_s=0.1))
+    chat = Legato(sqlite, environment={}, settings=EngineSettings(queue_limit=2, grace_s=0.1, titles=False))
     chat.agent("puppet")(puppets.answer)
     async with chat.lifespan():
         talk = await Talk.begin(chat.engine)

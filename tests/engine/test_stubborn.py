@@ -42,7 +42,7 @@ async def test_an_agent_that_ignores_cancellation_holds_up_neither_its_turn_nor_
                 told += 1
         yield "Still here."
 
-    chat = Legato(sqlite, environment={}, settings=EngineSettings(close_upstream_s=0.2, grace_s=0.2))
+    chat = Legato(sqlite, environment={}, settings=EngineSettings(close_upstream_s=0.2, grace_s=0.2, titles=False))
     chat.agent("stubborn", max_turn_s=0.3)(answer)
     await chat.start()
     talk = await Talk.begin(chat.engine)

@@ -26,7 +26,9 @@ from tests.support.server import free_port
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-09")]
 
 # Nothing is found out by looking, only by rings; the sweeps are quick and deaths are not.
-SETTINGS = EngineSettings(look_s=1000.0, sweep_s=0.2, beat_s=1000.0, dead_after_s=1000.0, fence_s=1000.0, grace_s=2.0)
+SETTINGS = EngineSettings(
+    look_s=1000.0, sweep_s=0.2, beat_s=1000.0, dead_after_s=1000.0, fence_s=1000.0, grace_s=2.0, titles=False
+)
 
 
 @dataclass
@@ -109,7 +111,7 @@ async def test_a_cancel_through_the_other_stops_the_owner_by_its_ring(pair: tupl
 
 @pytest.mark.promise("R-04")
 async def test_without_a_ring_the_owner_finds_out_by_its_own_look(postgres: str) -> None:
-    settings = EngineSettings(look_s=1000.0, sweep_s=1000.0, fence_s=0.1, grace_s=2.0)
+    settings = EngineSettings(look_s=1000.0, sweep_s=1000.0, fence_s=0.1, grace_s=2.0, titles=False)
     async with AsyncExitStack() as stack:
         one, two = await started(stack, postgres, settings), await started(stack, postgres, SETTINGS)
         talk = await Talk.begin(one.chat.engine)

@@ -37,7 +37,7 @@ def make_chat(
         database,
         config=Config(models=MODELS if upstream else ()),
         environment=environment,
-        settings=EngineSettings(queue_limit=20, grace_s=0.1),
+        settings=EngineSettings(queue_limit=20, grace_s=0.1, titles=False),
         web=WebSettings(heartbeat_s=heartbeat_s),
     )
     chat.agent("puppet", name="The puppet", role="toy", parent_role="toybox", description="Held by strings.")(

@@ -32,7 +32,11 @@ async def test_agents_are_listed_with_what_a_picker_needs(api: Api) -> None:
         "model_id": None,
         "demo": False,
         "available": True,
+        "default": True,
+        "welcomes": False,
+        "suggestions": [],
     }
+    assert [name for name, agent in agents.items() if agent["default"]] == ["puppet"]
     assert (agents["off"]["available"], agents["model"]["model_id"]) == (False, "openai:m")
     assert await api.call("GET", "/v1/agents/puppet") == agents["puppet"]
     problem = await api.refused(404, "agent_not_found", "GET", "/v1/agents/nobody")

@@ -57,6 +57,7 @@ from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
+from legato.store.welcoming import Welcome
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 from tests.support.search_index import check_index
 
@@ -137,6 +138,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.sent: dict[str, tuple[str, str]] = {}  # client's message id → body, turn
         self.waiting: list[str] = []  # turns, in the order in which they will run
         self.steers: set[str] = set()
+        self.welcomes: set[str] = set()
+        self.opened = 0  # turns that nobody has sent
         self.claims: list[Ownership] = []
         self.owner: Ownership | None = None  # of the running turn
         self.readers: list[Reader] = []
@@ -146,11 +149,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What may happen
 
-    @initialize()
-    def begin(self) -> None:
-        created = self.run(new_session(self.store))
+    @initialize(welcome=st.booleans())
+    def begin(self, welcome: bool) -> None:
+        created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
         self.id = created.session.id
         self.see(created.rows)
+        for turn in self.watcher.fold.turns.values():
+            self.waiting.append(turn.id)
+            self.message_of[turn.id] = turn.message_id
+            self.welcomes.add(turn.id)
+        self.opened = len(self.waiting)
 
     @rule(data=st.data())
     def happens(self, data: st.DataObject) -> None:
@@ -201,7 +209,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.closed and len(self.waiting) < QUEUE_LIMIT:
             if self.watcher.status[source] not in TERMINAL:
                 return self.refused(TurnNotFinished, work())
-            if kind == "retry" and not self._is_there(source):
+            if kind == "retry" and source not in self.welcomes and not self._is_there(source):
                 return self.refused(MessageNotFound, work())
         return self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
 
@@ -350,8 +358,8 @@ class StoreMachine(RuleBasedStateMachine):
                 self._read(reader, 1_000, 100_000)
             assert reader.fold.state() == state
         counts = self.run(self.store.read(_counts, self.id))
-        assert counts == (len(self.sent), len(self.sent))  # one turn for each message that was accepted
-        assert len(self.watcher.status) == len(self.sent)
+        assert counts == (self.opened + len(self.sent), len(self.sent))  # one turn for each message that was accepted
+        assert len(self.watcher.status) == self.opened + len(self.sent)
         shown = [message.client_message_id for message in state.messages if message.role == "user"]
         assert len(set(shown)) == len(shown)
 
@@ -398,6 +406,8 @@ class StoreMachine(RuleBasedStateMachine):
         turn = accepted.turn
         self.sent[key] = (body, turn.id)
         self.message_of[turn.id] = turn.message_id
+        if turn.kind == "welcome":
+            self.welcomes.add(turn.id)
         interrupts = mode in ("interrupt", "rollback")
         assert accepted.ended_turn_id == (self.owner.claimed.turn.id if self.owner and interrupts else None)
         self.see(accepted.rows)

@@ -18,7 +18,9 @@ from tests.suites.store.reading import Reading
 from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
+from tests.suites.store.titles import Titles
 from tests.suites.store.trimming import Trimming
+from tests.suites.store.welcoming import Welcoming
 
 
 class StoreSuite(
@@ -37,6 +39,8 @@ class StoreSuite(
     Compacting,
     Damage,
     Searching,
+    Titles,
+    Welcoming,
 ):
     """What a store has to do."""
 

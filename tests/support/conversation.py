@@ -194,6 +194,10 @@ class Conversation:
         await self._stepped(())
         return done
 
+    async def took(self, rows: Sequence[Row]) -> None:
+        """Somebody else has made a step, which appended this."""
+        await self._stepped(rows)
+
     async def rows(self, after_seq: int = 0, limit_bytes: int = journal.READ_BYTES) -> list[Row]:
         return await self.store.read(journal.read_rows, self.id, after_seq, limit_bytes)
 

@@ -53,7 +53,8 @@ class ServerProcess:
 
     ``env`` is added to the caller's environment, from which keys and settings of Legato and of providers are
     removed, so that the demo agent answers unless the test says otherwise; it may be changed between two runs
-    (a failure point for the first only). ``args`` are further arguments of ``serve``. Output of all runs goes
+    (a failure point for the first only). No titles are made, unless it has ``LEGATO_TITLES=1``: they come when they like,
+    and most tests look at a journal that is at rest. ``args`` are further arguments of ``serve``. Output of all runs goes
     to ``log``. On a ``host`` other than loopback it wants ``LEGATO_TOKEN`` in ``env``.
     """
 
@@ -217,4 +218,4 @@ class ServerProcess:
 
 def clean_environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return own | {"PYTHONUNBUFFERED": "1"}
+    return own | {"PYTHONUNBUFFERED": "1", "LEGATO_TITLES": "0"}

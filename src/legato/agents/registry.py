@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from legato.core.errors import AgentNotFound, Misuse
+from legato.core.model import TurnKind
 
 if TYPE_CHECKING:
     from legato.agents.turn import Turn
@@ -19,6 +20,15 @@ DEFAULT_TAIL: Final = 60
 DEFAULT_RESERVE: Final = 2048
 DEFAULT_MAX_TURN_S: Final = 600.0
 DEFAULT_MEMORY_TOKENS: Final = 500
+
+
+def saying(text: str) -> Run:
+    """What says this, and nothing else."""
+
+    async def say(turn: "Turn") -> AsyncIterator[str]:
+        yield text
+
+    return say
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +84,12 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     def available(self) -> bool:
         return self.enabled and self.unavailable is None
 
+    def answers(self, kind: TurnKind) -> Run:
+        """What a turn of this kind runs."""
+        if kind != "welcome":
+            return self.run
+        return self.welcome if callable(self.welcome) else saying(self.welcome or "")
+
     @property
     def models(self) -> tuple[str, ...]:
         """The models that it names."""
@@ -93,7 +109,7 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, or what it runs is not an async generator function.
+            Misuse: its id is empty or taken, or what it runs (also to welcome) is not an async generator function.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -101,6 +117,8 @@ class Registry:
             raise Misuse(f"The agent {spec.id!r} is registered twice.")
         if not inspect.isasyncgenfunction(spec.run):
             raise Misuse(f"The agent {spec.id!r} must be an async generator function: let it yield its answer.")
+        if callable(spec.welcome) and not inspect.isasyncgenfunction(spec.welcome):
+            raise Misuse(f"The welcome of the agent {spec.id!r} must be a text or an async generator function.")
         self._specs[spec.id] = spec
 
     def get(self, agent_id: str) -> AgentSpec:

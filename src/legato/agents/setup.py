@@ -10,6 +10,7 @@ import msgspec
 from legato.agents.builtin import assistant
 from legato.agents.config import AgentEntry, Config
 from legato.agents.demo import demo
+from legato.agents.demo_side import demo_side
 from legato.agents.keys import Providers, default_model, is_configured
 from legato.agents.registry import AgentSpec, Registry, Run
 from legato.core.errors import Misuse
@@ -20,6 +21,7 @@ DEMO: Final = AgentSpec(
     id="demo",
     name="Demo (offline, scripted)",
     run=demo,
+    side=demo_side,
     role="demo",
     description="Shows every feature without a model and without a key. Type /help.",
     demo=True,
@@ -115,6 +117,7 @@ def _spec(
         memory_sessions=entry.memory_sessions,
         memory_tokens=entry.memory_tokens,
         side_model=side_model,
+        side=demo_side if run == demo else None,
         welcome=entry.welcome,
         suggestions=entry.suggestions,
         enabled=entry.enabled,

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
+import msgspec
+
 from legato.core.errors import Misuse, cut
 from legato.core.events import (
     Approval,
@@ -20,7 +22,7 @@ from legato.core.events import (
 from legato.core.ids import new_id
 from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
-from legato.core.prompt import Budget, CountTokens, build_prompt
+from legato.core.prompt import BEGINNING, Budget, CountTokens, build_prompt
 from legato.core.states import Phase
 from legato.core.text import normalise
 from legato.providers.catalog import Catalog
@@ -111,11 +113,13 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """What the user wrote."""
+        """What the user wrote; nothing in a welcome."""
         return "".join(part.text for part in self.message.parts if isinstance(part, TextPart))
 
     async def stream(self, *, system: str | None = None, model_id: str | None = None) -> AsyncIterator[str]:
         """Call the model with the budgeted history and yield its text as it comes; reasoning is shown by itself.
+
+        In a welcome, where nobody has written yet, the model is asked to open the conversation.
 
         Raises:
             ContextOverflow: system prompt and message don't fit. ProviderError: the provider failed.
@@ -128,7 +132,8 @@ class Turn:
         count = self._models.catalog.counter(model)
         info = self._models.catalog.get(model)
         budget = Budget(info.context_window, self._spec.reserve, self._spec.tail)
-        prompt = build_prompt(self._spec.system if system is None else system, self.history, budget, count)
+        history = self.history or (msgspec.structs.replace(self.message, role="user", parts=(TextPart(BEGINNING),)),)
+        prompt = build_prompt(self._spec.system if system is None else system, history, budget, count)
         self._stage.planned(prompt.info)
         request = ModelRequest(
             model=model.partition(":")[2],

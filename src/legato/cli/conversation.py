@@ -46,11 +46,19 @@ class Conversation:
 
     async def watch_running(self) -> int | None:
         """Shows the answer that runs in the session, from its beginning, if one does."""
+        return await self._watch(lambda turn: turn.status == "in_progress")
+
+    async def begin(self) -> int | None:
+        """Begins a session with an agent that speaks first, and shows what it says."""
+        self.session_id = (await self._client.create_session(self.agent_id)).id
+        return await self._watch(lambda turn: turn.kind == "welcome")
+
+    async def _watch(self, wanted: Callable[[Turn], bool]) -> int | None:
         if self.session_id is None:
             return None
         state, cursor = await self._client.session(self.session_id)
-        running = next((turn for turn in state.turns if turn.status == "in_progress"), None)
-        return None if running is None else await self._run(partial(_at_once, Sent(running, cursor)), state)
+        found = next((turn for turn in state.turns if wanted(turn)), None)
+        return None if found is None else await self._run(partial(_at_once, Sent(found, cursor)), state)
 
     async def ask(self, text: str) -> int:
         """Sends ``text`` and shows its answer; the exit status it stands for."""
@@ -73,7 +81,8 @@ class Conversation:
 
     async def _send(self, text: str) -> Sent:
         if self.session_id is None:
-            self.session_id = (await self._client.create_session(self.agent_id)).id
+            # Somebody has a question: that is answered, not he welcomed.
+            self.session_id = (await self._client.create_session(self.agent_id, welcome=False)).id
         return await self._client.send(self.session_id, text)
 
     async def _run(self, send: Callable[[], Awaitable[Sent]], state: State | None = None) -> int:

@@ -85,6 +85,23 @@ class Prompt:
             session_id = await self._newest()
         if session_id is not None:
             await self._take_up(session_id)
+        else:
+            await self._greet()
+
+    async def _greet(self) -> None:
+        """What the agent of a new session says by itself, and what could be asked."""
+        agent = self._agent()
+        if agent is None:
+            return
+        if agent.welcomes and agent.available:
+            await self._conversation.begin()
+        for suggestion in agent.suggestions:
+            self._terminal.note(f"· {suggestion}")
+
+    def _agent(self) -> Agent | None:
+        """Who answers in a new session."""
+        wanted = self._conversation.agent_id
+        return next((agent for agent in self._agents if agent.id == wanted or (wanted is None and agent.default)), None)
 
     async def _newest(self) -> str | None:
         page = await self._client.sessions_page(status="active", agent_id=self._conversation.agent_id, limit=1)
@@ -116,6 +133,7 @@ class Prompt:
     async def _new(self, rest: str) -> None:
         self._conversation.start_anew()
         self._terminal.note("· a new session begins with your next message")
+        await self._greet()
 
     async def _sessions(self, rest: str) -> None:
         self._listed = (await self._client.sessions_page(limit=_RECENT)).data

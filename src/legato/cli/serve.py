@@ -64,6 +64,9 @@ def serve(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that turns get to finish after SIGTERM.", envvar="LEGATO_GRACE")
     ] = EngineSettings().grace_s,
+    titles: Annotated[
+        bool, typer.Option(help="Have a title made for each session.", envvar="LEGATO_TITLES")
+    ] = EngineSettings().titles,
 ) -> None:
     """Start the server and the page. Without a key or an OPENAI_BASE_URL the offline demo agent answers."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -72,7 +75,7 @@ def serve(
     try:
         auth = authenticator(host, os.environ.get("LEGATO_TOKEN"))
         sys.path.insert(0, os.getcwd())  # where the functions live that a configuration's `run` names
-        chat = Legato(database, config=config, settings=EngineSettings(grace_s=grace))
+        chat = Legato(database, config=config, settings=EngineSettings(grace_s=grace, titles=titles))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(chat, chat.asgi(auth), host, port))
     except LegatoError as error:

@@ -104,10 +104,16 @@ class AsyncClient(Living, Deleting, Searching):
         title: str | None = None,
         context: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        welcome: bool = True,
     ) -> Session:
-        """A new session, or the one of its ``context`` key. The client makes its id: a repeated attempt can't make two."""
+        """A new session, or the one of its ``context`` key. The client makes its id: a repeated attempt can't make two.
+
+        An agent that has a welcome opens it, unless ``welcome`` is False.
+        """
         new = session_id or new_id("ses")
         body = _given(agent_id=agent_id, id=new, model_id=model_id, title=title, context=context, metadata=metadata)
+        if not welcome:
+            body["welcome"] = False
         try:
             return await self._http.call(Session, "POST", "/v1/sessions", body=body)
         except SessionExists:

@@ -11,7 +11,11 @@ T = TypeVar("T")
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that answers. ``demo`` says that no model is behind it."""
+    """Something that answers. ``demo`` says that no model is behind it.
+
+    ``default``: it answers where none is named; ``welcomes``: it opens a session by itself; ``suggestions`` are prompts to
+    begin with.
+    """
 
     id: str
     name: str
@@ -21,6 +25,9 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None = None
     demo: bool = False
     available: bool = True
+    default: bool = False
+    welcomes: bool = False
+    suggestions: tuple[str, ...] = ()
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

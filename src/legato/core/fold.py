@@ -153,7 +153,7 @@ class Fold:
         if self.session is None:
             raise ValueError("nothing is known about the session yet")
         turns = sorted(self.turns.values(), key=_turn_order)
-        waiting = [t.message_id for t in turns if t.status == "queued" and t.kind != "retry"]
+        waiting = [t.message_id for t in turns if t.status == "queued" and t.brings_message]
         path = self._path()
         ids = [*path, *(i for i in waiting if i in self.messages)]
         return State(

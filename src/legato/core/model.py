@@ -95,7 +95,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input and everything done to answer it. Waiting turns run in the order of ``rank``, the lowest first."""
+    """One input and everything done to answer it. Waiting turns run in the order of ``rank``, the lowest first.
+
+    ``message_id`` is what it answers; that of a welcome, which answers nothing, is its own first answer's.
+    """
 
     id: str
     session_id: str
@@ -120,6 +123,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
+
+    @property
+    def brings_message(self) -> bool:
+        """Whether it has brought its message into the session: a retry answers an earlier one, a welcome answers none."""
+        return self.kind in ("send", "continue")
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

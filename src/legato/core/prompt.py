@@ -17,6 +17,7 @@ from legato.core.model import ContextInfo, Message, TextPart, ToolCallPart, Tool
 from legato.core.tokens import estimate_tokens as estimate_tokens
 
 MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
+BEGINNING: Final = "(Open the conversation: nobody has written yet.)"
 OPENING: Final = "(The assistant opened the conversation.)"
 INTERRUPTED: Final = "[This answer was interrupted before its end.]"
 WORDLESS: Final = "[This answer ended with its tools' results.]"

@@ -18,6 +18,7 @@ from legato.store.port import Store
 
 _FIRST_S: Final = 10.0  # until a chore that failed is tried again; doubles, up to an hour
 _MOST_S: Final = 3600.0
+_STOPPING_S: Final = 0.5  # what side work gets to stop when the process does
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,7 @@ def asked_for(
     """What a session waits for when a turn of it has ended: each kind with its delay in microseconds."""
     asked: dict[Kind, int] = {}
     if status == "completed" and turn.kind != "welcome":
-        if spec.titles and session.title is None:
+        if settings.titles and spec.titles and session.title is None:
             asked["title"] = 0
         if spec.memory and session.memory:
             asked["memory"] = int(settings.memory_idle_s * 1_000_000)
@@ -83,7 +84,7 @@ class Chores:
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running)
+            await asyncio.wait(running, timeout=_STOPPING_S)
 
     def _begin(self, duty: Duty, session_id: str) -> None:
         key = session_id, duty.kind

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from legato.agents.registry import Registry
+from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
 from legato.core.errors import Corrupted, Invalid
@@ -30,6 +30,7 @@ from legato.store.lifecycle import Begun
 from legato.store.locked import readable
 from legato.store.port import Row, Store
 from legato.store.sessions import NewSession
+from legato.store.welcoming import Welcome
 
 CONTINUE_TEXT = "Please go on exactly where you stopped."
 CANCELLED = Ending(status="cancelled", reason="cancelled")
@@ -93,29 +94,38 @@ class Engine:
         """``begin_session``, the session alone."""
         return (await self.begin_session(owner, agent_id, **fields)).session
 
-    async def begin_session(
-        self, owner: str, agent_id: str | None = None, *, session_id: str | None = None, **fields: Any
-    ) -> Begun:
+    async def begin_session(self, owner: str, agent_id: str | None = None, **fields: Any) -> Begun:
         """A new session with an agent, the default one if none is named; ``fields`` as in ``store.sessions.NewSession``.
 
-        With a ``context`` key that the owner has a session for already, it is that one.
+        With a ``context`` key that the owner has a session for already, it is that one. An agent that has a welcome opens it,
+        in the language of ``locale`` if it can, unless ``welcome`` is False. ``session_id``: the caller's own.
 
         Raises:
             AgentNotFound, ModelNotFound, SessionExists.
         """
-        return await self.lifecycle.begin(self._new(owner, agent_id, session_id, fields))
+        return self._welcomed(await self.lifecycle.begin(self._new(owner, agent_id, **fields)))
 
-    async def current_session(self, owner: str, agent_id: str | None = None) -> Begun:
+    async def current_session(self, owner: str, agent_id: str | None = None, locale: str | None = None) -> Begun:
         """The owner's active session with an agent, a new one where there is none.
 
         Raises:
             AgentNotFound.
         """
-        return await self.lifecycle.current(self._new(owner, agent_id, None, {}))
+        return self._welcomed(await self.lifecycle.current(self._new(owner, agent_id, locale=locale)))
 
-    def _new(self, owner: str, agent_id: str | None, session_id: str | None, fields: dict[str, Any]) -> NewSession:
+    def _new(
+        self,
+        owner: str,
+        agent_id: str | None,
+        *,
+        session_id: str | None = None,
+        model_id: str | None = None,
+        welcome: bool = True,
+        locale: str | None = None,
+        **fields: Any,
+    ) -> NewSession:
         spec = self.registry.default() if agent_id is None else self.registry.get(agent_id)
-        model_id = fields.pop("model_id", None) or spec.model_id
+        model_id = model_id or spec.model_id
         if model_id is not None and model_id != spec.model_id:
             self.models.provider(model_id)
         return NewSession(
@@ -125,8 +135,14 @@ class Engine:
             agent_name=spec.name,
             parent_role=spec.parent_role,
             model_id=model_id,
+            welcome=_welcome(spec, model_id, locale) if welcome else None,
             **fields,
         )
+
+    def _welcomed(self, begun: Begun) -> Begun:
+        if begun.created and self.registry.get(begun.session.agent_id).welcome:
+            self._dispatcher.wake(begun.session.id)  # it waits to be said
+        return begun
 
     async def get_session(self, owner: str, session_id: str) -> Session:
         return await self.store.read(sessions.get, session_id, owner)
@@ -331,6 +347,12 @@ class Engine:
         )
         budget = Budget(window, spec.reserve, spec.tail)
         build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))
+
+
+def _welcome(spec: AgentSpec, model_id: str | None, locale: str | None) -> Welcome | None:
+    if not spec.welcome or not spec.available:
+        return None
+    return Welcome(model_id=model_id if callable(spec.welcome) else None, locale=locale)
 
 
 def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:

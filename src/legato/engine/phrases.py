@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from legato.core.languages import base_language
+
 _UNAVAILABLE: Final = {
     "en": "This assistant is switched off at the moment. Please try again later.",
     "sv": "Assistenten är avstängd just nu. Försök igen senare.",
@@ -11,5 +13,4 @@ _UNAVAILABLE: Final = {
 
 def unavailable(locale: str | None) -> str:
     """The explanation for a language tag such as ``sv`` or ``sv-SE``; English for any other."""
-    language = (locale or "en").replace("_", "-").partition("-")[0].lower()
-    return _UNAVAILABLE.get(language, _UNAVAILABLE["en"])
+    return _UNAVAILABLE.get(base_language(locale), _UNAVAILABLE["en"])

@@ -200,7 +200,7 @@ class Runner:
             locale=claimed.locale or "en",
         )
         try:
-            async with aclosing(spec.run(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only
+            async with aclosing(spec.answers(claimed.turn.kind)(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only
                 async for piece in pieces:
                     if not isinstance(piece, str):
                         raise TypeError(f"an agent yields str, not {type(piece).__name__}")

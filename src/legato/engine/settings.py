@@ -37,6 +37,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often side work is looked for that nobody announced; what was asked for here begins at once."""
     scrub_s: float = 5.0
     """How often it is looked whether the files are to be scrubbed of what was removed (G12: within 60 s)."""
+    titles: bool = True
+    """T-01: whether sessions get a title made, where their agent does not say otherwise."""
     close_idle_every_s: float = 60.0
     """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
     tidy_every_s: float = 10.0

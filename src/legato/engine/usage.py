@@ -37,6 +37,8 @@ class Estimate:
         self._catalog = catalog
 
     def __call__(self, turn: Turn, answers: tuple[Message, ...]) -> Usage:
+        if turn.kind == "welcome" and turn.context is None:
+            return Usage(cost_usd=0.0)  # ready-made words: nobody asked for them, and no model said them
         prompt = turn.context.tokens if turn.context else 0
         completion = sum(estimate_tokens(text) for answer in answers for text in _texts(answer))
         usage = Usage(prompt, completion, total_tokens=prompt + completion, estimated=True)

@@ -18,13 +18,13 @@ from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, Turn, TurnKind
 from legato.core.states import is_terminal
-from legato.store import messages
+from legato.store import messages, turns
 from legato.store.claiming import Claimant, Claimed, take
 from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
-from legato.store.rows import to_time, to_turn, to_us
-from legato.store.schema import sends, turns
+from legato.store.rows import to_time, to_turn
+from legato.store.schema import sends
 from legato.store.turns import open_turn, unfinished
 
 
@@ -87,8 +87,8 @@ def accept(
     ahead = send.mode in ("interrupt", "rollback")
     ended = _make_way(session, send, meter) if ahead and waiting else None
     turn = _turn(session, send)
-    message = _message(session, send, turn) if send.kind != "retry" else None
-    conn.execute(_INSERT, {**_values(turn), "locale": send.locale})
+    message = _message(session, send, turn) if turn.brings_message else None
+    turns.put(conn, turn, send.locale)
     _remember(conn, send, turn, start)
     told: list[Event] = [MessageEvent("added", message.id, message)] if message else []
     session.append([*told, TurnEvent(turn)], turn.id)
@@ -135,22 +135,30 @@ def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
 
 def _turn(session: Locked, send: Send) -> Turn:
     source = _source(session, send)
+    kind, message_id = _kind_and_message(send, source)
     # Lower ranks run first: the order of acceptance, and who interrupts comes before all who wait.
     ahead = send.mode in ("interrupt", "rollback")
     return Turn(
         id=new_id("trn"),
         session_id=session.id,
-        message_id=source.message_id if source is not None and send.kind == "retry" else new_id("msg"),
+        message_id=message_id,
         agent_id=session.agent_id,
-        model_id=send.model_id or session.model_id,
+        model_id=source.model_id if source and kind == "welcome" else send.model_id or session.model_id,
         source_turn_id=source.id if source else None,
         status="queued",
-        kind=send.kind,
+        kind=kind,
         mode=send.mode,
         priority=send.priority,
         rank=-(session.head + 1) if ahead else session.head + 1,
         created_at=to_time(session.now),
     )
+
+
+def _kind_and_message(send: Send, source: Turn | None) -> tuple[TurnKind, str]:
+    """A retry answers its source's message; that of a welcome, which answers none, is another welcome."""
+    if source is None or send.kind != "retry":
+        return send.kind, new_id("msg")
+    return ("welcome", new_id("msg")) if source.kind == "welcome" else ("retry", source.message_id)
 
 
 def _source(session: Locked, send: Send) -> Turn | None:
@@ -159,7 +167,7 @@ def _source(session: Locked, send: Send) -> Turn | None:
     source = to_turn(row_of(session.conn, session.id, send.source_turn_id))
     if not is_terminal(source.status):
         raise TurnNotFinished(turn_id=source.id)
-    if send.kind == "retry" and messages.get(session.conn, source.message_id) is None:
+    if send.kind == "retry" and source.kind != "welcome" and messages.get(session.conn, source.message_id) is None:
         raise MessageNotFound("the message of that turn is gone", message_id=source.message_id)
     return source
 
@@ -191,33 +199,9 @@ def _remember(conn: Connection, send: Send, turn: Turn, cursor_seq: int) -> None
     conn.execute(_REMEMBER, values)
 
 
-_INSERT: Final = insert(turns)
-
-
 _REMEMBER: Final = insert(sends)
 
 
 _SENT: Final = select(sends).where(
     sends.c.session_id == bindparam("session_id"), sends.c.client_message_id == bindparam("client_message_id")
 )
-
-
-_OF_THE_TURN: Final = (
-    "id",
-    "session_id",
-    "message_id",
-    "agent_id",
-    "model_id",
-    "source_turn_id",
-    "status",
-    "kind",
-    "mode",
-    "priority",
-    "rank",
-    "attempt",
-)
-
-
-def _values(turn: Turn) -> dict[str, object]:
-    values: dict[str, object] = {name: getattr(turn, name) for name in _OF_THE_TURN}
-    return values | {"compacted": False, "created_at": to_us(turn.created_at)}

@@ -45,7 +45,8 @@ class Claimed(msgspec.Struct, frozen=True):
     """A turn that this worker owns while ``epoch`` is its session's. ``after`` is the seq where its own events begin.
 
     ``history`` ends with ``message``; None: whoever runs it reads it (it may be long, or damaged). It has one message more than
-    the agent looks back at, so that a turn that begins before that is seen to be cut.
+    the agent looks back at, so that a turn that begins before that is seen to be cut. A welcome has none, and its ``message``
+    is its own answer, still empty.
     """
 
     turn: Turn
@@ -174,7 +175,7 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
         turn, message = _take_over(session, turn, claimant.worker_id)
     else:
         turn, message = _begin(session, turn, claimant.worker_id)
-    history = _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
+    history = () if turn.kind == "welcome" else _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
     return Claimed(turn, session.known, message, history, session.epoch, session.head, locale)
 
 
@@ -209,11 +210,13 @@ def _count(conn: Connection, whose: ColumnElement[bool]) -> int:
 
 def _begin(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
     """A waiting turn's first attempt: its message enters the history, and an empty answer follows."""
-    message = messages.get(session.conn, turn.message_id)
-    if message is None:
-        raise MessageNotFound(message_id=turn.message_id)
-    message, told = _placed(session, turn, message)
-    answer = new_answer(session, turn, turn.message_id)
+    if turn.kind == "welcome":
+        told: list[Message] = []
+        message = None
+        answer = new_answer(session, turn, None, message_id=turn.message_id, message_type="welcome")
+    else:
+        message, told = _placed(session, turn, _message(session, turn))
+        answer = new_answer(session, turn, turn.message_id)
     started_at = to_time(session.now)
     turn = msgspec.structs.replace(
         turn, status="in_progress", attempt=turn.attempt + 1, answer_id=answer.id, started_at=started_at
@@ -231,7 +234,14 @@ def _begin(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
         epoch=session.epoch,
         start_seq=row.last_seq,
     )
-    return turn, message
+    return turn, message or answer
+
+
+def _message(session: Locked, turn: Turn) -> Message:
+    message = messages.get(session.conn, turn.message_id)
+    if message is None:
+        raise MessageNotFound(message_id=turn.message_id)
+    return message
 
 
 def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, list[Message]]:
@@ -270,9 +280,7 @@ def end_unreadable(conn: Connection, session_id: str, meter: Meter) -> Ended:
 
 def _take_over(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
     """A parked turn's next attempt: it stands in the history already, and has said nothing."""
-    message = messages.get(session.conn, turn.message_id)
-    if message is None:
-        raise MessageNotFound(message_id=turn.message_id)
+    message = _message(session, turn)
     turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
     session.append([TurnEvent(turn)], turn.id)
     change(session.conn, turn.id, attempt=turn.attempt, worker_id=worker_id, epoch=session.epoch)
@@ -291,8 +299,8 @@ def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended |
         return None
     fold = open_fold(conn, row)
     answer = fold.message(row.answer_id)
-    if answer is None or answer.parts or answer.parent_id != row.message_id:  # where it steered, it has spoken before
-        return None
+    if answer is None or answer.parts or row.message_id not in (answer.id, answer.parent_id):
+        return None  # it has spoken, if only before it was steered
     session.raise_epoch()
     turn = msgspec.structs.replace(fold.turns[turn_id], phase=None, detail=None)
     change(conn, turn_id, worker_id=None)
@@ -300,15 +308,18 @@ def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended |
     return Ended(turn, session.save())
 
 
-def new_answer(session: Locked, turn: Turn, parent_id: str) -> Message:
+def new_answer(
+    session: Locked, turn: Turn, parent_id: str | None, *, message_id: str | None = None, message_type: str = "message"
+) -> Message:
     """An empty assistant's message, in progress, as the new leaf."""
     answer = Message(
-        id=new_id("msg"),
+        id=message_id or new_id("msg"),
         session_id=session.id,
         turn_id=turn.id,
         parent_id=parent_id,
         role="assistant",
         status="in_progress",
+        message_type=message_type,
         agent_id=turn.agent_id,
         model_id=turn.model_id,
         created_at=to_time(session.now),

@@ -185,7 +185,7 @@ def end_queued(session: Locked, row: Any, ending: Ending, _meter: Meter | None =
     """End a waiting turn under this lock: its message never entered the history and leaves the queue."""
     turn = to_turn(row)
     events: list[Event] = []
-    if turn.kind != "retry":
+    if turn.brings_message:
         messages.remove(session.conn, [turn.message_id])
         events.append(MessageEvent("removed", turn.message_id))
     return _close(session, turn, ending, None, events)
@@ -235,8 +235,8 @@ def _remove(session: Locked, row: Any) -> list[Event]:
         leaf = mine[leaf]
     session.move_leaf(leaf)
     messages.remove(session.conn, list(mine))
-    # A retry brought no message; where its answer stood must still be told to who comes later, or he stays on the old one.
-    journal.bury_turn(session.conn, session.id, row.id, row.start_seq if row.kind == "retry" else 0)
+    # One that brought no message has left another branch; that must still be told to who comes later, or he stays there.
+    journal.bury_turn(session.conn, session.id, row.id, 0 if to_turn(row).brings_message else row.start_seq)
     brought = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.message_id.in_(mine))
     for steered in session.conn.execute(brought.where(turns.c.id != row.id)):
         journal.bury_messages(session.conn, session.id, steered.id)

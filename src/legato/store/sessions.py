@@ -13,20 +13,21 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
-from legato.store import finding, search
+from legato.store import finding, search, welcoming
 from legato.store.dialect import utc_us
 from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import NOBODY, messages, sessions, turns
+from legato.store.welcoming import Welcome
 
 # What a list's cursor says, and nothing that a database could choke on: last activity and id.
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.(ses_[0-9a-z]{26})")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session begins with."""
+    """What a session begins with; with a ``welcome`` the agent speaks first."""
 
     id: str
     owner: str
@@ -38,6 +39,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     imported_from: str | None = None
     metadata: dict[str, Any] = {}
+    welcome: Welcome | None = None
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -54,6 +56,7 @@ def create(conn: Connection, new: NewSession) -> Changed:
         SessionExists: the id is taken.
     """
     values = msgspec.structs.asdict(new) | {"metadata": to_json(new.metadata)}
+    del values["welcome"]
     now = conn.execute(select(utc_us())).scalar_one()
     stamps: dict[str, object] = {"created_at": now, "last_activity": now, "head": 0, "epoch": 0}
     stamps |= {
@@ -70,8 +73,12 @@ def create(conn: Connection, new: NewSession) -> Changed:
     if new.title:
         search.note_title(conn, new.id, new.owner, new.title)
     found = lock(conn, new.id, new.owner)
+    if new.welcome is not None:
+        found.touch()  # its turn is accepted an instant after the session
     session = found.session()
     found.append([SessionEvent(session)])
+    if new.welcome is not None:
+        welcoming.accept(found, new.welcome)
     return Changed(session, found.save())
 
 

@@ -1,12 +1,21 @@
-"""Turns: look one up, change one."""
+"""Turns: look one up, change one, put in a new one."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, insert, select
 
+from legato.core.model import Turn
+from legato.store.rows import to_us
 from legato.store.schema import sessions, turns
 from legato.store.statements import ROW, update_by_id
+
+
+def put(conn: Connection, turn: Turn, locale: str | None) -> None:
+    """Insert a turn that is new; ``locale`` is its reader's language."""
+    values: dict[str, object] = {name: getattr(turn, name) for name in _OF_THE_TURN}
+    created: dict[str, object] = {"compacted": False, "created_at": to_us(turn.created_at), "locale": locale}
+    conn.execute(_INSERT, values | created)
 
 
 def change(conn: Connection, turn_id: str, **values: object) -> None:
@@ -21,6 +30,23 @@ def open_turn(conn: Connection, session_id: str) -> Any:
 def unfinished(conn: Connection, session_id: str) -> Sequence[Any]:
     """Rows of the running turn and the waiting ones, in the order they run."""
     return conn.execute(_UNFINISHED, {"session_id": session_id}).all()
+
+
+_OF_THE_TURN: Final = (
+    "id",
+    "session_id",
+    "message_id",
+    "agent_id",
+    "model_id",
+    "source_turn_id",
+    "status",
+    "kind",
+    "mode",
+    "priority",
+    "rank",
+    "attempt",
+)
+_INSERT: Final = insert(turns)
 
 
 _OPEN: Final = select(turns).where(turns.c.session_id == bindparam("session_id"), turns.c.status == "in_progress")

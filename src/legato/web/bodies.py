@@ -48,7 +48,7 @@ def _session_id(value: str) -> str:
 
 
 class CreateSession(_Body):
-    """A new session. ``id``: your own, so that creating can be tried again."""
+    """A new session. ``id``: your own, so that creating can be tried again. ``welcome``: whether its agent may speak first."""
 
     agent_id: Name | None = None
     model_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None
@@ -56,6 +56,7 @@ class CreateSession(_Body):
     title: Title | None = None
     context: Key | None = None
     metadata: Metadata = {}
+    welcome: bool = True
 
 
 class PatchSession(_Body):

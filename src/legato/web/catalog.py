@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from legato.agents.registry import AgentSpec
+from legato.agents.registry import AgentSpec, Registry
 from legato.providers.catalog import ModelInfo
 from legato.web.context import Asking
 from legato.web.replies import AgentInfo, AgentList, ModelList, documents, reply
@@ -14,13 +14,15 @@ router = APIRouter(prefix="/v1", tags=["catalog"])
 @router.get("/agents", responses=documents(AgentList))
 async def list_agents(asking: Asking) -> Response:
     """The agents that answer here."""
-    return reply(AgentList(tuple(_info(spec) for spec in asking.engine.registry.list())))
+    registry = asking.engine.registry
+    return reply(AgentList(tuple(_info(spec, registry) for spec in registry.list())))
 
 
 @router.get("/agents/{agent_id}", responses=documents(AgentInfo))
 async def get_agent(asking: Asking, agent_id: str) -> Response:
     """One agent."""
-    return reply(_info(asking.engine.registry.get(agent_id)))
+    registry = asking.engine.registry
+    return reply(_info(registry.get(agent_id), registry))
 
 
 @router.get("/models", responses=documents(ModelList))
@@ -35,7 +37,7 @@ async def get_model(asking: Asking, model_id: str) -> Response:
     return reply(asking.engine.models.catalog.get(model_id))
 
 
-def _info(spec: AgentSpec) -> AgentInfo:
+def _info(spec: AgentSpec, registry: Registry) -> AgentInfo:
     return AgentInfo(
         id=spec.id,
         name=spec.name,
@@ -45,4 +47,7 @@ def _info(spec: AgentSpec) -> AgentInfo:
         model_id=spec.model_id,
         demo=spec.demo,
         available=spec.available,
+        default=spec is registry.default(),
+        welcomes=bool(spec.welcome),
+        suggestions=spec.suggestions,
     )

@@ -66,7 +66,10 @@ class SearchList(msgspec.Struct, frozen=True):
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent as clients see it."""
+    """An agent as clients see it.
+
+    ``default``: it answers where none is named; ``welcomes``: it opens a session; ``suggestions`` are prompts to begin with.
+    """
 
     id: str
     name: str
@@ -76,6 +79,9 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None
     demo: bool
     available: bool
+    default: bool
+    welcomes: bool
+    suggestions: tuple[str, ...]
 
 
 class AgentList(msgspec.Struct, frozen=True):

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
+from legato.core.languages import liked_best
 from legato.core.model import Session, Stats
 from legato.store import sessions, snapshots
 from legato.store.listing import SessionStatus
@@ -16,8 +17,15 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 @router.post("", status_code=201, responses=documents(Session, 201) | documents(Session))
-async def create_session(asking: Asking, body: CreateSession) -> Response:
-    """Begin a session with an agent; with a ``context`` key that you have a session for already, answer with that one (200)."""
+async def create_session(
+    asking: Asking,
+    body: CreateSession,
+    accept_language: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Begin a session with an agent; one that has a welcome speaks first.
+
+    With a ``context`` key that you have a session for already, it is that one (200).
+    """
     begun = await asking.engine.begin_session(
         asking.owner,
         body.agent_id,
@@ -26,14 +34,20 @@ async def create_session(asking: Asking, body: CreateSession) -> Response:
         title=body.title,
         context=body.context,
         metadata=body.metadata,
+        welcome=body.welcome,
+        locale=liked_best(accept_language),
     )
     return reply(begun.session, 201 if begun.created else 200)
 
 
 @router.get("/current", responses=documents(Session) | documents(Session, 201))
-async def current_session(asking: Asking, agent_id: Text | None = None) -> Response:
+async def current_session(
+    asking: Asking,
+    agent_id: Text | None = None,
+    accept_language: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
     """Your active session with an agent; a new one (201) where there is none."""
-    begun = await asking.engine.current_session(asking.owner, agent_id)
+    begun = await asking.engine.current_session(asking.owner, agent_id, liked_best(accept_language))
     return reply(begun.session, 201 if begun.created else 200)
 
 

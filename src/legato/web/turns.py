@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from legato.core.errors import Invalid
+from legato.core.languages import liked_best
 from legato.core.model import Turn
 from legato.core.text import normalise
 from legato.engine.engine import SendRequest, Sent
@@ -40,7 +41,7 @@ async def send(
             mode=body.mode,
             priority=body.priority,
             model_id=body.model_id,
-            locale=_locale(accept_language),
+            locale=liked_best(accept_language),
         ),
     )
     return await _stream(asking, session_id, sent, cancel=cancel) if streaming else _sent(sent)
@@ -96,11 +97,3 @@ async def _stream(asking: Context, session_id: str, sent: Sent, *, cancel: bool)
         {"Legato-Turn": turn_id},
         abandoned=partial(engine.cancel, asking.owner, session_id, turn_id) if cancel else None,
     )
-
-
-def _locale(accept_language: str | None) -> str | None:
-    """The language a reader likes best: the first tag of the header."""
-    if not accept_language:
-        return None
-    tag = accept_language.split(",")[0].split(";")[0].strip()
-    return tag if 0 < len(tag) <= 35 and tag.isascii() and tag != "*" else None

@@ -27,9 +27,11 @@ from legato.engine.journal import Journal
 from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.looper import Looper
+from legato.engine.memory import Memories
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
+from legato.engine.side import SideModel
 from legato.engine.tasks import Tasks
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
@@ -233,11 +235,13 @@ class _Running:
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        side = SideModel(store=store, models=models)
+        memories = Memories(store=store, side=side, registry=registry, settings=settings)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
             worker=lambda: self._dispatcher.worker_id,
-            duties=(),
+            duties=(memories.duty,),
         )
         self._runner = runner = Runner(
             store=store,
@@ -278,6 +282,7 @@ class _Running:
             registry=registry,
             models=models,
             meter=meter,
+            chores=chores,
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")

@@ -137,6 +137,7 @@ def wire(
     hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
     publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
     journal = Journal(store=store, publisher=publisher, tasks=tasks)
+    chores = Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id)
     runner = Runner(
         store=store,
         publisher=publisher,
@@ -145,7 +146,7 @@ def wire(
         models=models,
         meter=meter,
         tasks=tasks,
-        chores=Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id),
+        chores=chores,
         settings=settings,
     )
     dispatcher = Dispatcher(
@@ -177,6 +178,7 @@ def wire(
         registry=registry,
         models=models,
         meter=meter,
+        chores=chores,
         settings=settings,
     )
     return Wired(store, tasks, hub, lists, publisher, journal, runner, dispatcher, lifeline, engine)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from legato.core.errors import AgentNotFound, Misuse
+from legato.core.memory import KIND
 
 if TYPE_CHECKING:
     from legato.agents.turn import Turn
@@ -93,7 +94,7 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, or what it runs is not an async generator function.
+            Misuse: its id is empty or taken, what it runs is no async generator function, or a kind of facts has no good name.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -101,6 +102,10 @@ class Registry:
             raise Misuse(f"The agent {spec.id!r} is registered twice.")
         if not inspect.isasyncgenfunction(spec.run):
             raise Misuse(f"The agent {spec.id!r} must be an async generator function: let it yield its answer.")
+        for kind in (kind for kind in spec.memory if KIND.fullmatch(kind) is None):
+            raise Misuse(
+                f"The agent {spec.id!r} can't remember {kind[:100]!r}: a kind has 1 to 64 of A-Z a-z 0-9 . _ -"
+            )
         self._specs[spec.id] = spec
 
     def get(self, agent_id: str) -> AgentSpec:

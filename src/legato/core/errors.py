@@ -63,6 +63,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class MemoryNotFound(NotFound):
+    """There is no such memory."""
+
+    code = "memory_not_found"
+
+
 class AgentNotFound(NotFound):
     """There is no such agent."""
 

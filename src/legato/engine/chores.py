@@ -1,7 +1,7 @@
 """Side work in the background: each kind in its own few tasks, so that one that hangs holds up no other and no turn (G19)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -47,6 +47,15 @@ def asked_for(
     if spec.history_limit:
         asked["trim"] = 0
     return asked
+
+
+def asked_for_change(spec: AgentSpec, values: Mapping[str, object], settings: EngineSettings) -> dict[Kind, int]:
+    """What a session waits for when it was changed like this: facts are drawn from a closed one at once (T-02)."""
+    if not spec.memory:
+        return {}
+    if values.get("closed"):
+        return {"memory": 0}
+    return {"memory": int(settings.memory_idle_s * 1_000_000)} if values.get("memory") else {}
 
 
 class Chores:

@@ -11,11 +11,12 @@ import msgspec
 from legato.agents.registry import Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import Corrupted, Invalid
+from legato.core.errors import AgentNotFound, Corrupted, Invalid
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
+from legato.engine.chores import Chores, asked_for_change
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lists import Lists
@@ -23,6 +24,7 @@ from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.store import accepting, ending, journal, sessions, snapshots
+from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.locked import readable
 from legato.store.port import Row, Store
@@ -65,6 +67,7 @@ class Engine:
         registry: Registry,
         models: Models,
         meter: Meter,
+        chores: Chores,
         settings: EngineSettings,
     ) -> None:
         self.store = store
@@ -76,6 +79,7 @@ class Engine:
         self._runner = runner
         self._dispatcher = dispatcher
         self._meter = meter
+        self._chores = chores
         self._settings = settings
 
     def cursor(self, seq: int) -> Cursor:
@@ -108,7 +112,25 @@ class Engine:
         return await self.store.read(sessions.get, session_id, owner)
 
     async def change_session(self, owner: str, session_id: str, values: dict[str, Any]) -> Session:
-        return (await self._publisher.write(sessions.change, session_id, owner, values)).session
+        """Set what ``store.sessions.change`` knows.
+
+        Raises:
+            SessionNotFound.
+        """
+        asked = await self._asked_for(owner, session_id, values)
+        changed = await self._publisher.write(sessions.change, session_id, owner, values, asked)
+        if asked:
+            self._chores.due()
+        return changed.session
+
+    async def _asked_for(self, owner: str, session_id: str, values: dict[str, Any]) -> dict[Kind, int]:
+        if not (values.get("closed") or values.get("memory")):
+            return {}
+        try:
+            spec = self.registry.get((await self.get_session(owner, session_id)).agent_id)
+        except AgentNotFound:
+            return {}
+        return asked_for_change(spec, values, self._settings)
 
     async def clear(self, owner: str, session_id: str) -> None:
         """Empty a session and keep it."""

@@ -98,6 +98,8 @@ sessions: Final = Table(
     Column("pinned", Boolean, nullable=False, default=False),
     Column("keep", Boolean, nullable=False, default=False),
     Column("memory", Boolean, nullable=False, default=True),
+    # The message up to which facts were drawn.
+    Column("remembered_id", _Name(40)),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
     Column("metadata", Text, nullable=False, default="{}"),

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
+from legato.store import chores
+from legato.store.chores import Kind
 from legato.store.dialect import utc_us
 from legato.store.locked import lock, readable
 from legato.store.port import Row
@@ -73,8 +75,13 @@ def create(conn: Connection, new: NewSession) -> Changed:
     return Changed(session, found.save())
 
 
-def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]) -> Changed:
-    """Set any of title, pinned, keep, memory, metadata, and the booleans ``archived`` and ``closed``."""
+def change(
+    conn: Connection, session_id: str, owner: str, values: dict[str, Any], asked: Mapping[Kind, int] | None = None
+) -> Changed:
+    """Set any of title, pinned, keep, memory, metadata, and the booleans ``archived`` and ``closed``.
+
+    ``asked``: what the session then waits for, each with the delay in microseconds.
+    """
     found = lock(conn, session_id, owner)
     columns: dict[str, Any] = {key: values[key] for key in ("title", "pinned", "keep", "memory") if key in values}
     if "title" in columns:
@@ -89,6 +96,7 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
         found.change(**columns)
     session = found.session()
     found.append([SessionEvent(session)])
+    chores.ask_all(conn, session_id, asked or {}, found.now)
     return Changed(session, found.save())
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.memory import Memory
 from legato.core.model import Message, Session, State, Stats, Turn
 from legato.providers.catalog import ModelInfo
 
@@ -40,6 +41,20 @@ class MessageList(msgspec.Struct, frozen=True):
     data: tuple[Message, ...]
     has_more: bool
     next: str | None
+
+
+class MemoryList(msgspec.Struct, frozen=True):
+    """A page of what is remembered, the newest first."""
+
+    data: tuple[Memory, ...]
+    has_more: bool
+    next: str | None
+
+
+class MemorySettings(msgspec.Struct, frozen=True):
+    """Whether anything is remembered of you, and given to agents."""
+
+    enabled: bool
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +119,8 @@ _TYPES: Final = (
     SentReply,
     SessionList,
     MessageList,
+    MemoryList,
+    MemorySettings,
     AgentList,
     ModelList,
     EventList,

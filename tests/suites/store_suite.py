@@ -14,6 +14,7 @@ from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
+from tests.suites.store.remembering import Remembering
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
 
@@ -27,6 +28,7 @@ class StoreSuite(
     Appending,
     Endings,
     Emptying,
+    Remembering,
     Steering,
     Reading,
     Compacting,

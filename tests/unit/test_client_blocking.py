@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from legato.client import Answer, AsyncAnswer, AsyncClient, Client, Sent
+from legato.client.bridge import Bridge
 from legato.core.errors import Misuse, SessionNotFound
 from tests.support import story
 from tests.support.story import EVENTS_PATH, SESSION, TURNS_PATH, cursor, frames
@@ -33,7 +34,8 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 def _public(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    mixed_in = [base for base in kind.__mro__ if base.__module__.startswith("legato.client.") and base is not Bridge]
+    return {name for base in mixed_in for name in vars(base) if not name.startswith("_")}
 
 
 @pytest.mark.promise("H-05")

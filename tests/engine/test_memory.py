@@ -26,7 +26,6 @@ from legato.engine.side import SideModel
 from legato.engine.tasks import Tasks
 from legato.providers.catalog import Catalog, ModelEntry
 from legato.store import chores, memories, schema, workers
-from legato.store.chores import Chore
 from tests.engine.talking import Talk
 from tests.engine.wiring import FaultyStore, opened, working
 from tests.http.puppets import echo
@@ -484,7 +483,7 @@ def _due_at(conn: Connection) -> int | None:
 
 
 def _last_activity(conn: Connection) -> int:
-    return conn.execute(select(schema.sessions.c.last_activity)).scalar_one()
+    return int(conn.execute(select(schema.sessions.c.last_activity)).scalar_one())
 
 
 def _spent(conn: Connection) -> list[tuple[str, int]]:

@@ -18,6 +18,7 @@ from schemathesis.core.result import Ok
 
 from legato import Legato
 from legato.core.events import EVENT_TYPES
+from legato.core.ids import new_id
 from tests.http.conftest import by_header, make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
@@ -55,7 +56,13 @@ class Live:
         with httpx2.Client(base_url=url, headers=USER) as http:
             session_id = http.post("/v1/sessions", json={"agent_id": "echo"}).json()["id"]
             turn = http.post(f"/v1/sessions/{session_id}/turns", json={"text": "Hi"}).json()["turn"]
-        self.ids = {"session_id": session_id, "turn_id": turn["id"], "agent_id": "echo", "model_id": "openai:m"}
+        self.ids = {
+            "session_id": session_id,
+            "turn_id": turn["id"],
+            "agent_id": "echo",
+            "model_id": "openai:m",
+            "memory_id": new_id("mem"),
+        }
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,15 @@ def test_a_transcript_fits_a_small_window_and_the_newest_is_in_it(texts: list[st
     assert list(told.sources) == spoken[-1 : -1 - len(told.sources) : -1]
 
 
+@pytest.mark.promise("T-04")
+def test_what_was_said_while_memory_was_off_gives_context_only() -> None:
+    history = [message(1, "I love tea"), message(2, "Barolo")]
+    told = transcribe(history, KINDS, since=history[1].created_at)
+
+    assert [line.get("old", False) for line in lines_of(told)] == [True, False]
+    assert told.sources == {2: "msg_2"}
+
+
 def test_a_message_can_not_pass_for_another_one() -> None:
     told = transcribe([message(1, 'Hi\n{"n":2,"by":"user","text":"I love X"}')], KINDS)
 

@@ -80,10 +80,12 @@ class Transcript(msgspec.Struct, frozen=True):
     sources: Mapping[int, str]
 
 
-def transcribe(messages: Sequence[Message], kinds: Sequence[str], known_id: str | None = None) -> Transcript:
+def transcribe(
+    messages: Sequence[Message], kinds: Sequence[str], known_id: str | None = None, since: datetime | None = None
+) -> Transcript:
     """The newest of a conversation (oldest first) that a small model can read at once.
 
-    What stands up to ``known_id`` was drawn from before: it only gives context.
+    What stands up to ``known_id``, or was said before ``since``, only gives context: no facts are drawn from it.
     """
     ids = [message.id for message in messages]
     first_new = ids.index(known_id) + 1 if known_id in ids else 0
@@ -91,7 +93,8 @@ def transcribe(messages: Sequence[Message], kinds: Sequence[str], known_id: str 
     sources: dict[int, str] = {}
     left = _MOST_TOLD_TOKENS
     for number in range(len(messages), 0, -1):
-        message, old = messages[number - 1], number <= first_new
+        message = messages[number - 1]
+        old = number <= first_new or (since is not None and message.created_at < since)
         line = _line(number, message, old=old)
         if line is None:
             continue

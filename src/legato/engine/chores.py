@@ -1,7 +1,7 @@
 """Side work in the background: each kind in its own few tasks, so that one that hangs holds up no other and no turn (G19)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -49,13 +49,9 @@ def asked_for(
     return asked
 
 
-def asked_for_change(spec: AgentSpec, values: Mapping[str, object], settings: EngineSettings) -> dict[Kind, int]:
-    """What a session waits for when it was changed like this: facts are drawn from a closed one at once (T-02)."""
-    if not spec.memory:
-        return {}
-    if values.get("closed"):
-        return {"memory": 0}
-    return {"memory": int(settings.memory_idle_s * 1_000_000)} if values.get("memory") else {}
+def asked_for_closing(spec: AgentSpec) -> dict[Kind, int]:
+    """What a session waits for when it has been closed: facts are drawn from it at once (T-02)."""
+    return {"memory": 0} if spec.memory else {}
 
 
 class Chores:

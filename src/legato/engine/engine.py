@@ -16,7 +16,7 @@ from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
-from legato.engine.chores import Chores, asked_for_change
+from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lists import Lists
@@ -117,20 +117,17 @@ class Engine:
         Raises:
             SessionNotFound.
         """
-        asked = await self._asked_for(owner, session_id, values)
+        asked = await self._asked_for_closing(owner, session_id) if values.get("closed") else {}
         changed = await self._publisher.write(sessions.change, session_id, owner, values, asked)
         if asked:
             self._chores.due()
         return changed.session
 
-    async def _asked_for(self, owner: str, session_id: str, values: dict[str, Any]) -> dict[Kind, int]:
-        if not (values.get("closed") or values.get("memory")):
-            return {}
+    async def _asked_for_closing(self, owner: str, session_id: str) -> dict[Kind, int]:
         try:
-            spec = self.registry.get((await self.get_session(owner, session_id)).agent_id)
+            return asked_for_closing(self.registry.get((await self.get_session(owner, session_id)).agent_id))
         except AgentNotFound:
             return {}
-        return asked_for_change(spec, values, self._settings)
 
     async def clear(self, owner: str, session_id: str) -> None:
         """Empty a session and keep it."""

@@ -51,7 +51,7 @@ class Memories:
         return None
 
     async def _draw(self, spec: AgentSpec, found: Material) -> None:
-        told = transcribe(found.messages, spec.memory, found.known_id)
+        told = transcribe(found.messages, spec.memory, found.known_id, found.since)
         answer = None
         if told.sources:
             answer = await self._side.ask(spec, found.session, "memory", SYSTEM, told.text, max_tokens=_MOST_TOKENS)

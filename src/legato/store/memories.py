@@ -8,6 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     or_,
     select,
     text,
@@ -44,17 +46,20 @@ _MOST_GIVEN: Final = 200
 _LOOKED_AT: Final = 200  # messages of a session
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.(mem_[0-9a-z]{26})")
 _PREFERENCE: Final = "memory"
+_OFF: Final = "off"  # else it says since when it is on
 
 
 class Material(msgspec.Struct, frozen=True):
     """What facts may be drawn from: the active branch, oldest first; nothing where memory is switched off.
 
-    ``known_id``: up to there they were drawn before. ``leaf_id`` is where the branch ends.
+    ``known_id``: up to there they were drawn before; ``since``: what was said earlier is not remembered either, as memory was
+    off. ``leaf_id`` is where the branch ends.
     """
 
     session: Session
     messages: tuple[Message, ...]
     known_id: str | None
+    since: datetime
     leaf_id: str | None
 
 
@@ -81,9 +86,9 @@ def material(conn: Connection, session_id: str) -> Material | None:
     row = _row(conn, session_id)
     if row.leaf_id == row.remembered_id:
         return None
-    allowed = row.memory and enabled(conn, row.owner)
-    branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if allowed else []
-    return Material(to_session(row), tuple(branch), row.remembered_id, row.leaf_id)
+    since_us = _on_since(conn, row.owner)
+    branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if row.memory and since_us is not None else []
+    return Material(to_session(row), tuple(branch), row.remembered_id, to_time(since_us or 0), row.leaf_id)
 
 
 def _row(conn: Connection, session_id: str) -> Any:
@@ -195,15 +200,22 @@ def forget_all(conn: Connection, owner: str, agent_id: str | None = None) -> Non
 
 def enabled(conn: Connection, owner: str) -> bool:
     """Whether anything is remembered of this owner, and given to agents."""
-    return conn.execute(_SWITCH, {"owner": owner}).scalar() != "off"
+    return _on_since(conn, owner) is not None
+
+
+def _on_since(conn: Connection, owner: str) -> int | None:
+    """Since when memory is on, 0 where it was never switched; None where it is off."""
+    value = conn.execute(_SWITCH, {"owner": owner}).scalar()
+    return None if value == _OFF else int(value or 0)
 
 
 def switch(conn: Connection, owner: str, *, on: bool) -> None:
     """Remember, or do not: what is there stays there, and is given to nobody while it is off."""
     _alone(conn, owner)
-    conn.execute(delete(preferences).where(preferences.c.owner == owner, preferences.c.name == _PREFERENCE))
-    if not on:
-        conn.execute(preferences.insert().values(owner=owner, name=_PREFERENCE, value="off"))
+    if on != enabled(conn, owner):
+        now: int = conn.execute(select(utc_us())).scalar_one()
+        conn.execute(delete(preferences).where(preferences.c.owner == owner, preferences.c.name == _PREFERENCE))
+        conn.execute(insert(preferences).values(owner=owner, name=_PREFERENCE, value=str(now) if on else _OFF))
 
 
 def _alone(conn: Connection, owner: str) -> None:
@@ -296,7 +308,7 @@ _GIVEN: Final = (
         ~exists().where(
             preferences.c.owner == bindparam("owner"),
             preferences.c.name == _PREFERENCE,
-            preferences.c.value == "off",
+            preferences.c.value == _OFF,
         ),
     )
     .order_by(memories.c.changed_at.desc(), memories.c.id.desc())

@@ -160,7 +160,7 @@ memories: Final = Table(
     Index("uq_memories_fact", "owner", "agent_id", "digest", unique=True),
 )
 
-# What an owner has chosen: ``memory`` is ``off`` where it is switched off as a whole.
+# What an owner has chosen: ``memory`` is ``off``, or since when (in microseconds) it is on again.
 preferences: Final = Table(
     "preferences",
     metadata,

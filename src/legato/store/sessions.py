@@ -92,6 +92,8 @@ def change(
     for flag in ("archived", "closed"):
         if flag in values:
             columns[f"{flag}_at"] = found.now if values[flag] else None
+    if columns.get("memory") and not found.known.memory:
+        columns["remembered_id"] = found.leaf_id  # what was said while it was off is not remembered
     if columns:
         found.change(**columns)
     session = found.session()

@@ -180,6 +180,11 @@ class Remembering:
 
         await store.write(memories.switch, "ann", on=True)
         assert await given(conversation) == ["Barolo"]
+        found = await store.read(memories.material, conversation.id)
+        assert found is not None
+        assert [message.created_at < found.since for message in found.messages] == [True] * len(found.messages)
+        await store.write(memories.switch, "ann", on=True)
+        assert found == await store.read(memories.material, conversation.id)
 
     @pytest.mark.promise("T-04")
     async def test_of_a_session_that_is_switched_off_nothing_is_kept_or_given_elsewhere(
@@ -190,9 +195,11 @@ class Remembering:
         assert await given(conversation) == ["Barolo"]
         await off.change(memory=False)
         await told(off, "tea")
+        await off.answer()
         assert (await texts(store), await given(conversation)) == (["Barolo"], [])
         await off.change(memory=True)
         assert await given(conversation) == ["Barolo"]
+        assert await store.read(memories.material, off.id) is None, "what was said meanwhile stays unsaid"
 
     @pytest.mark.promise("T-02")
     async def test_only_what_the_last_sessions_said_is_given(self, store: Store, conversation: Conversation) -> None:

@@ -13,7 +13,7 @@ import pytest
 from legato import Legato
 from legato.agents.demo import demo
 from legato.agents.demo_memory import KINDS
-from legato.agents.demo_side import side
+from legato.agents.demo_side import demo_side
 from legato.client import AsyncClient, Client
 from legato.core.errors import MemoryNotFound
 from legato.core.ids import new_id
@@ -31,7 +31,7 @@ async def url(own_database: str) -> AsyncIterator[str]:
     """A server whose agents remember."""
     chat = Legato(own_database, environment={}, settings=EngineSettings(grace_s=0.1))
     for agent_id in ("mindful", "other"):
-        chat.agent(agent_id, memory=KINDS, side=side)(demo)
+        chat.agent(agent_id, memory=KINDS, side=demo_side)(demo)
     async with serving(chat, by_header) as url:
         yield url
 

@@ -11,7 +11,7 @@ import pytest
 from legato.agents.builtin import assistant
 from legato.agents.demo import Demo
 from legato.agents.demo_memory import KINDS
-from legato.agents.demo_side import side
+from legato.agents.demo_side import demo_side
 from legato.agents.turn import Turn
 from legato.core.errors import ProviderError
 from legato.core.memory import SYSTEM, Remembered, parse, transcribe
@@ -130,7 +130,7 @@ async def test_it_greets_by_a_remembered_name_and_says_what_it_remembers() -> No
 )
 async def test_it_draws_memories_by_rules(said: str, facts: list[tuple[str, str]]) -> None:
     told = transcribe(Noted("I love rain", "You love rain, I hear", said).history, KINDS, known_id="msg_I love rain")
-    drawn = parse(await side(SYSTEM, told.text), KINDS, told.sources)
+    drawn = parse(await demo_side(SYSTEM, told.text), KINDS, told.sources)
 
     assert [(fact.kind, fact.text) for fact in drawn] == facts
     assert {fact.message_id for fact in drawn} <= {f"msg_{said}"}

@@ -4,6 +4,6 @@ from legato.agents import demo_memory
 from legato.core import memory
 
 
-async def side(system: str, text: str) -> str:
+async def demo_side(system: str, text: str) -> str:
     """What a small model would answer."""
     return demo_memory.draw(text) if system == memory.SYSTEM else ""

@@ -11,7 +11,7 @@ from legato.agents import demo_memory
 from legato.agents.builtin import assistant
 from legato.agents.config import AgentEntry, Config
 from legato.agents.demo import demo
-from legato.agents.demo_side import side
+from legato.agents.demo_side import demo_side
 from legato.agents.keys import Providers, default_model, is_configured
 from legato.agents.registry import AgentSpec, Registry, Run
 from legato.core.errors import Misuse
@@ -25,7 +25,7 @@ DEMO: Final = AgentSpec(
     role="demo",
     description="Shows every feature without a model and without a key. Type /help.",
     memory=demo_memory.KINDS,
-    side=side,
+    side=demo_side,
     demo=True,
 )
 

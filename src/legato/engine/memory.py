@@ -1,4 +1,4 @@
-"""Memory: facts drawn from sessions that are closed or silent, in the background, and found again for a turn (T-02, T-03)."""
+"""Memory: facts drawn from closed and silent sessions in the background, found again for a turn, forgotten (T-02 to T-04)."""
 
 from typing import Final
 
@@ -57,6 +57,12 @@ class Memories:
             answer = await self._side.ask(spec, found.session, "memory", SYSTEM, told.text, max_tokens=_MOST_TOKENS)
         facts = parse(answer or "", spec.memory, told.sources)
         await self._store.write(memories.keep, found.session.id, facts, found.leaf_id)
+
+
+async def forget_all(store: Store, owner: str, agent_id: str | None = None) -> None:
+    """Forget all that is remembered of an owner, or all that one agent knows."""
+    while await store.write(memories.forget_some, owner, agent_id):
+        pass
 
 
 async def recalled(store: Store, spec: AgentSpec, session: Session) -> tuple[Remembered, ...]:

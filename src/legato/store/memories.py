@@ -34,7 +34,7 @@ from legato.core.memory import Fact, Memory, Remembered, digest
 from legato.core.model import Message, Session
 from legato.store import messages
 from legato.store.dialect import hold, utc_us
-from legato.store.locked import lock
+from legato.store.locked import Locked, lock
 from legato.store.rows import to_session, to_time
 from legato.store.schema import memories, preferences, sessions
 from legato.store.schema import messages as message_table
@@ -44,6 +44,7 @@ MOST_OF_SESSION: Final = 20
 MOST_OF_AGENT: Final = 500  # of an owner and an agent
 _MOST_GIVEN: Final = 200
 _LOOKED_AT: Final = 200  # messages of a session
+_FORGOTTEN_AT_ONCE: Final = 100  # others' turns append in between
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.(mem_[0-9a-z]{26})")
 _PREFERENCE: Final = "memory"
 _OFF: Final = "off"  # else it says since when it is on
@@ -113,15 +114,26 @@ def keep(conn: Connection, session_id: str, facts: Sequence[Fact], upto_id: str 
     _alone(conn, session.owner)
     if not facts or not session.known.memory or not enabled(conn, session.owner):
         return
-    whose = {"owner": session.owner, "agent_id": session.agent_id}
     there = _still_there(conn, session_id, [fact.message_id for fact in facts])
-    kept = [fact for fact in facts if fact.message_id in there]
-    for fact in kept:
-        told = {"id": new_id("mem"), "kind": fact.kind, "text": fact.text, "digest": digest(fact.kind, fact.text)}
-        source = {"session_id": session_id, "message_id": fact.message_id, "now": session.now}
-        conn.execute(_KEEP, whose | told | source | {"no": False})
+    if kept := [_values(session, fact) for fact in facts if fact.message_id in there]:
+        conn.execute(_KEEP, kept)
     _limit(conn, memories.c.session_id == session_id, MOST_OF_SESSION)
     _limit(conn, _of(session.owner, session.agent_id), MOST_OF_AGENT)
+
+
+def _values(session: Locked, fact: Fact) -> dict[str, object]:
+    return {
+        "id": new_id("mem"),
+        "owner": session.owner,
+        "agent_id": session.agent_id,
+        "kind": fact.kind,
+        "text": fact.text,
+        "digest": digest(fact.kind, fact.text),
+        "session_id": session.id,
+        "message_id": fact.message_id,
+        "now": session.now,
+        "no": False,
+    }
 
 
 def remove_all(conn: Connection, session_id: str) -> None:
@@ -192,10 +204,11 @@ def forget(conn: Connection, memory_id: str, owner: str) -> None:
         raise MemoryNotFound
 
 
-def forget_all(conn: Connection, owner: str, agent_id: str | None = None) -> None:
-    """Erase all facts of an owner, or those that one agent knows."""
+def forget_some(conn: Connection, owner: str, agent_id: str | None = None, limit: int = _FORGOTTEN_AT_ONCE) -> bool:
+    """Erase some facts of an owner, or of those that one agent knows; whether there may be more."""
     found = _theirs(owner) if agent_id is None else and_(_theirs(owner), memories.c.agent_id == agent_id)
-    conn.execute(_FORGET.where(found))
+    some = select(memories.c.id).where(found).limit(limit)
+    return conn.execute(_FORGET.where(memories.c.id.in_(some))).rowcount == limit
 
 
 def enabled(conn: Connection, owner: str) -> bool:
@@ -239,12 +252,11 @@ def _theirs(owner: str) -> ColumnElement[bool]:
 
 def _limit(conn: Connection, whose: ColumnElement[bool], most: int) -> None:
     """The oldest go; what a person has written stays. Traces of what was forgotten are counted by themselves."""
-    for forgotten in (False, True):
-        these = and_(whose, memories.c.forgotten == forgotten)
-        over = conn.execute(select(func.count()).select_from(memories).where(these)).scalar_one() - most
-        if over > 0:
-            going = select(memories.c.id).where(these, or_(memories.c.forgotten, ~memories.c.edited))
-            oldest = going.order_by(memories.c.changed_at, memories.c.id).limit(over)
+    counted = select(memories.c.forgotten, func.count().label("n")).where(whose).group_by(memories.c.forgotten)
+    for row in conn.execute(counted).all():
+        if row.n > most:
+            going = select(memories.c.id).where(whose, memories.c.forgotten == row.forgotten, ~memories.c.edited)
+            oldest = going.order_by(memories.c.changed_at, memories.c.id).limit(row.n - most)
             conn.execute(delete(memories).where(memories.c.id.in_(oldest)))
 
 

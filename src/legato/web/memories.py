@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from legato.core.memory import Memory
+from legato.engine.memory import forget_all
 from legato.store import memories
 from legato.web.bodies import EditMemory, MemorySwitch, Text
 from legato.web.context import Asking
@@ -32,7 +33,7 @@ async def list_memories(
 @router.delete("", status_code=204, responses=documents(None, 204))
 async def forget_memories(asking: Asking, agent_id: Text | None = None) -> Response:
     """Forget everything, or all that one agent knows."""
-    await asking.engine.store.write(memories.forget_all, asking.owner, agent_id)
+    await forget_all(asking.engine.store, asking.owner, agent_id)
     return Response(status_code=204)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from legato.core.errors import BadCursor, MemoryNotFound, SessionNotFound
 from legato.core.ids import new_id
 from legato.core.memory import Fact, Memory
+from legato.engine.memory import forget_all
 from legato.store import memories, schema
 from legato.store.port import Store
 from tests.support.conversation import Conversation
@@ -103,9 +104,12 @@ class Remembering:
         bob = await Conversation.begin(store, owner="bob")
         await told(bob, "rum")
 
-        await store.write(memories.forget_all, "ann", "clerk")
+        assert not await store.write(memories.forget_some, "ann", "clerk")
         assert await texts(store) == ["Barolo"]
-        await store.write(memories.forget_all, "ann")
+        await told(conversation, "wine")
+        assert await store.write(memories.forget_some, "ann", limit=1), "there is more"
+        assert len(await texts(store)) == 1
+        await forget_all(store, "ann")
         assert (await texts(store), await texts(store, "bob")) == ([], ["rum"])
 
     @pytest.mark.promise("T-04", "S-08")
@@ -256,7 +260,7 @@ class Remembering:
                 await store.write(memories.edit, memory_id, "bob", "x")
             with pytest.raises(MemoryNotFound):
                 await store.write(memories.forget, memory_id, "bob")
-        await store.write(memories.forget_all, "bob")
+        await forget_all(store, "bob")
         assert await texts(store) == ["Barolo"]
 
     async def test_a_list_has_pages_and_filters(self, store: Store, conversation: Conversation) -> None:

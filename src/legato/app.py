@@ -29,6 +29,7 @@ from legato.engine.lifecycle import Lifecycle
 from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.looper import Looper
+from legato.engine.memory import Memories
 from legato.engine.pruner import Pruner
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
@@ -255,6 +256,7 @@ class _Running:
         trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
         side = SideModel(store=store, models=models)
         titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
+        memories = Memories(store=store, side=side, registry=registry, settings=settings)
         self._chores = chores = Chores(
             store=store,
             tasks=tasks,
@@ -263,6 +265,7 @@ class _Running:
                 Duty(kind="close", work=lifecycle.close),
                 eraser.duty,
                 trimmer.duty,
+                memories.duty,
                 Duty(kind="title", work=titles.title, at_once=8, most_tries=0),
             ),
         )

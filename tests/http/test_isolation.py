@@ -37,6 +37,15 @@ OWN: Final = {
     "POST /v1/sessions",
     "POST /v1/sessions/prune",
 }
+# What is remembered of the asker: see test_memories.
+OWN_MEMORIES: Final = {
+    "DELETE /v1/memories",
+    "DELETE /v1/memories/{memory_id}",
+    "GET /v1/memories",
+    "GET /v1/memories/settings",
+    "PATCH /v1/memories/{memory_id}",
+    "PUT /v1/memories/settings",
+}
 
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {
@@ -104,7 +113,7 @@ def variants(route: str) -> list[tuple[Any, dict[str, str], bool]]:
 
 
 def test_every_route_is_considered() -> None:
-    assert {route for route in ROUTES if route not in OF_A_SESSION} == OPEN | OWN
+    assert {route for route in ROUTES if route not in OF_A_SESSION} == OPEN | OWN | OWN_MEMORIES
     assert {route for route in OF_A_SESSION if "{turn_id}" in route} == set(OF_A_TURN)
     assert BODIES.keys() | QUERIES.keys() <= set(OF_A_SESSION)
 

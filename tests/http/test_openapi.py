@@ -18,6 +18,7 @@ from schemathesis.core.result import Ok
 
 from legato import Legato
 from legato.core.events import EVENT_TYPES
+from legato.core.ids import new_id
 from tests.http.conftest import by_header, make_chat
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
@@ -56,8 +57,14 @@ class Live:
             session_id = http.post("/v1/sessions", json={"agent_id": "echo"}).json()["id"]
             turn = http.post(f"/v1/sessions/{session_id}/turns", json={"text": "Hi"}).json()["turn"]
             search = http.post("/v1/searches", json={"name": "Greetings", "query": "Hi"}).json()
-        self.ids = {"session_id": session_id, "turn_id": turn["id"], "agent_id": "echo", "model_id": "openai:m"}
-        self.ids["search_id"] = search["id"]
+        self.ids = {
+            "session_id": session_id,
+            "turn_id": turn["id"],
+            "agent_id": "echo",
+            "model_id": "openai:m",
+            "search_id": search["id"],
+            "memory_id": new_id("mem"),
+        }
 
 
 @pytest.fixture(scope="module")

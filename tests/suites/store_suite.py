@@ -15,6 +15,7 @@ from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
+from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.steering import Steering
@@ -33,6 +34,7 @@ class StoreSuite(
     Endings,
     Emptying,
     Deleting,
+    Remembering,
     Steering,
     Trimming,
     Reading,

@@ -10,8 +10,11 @@ import pytest
 
 from legato.agents.builtin import assistant
 from legato.agents.demo import Demo
+from legato.agents.demo_memory import KINDS
+from legato.agents.demo_side import demo_side
 from legato.agents.turn import Turn
 from legato.core.errors import ProviderError
+from legato.core.memory import SYSTEM, Remembered, parse, transcribe
 from legato.core.model import Message, Role, TextPart
 from legato.core.states import Phase
 
@@ -21,8 +24,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("A-03")]
 class Noted:
     """What an agent sees of a turn; ``steers`` are handed over one tuple at a time."""
 
-    def __init__(self, *said: str, steers: tuple[tuple[str, ...], ...] = ()) -> None:
+    def __init__(
+        self, *said: str, steers: tuple[tuple[str, ...], ...] = (), memories: tuple[Remembered, ...] = ()
+    ) -> None:
         self.text = said[-1]
+        self.memories = memories
         self.history = tuple(_message(text, "assistant" if index % 2 else "user") for index, text in enumerate(said))
         self.noted: list[tuple[str, ...]] = []
         self._steers = list(steers)
@@ -95,6 +101,39 @@ async def test_it_remembers_what_was_said_before() -> None:
 
     assert said.startswith("Hello Ada! That was message number 2")
     assert "“Hi, my name is Ada.”" in said
+
+
+@pytest.mark.promise("T-03")
+async def test_it_greets_by_a_remembered_name_and_says_what_it_remembers() -> None:
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    known = [("dislikes", "olives"), ("likes", "Barolo"), ("names", "Ada"), ("names", "Bob")]
+    memories = tuple(Remembered(kind, text, at) for kind, text in known)
+
+    said = await answer(Noted("Hi", memories=memories))
+    assert said.startswith("Hello Ada! I remember that you dislike olives and you like Barolo. This is the demo")
+    assert (await answer(Noted("My name is Eve", memories=memories))).startswith("Hello Eve! ")
+
+
+@pytest.mark.promise("T-02")
+@pytest.mark.parametrize(
+    ("said", "facts"),
+    [
+        ("My name is Ada and I love Barolo, mostly.", [("names", "Ada"), ("likes", "Barolo")]),
+        ("I don't like olives. I really enjoy tea!", [("likes", "tea"), ("dislikes", "olives")]),
+        (
+            "Jag heter Åsa. Jag gillar bullar, jag gillar inte lakrits",
+            [("names", "Åsa"), ("likes", "bullar"), ("dislikes", "lakrits")],
+        ),
+        ("Меня зовут Вера. Я люблю чай; я не люблю кофе", [("names", "Вера"), ("likes", "чай"), ("dislikes", "кофе")]),
+        ("Is there anything to like about rain?", []),
+    ],
+)
+async def test_it_draws_memories_by_rules(said: str, facts: list[tuple[str, str]]) -> None:
+    told = transcribe(Noted("I love rain", "You love rain, I hear", said).history, KINDS, known_id="msg_I love rain")
+    drawn = parse(await demo_side(SYSTEM, told.text), KINDS, told.sources)
+
+    assert [(fact.kind, fact.text) for fact in drawn] == facts
+    assert {fact.message_id for fact in drawn} <= {f"msg_{said}"}
 
 
 @pytest.mark.parametrize("text", ["/help", "/HELP me", "/nonsense"])

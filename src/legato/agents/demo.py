@@ -5,14 +5,15 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from legato.agents.demo_memory import NAME
 from legato.agents.demo_texts import HELP, INTRODUCTION, MARKDOWN, THOUGHTS
 from legato.core.errors import ProviderError
+from legato.core.memory import Remembered
 from legato.core.model import Message, TextPart
 
 if TYPE_CHECKING:
     from legato.agents.turn import Turn
 
-_NAME: Final = re.compile(r"\b(?:my name is|i am called|call me|jag heter|меня зовут)\s+([^\W\d_][\w'-]*)", re.I)
 _PIECE: Final = re.compile(r"\s*\S+\s*")
 _YES: Final = frozenset({"yes", "y", "ok", "allow", "ja", "да"})
 _WORDS_PER_S: Final = 30.0
@@ -60,7 +61,7 @@ class Demo:
         return self._paced(_PIECE.findall(text))
 
     async def _reply(self, turn: "Turn", words: list[str]) -> Pieces:
-        async for piece in self._said(_reply_text(turn.history)):
+        async for piece in self._said(_reply_text(turn.history, turn.memories)):
             yield piece
 
     async def _help(self, turn: "Turn", words: list[str]) -> Pieces:
@@ -137,10 +138,11 @@ class Demo:
 demo: Final = Demo().answer
 
 
-def _reply_text(history: tuple[Message, ...]) -> str:
+def _reply_text(history: tuple[Message, ...], memories: tuple[Remembered, ...] = ()) -> str:
     said = [_text(message) for message in history if message.role == "user"]
-    names = [found[1] for text in said if (found := _NAME.search(text))]
-    greeting = f"Hello {names[-1]}! " if names else "Hello! "
+    names = [found[1] for text in said if (found := NAME.search(text))]
+    names = names[-1:] or [memory.text for memory in memories if memory.kind == "names"][:1]
+    greeting = (f"Hello {names[0]}! " if names else "Hello! ") + _recollection(memories)
     if len(said) < 2:
         return greeting + INTRODUCTION
     before = " ".join(said[-2].split())
@@ -149,6 +151,11 @@ def _reply_text(history: tuple[Message, ...]) -> str:
         f"The one before it was: “{before[:80]}{'…' if len(before) > 80 else ''}” "
         "(I am the demo agent; /help shows what I can do.)"
     )
+
+
+def _recollection(memories: tuple[Remembered, ...]) -> str:
+    liked = [f"you {memory.kind[:-1]} {memory.text}" for memory in memories if memory.kind in ("likes", "dislikes")]
+    return f"I remember that {' and '.join(liked[:3])}. " if liked else ""
 
 
 def _text(message: Message) -> str:

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from legato.core import titles
+from legato.agents import demo_memory
+from legato.core import memory, titles
 
 _WORD: Final = re.compile(r"[^\W_](?:[\w'’+#-]*[\w+#])?")
 _SWEDISH: Final = re.compile(r"[åäö]|\b(?:och|att|är|jag|hur|vad|som|på|av|för|mig|kan|inte)\b", re.IGNORECASE)
@@ -54,5 +55,5 @@ def title_of(data: str) -> str:
 
 _WORK: Final[dict[str, Callable[[str], str]]] = {
     titles.SYSTEM: title_of,
-    # The memory's system prompt, and what draws facts from its data, stand here.
+    memory.SYSTEM: demo_memory.draw,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from legato.core.errors import AgentNotFound, Misuse
+from legato.core.memory import KIND
 from legato.core.model import TurnKind
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, or what it runs (also to welcome) is not an async generator function.
+            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, or a kind of facts
+                has no good name.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -119,6 +121,10 @@ class Registry:
             raise Misuse(f"The agent {spec.id!r} must be an async generator function: let it yield its answer.")
         if callable(spec.welcome) and not inspect.isasyncgenfunction(spec.welcome):
             raise Misuse(f"The welcome of the agent {spec.id!r} must be a text or an async generator function.")
+        for kind in (kind for kind in spec.memory if KIND.fullmatch(kind) is None):
+            raise Misuse(
+                f"The agent {spec.id!r} can't remember {kind[:100]!r}: a kind has 1 to 64 of A-Z a-z 0-9 . _ -"
+            )
         self._specs[spec.id] = spec
 
     def get(self, agent_id: str) -> AgentSpec:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from legato.agents import demo_memory
 from legato.agents.builtin import assistant
 from legato.agents.config import AgentEntry, Config
 from legato.agents.demo import demo
@@ -21,9 +22,10 @@ DEMO: Final = AgentSpec(
     id="demo",
     name="Demo (offline, scripted)",
     run=demo,
-    side=demo_side,
     role="demo",
     description="Shows every feature without a model and without a key. Type /help.",
+    memory=demo_memory.KINDS,
+    side=demo_side,
     demo=True,
 )
 

@@ -20,6 +20,7 @@ from legato.core.events import (
     Warning,
 )
 from legato.core.ids import new_id
+from legato.core.memory import Remembered
 from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
 from legato.core.prompt import BEGINNING, Budget, CountTokens, build_prompt
@@ -96,11 +97,14 @@ class Turn:
         message: Message,
         history: tuple[Message, ...],
         locale: str,
+        memories: tuple[Remembered, ...] = (),
     ) -> None:
         self.session = session
         self.message = message
         self.history = history
         self.locale = locale
+        #: What is remembered of the session's owner, the newest first. Data about them: it may say anything.
+        self.memories = memories
         self._stage = stage
         self._spec = spec
         self._models = models
@@ -131,9 +135,10 @@ class Turn:
         provider = self._models.provider(model)
         count = self._models.catalog.counter(model)
         info = self._models.catalog.get(model)
-        budget = Budget(info.context_window, self._spec.reserve, self._spec.tail)
         history = self.history or (msgspec.structs.replace(self.message, role="user", parts=(TextPart(BEGINNING),)),)
-        prompt = build_prompt(self._spec.system if system is None else system, history, budget, count)
+        budget = Budget(info.context_window, self._spec.reserve, self._spec.tail, self._spec.memory_tokens)
+        said = self._spec.system if system is None else system
+        prompt = build_prompt(said, history, budget, count, self.memories)
         self._stage.planned(prompt.info)
         request = ModelRequest(
             model=model.partition(":")[2],

@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "chat": "legato.cli.chat:chat",
     "sessions": "legato.cli.sessions:app",
     "search": "legato.cli.search:search",
+    "memories": "legato.cli.memories:app",
     "doctor": "legato.cli.doctor:doctor",
     "db": "legato.cli.db:app",
 }

@@ -14,6 +14,7 @@ from legato.client.bodies import EventsBody, SentBody, ViewBody
 from legato.client.deleting import Deleting
 from legato.client.http import Http, Notice, decode
 from legato.client.living import Living
+from legato.client.memories import MemoryCalls
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
@@ -31,7 +32,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Searching):
+class AsyncClient(Living, Deleting, Searching, MemoryCalls):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -172,10 +173,11 @@ class AsyncClient(Living, Deleting, Searching):
         title: str | None = None,
         pinned: bool | None = None,
         archived: bool | None = None,
+        memory: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
         """Changes what is given."""
-        body = _given(title=title, pinned=pinned, archived=archived, metadata=metadata)
+        body = _given(title=title, pinned=pinned, archived=archived, memory=memory, metadata=metadata)
         return await self._http.call(Session, "PATCH", _path(session_id), body=body)
 
     async def close(self, session_id: str) -> Session:

@@ -93,6 +93,13 @@ class Client(Bridge[AsyncClient]):
     follow = BlockingIterator(AsyncClient.follow)
     answer = BlockingObject(AsyncClient.answer, Answer)
     live = BlockingIterator(AsyncClient.live)
+    memories = BlockingIterator(AsyncClient.memories)
+    memories_page = Blocking(AsyncClient.memories_page)
+    edit_memory = Blocking(AsyncClient.edit_memory)
+    forget_memory = Blocking(AsyncClient.forget_memory)
+    forget_memories = Blocking(AsyncClient.forget_memories)
+    memory_enabled = Blocking(AsyncClient.memory_enabled)
+    switch_memory = Blocking(AsyncClient.switch_memory)
 
     @_signed_as(AsyncClient.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:

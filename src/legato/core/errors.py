@@ -69,6 +69,12 @@ class SearchNotFound(NotFound):
     code = "search_not_found"
 
 
+class MemoryNotFound(NotFound):
+    """There is no such memory."""
+
+    code = "memory_not_found"
+
+
 class AgentNotFound(NotFound):
     """There is no such agent."""
 

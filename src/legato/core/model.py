@@ -67,12 +67,13 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class ContextInfo(msgspec.Struct, frozen=True):
-    """What was sent to the model: messages and tokens in, messages left out, the budget they had to fit."""
+    """What was sent to the model: messages and tokens in, messages left out, the budget they had to fit; memories in."""
 
     messages: int
     tokens: int
     dropped: int
     budget: int
+    memories: int = 0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,17 +3,21 @@
 Legal (promise C-05): after the system prompt user and assistant alternate, a user speaks first and last, every tool call
 is followed by its result, nothing is empty. A history damaged by any interruption comes out legal.
 
-Budget (promises C-01, C-02): the oldest whole turns fall out first, the system prompt and the newest message never.
+Budget (promises C-01, C-02): the oldest whole turns fall out first, the system prompt and the newest message never. Memories
+(T-03) stand in the system prompt, within a budget of their own, and only where these two leave room.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final, Literal
 
 import msgspec
 
+from legato.core import recall
 from legato.core.errors import ContextOverflow
+from legato.core.memory import Remembered
 from legato.core.model import ContextInfo, Message, TextPart, ToolCallPart, ToolResultPart
+from legato.core.tokens import CountTokens as CountTokens
 from legato.core.tokens import estimate_tokens as estimate_tokens
 
 MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
@@ -22,8 +26,6 @@ OPENING: Final = "(The assistant opened the conversation.)"
 INTERRUPTED: Final = "[This answer was interrupted before its end.]"
 WORDLESS: Final = "[This answer ended with its tools' results.]"
 OUTCOME_UNKNOWN: Final = "outcome_unknown: the turn ended before this call's result was recorded."
-
-CountTokens = Callable[[str], int]
 
 
 class PromptCall(msgspec.Struct, frozen=True):
@@ -51,11 +53,12 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """``window`` and ``reserve`` (kept for the answer) in tokens; ``tail`` in messages, 0 for all."""
+    """``window``, ``reserve`` for the answer, ``memory`` for memories, all in tokens; ``tail`` in messages, 0 for all."""
 
     window: int
     reserve: int
     tail: int = 60
+    memory: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -72,24 +75,36 @@ def _count(message: PromptMessage, count: CountTokens) -> int:
     return MESSAGE_OVERHEAD + count(message.content) + calls
 
 
-def build_prompt(system: str, history: Sequence[Message], budget: Budget, count: CountTokens) -> Prompt:
+def build_prompt(
+    system: str,
+    history: Sequence[Message],
+    budget: Budget,
+    count: CountTokens,
+    memories: Sequence[Remembered] = (),
+) -> Prompt:
     """The prompt for answering the newest message of ``history`` (oldest first; it ends with a user's message).
+
+    ``memories`` are the most important first; those that find no room are left out.
 
     Raises:
         ContextOverflow: system prompt and newest message alone exceed the budget; ``details`` has the numbers.
     """
-    head = (PromptMessage("system", system),) if system.strip() else ()
     groups = [list(group) for _, group in groupby(history, key=lambda message: message.turn_id)]
     limit = budget.prompt_tokens
+    head, remembered = _system(system), 0
+    if memories and groups:
+        room = limit - _cost(_expanded(groups[-1]), count, newest=True)
+        head, remembered = _with_memories(
+            system, memories, min(budget.memory, room - count_prompt(head, count)), room, count
+        )
     spent = count_prompt(head, count)
     kept: list[list[PromptMessage]] = []
     kept_messages = 0
     for group in reversed(groups):
         if kept and budget.tail and kept_messages + len(group) > budget.tail:
             break
-        prompt = [expanded for message in group for expanded in _expand(message)]
-        # Whatever is joined or inserted when turns meet must fit too: one overhead and the opening line a turn.
-        cost = count_prompt(prompt, count) + MESSAGE_OVERHEAD + (0 if kept else count(OPENING) + MESSAGE_OVERHEAD)
+        prompt = _expanded(group)
+        cost = _cost(prompt, count, newest=not kept)
         if spent + cost > limit:
             if not kept:
                 raise ContextOverflow(
@@ -109,8 +124,35 @@ def build_prompt(system: str, history: Sequence[Message], budget: Budget, count:
         tokens=count_prompt(messages, count),
         dropped=len(history) - kept_messages,
         budget=limit,
+        memories=remembered,
     )
     return Prompt(messages, info)
+
+
+def _system(content: str) -> tuple[PromptMessage, ...]:
+    return (PromptMessage("system", content),) if content.strip() else ()
+
+
+def _with_memories(
+    system: str, memories: Sequence[Remembered], allowed: int, room: int, count: CountTokens
+) -> tuple[tuple[PromptMessage, ...], int]:
+    """The system prompt with as many memories as come to ``allowed`` tokens and leave it within ``room``; and how many."""
+    kept = recall.fitting(memories, allowed, count)
+    while kept:  # a tokenizer may make more of the whole than of its lines
+        head = _system(f"{system}\n\n{recall.block(kept)}" if system.strip() else recall.block(kept))
+        if count_prompt(head, count) <= room:
+            return head, len(kept)
+        kept = kept[:-1]
+    return _system(system), 0
+
+
+def _expanded(group: Sequence[Message]) -> list[PromptMessage]:
+    return [expanded for message in group for expanded in _expand(message)]
+
+
+def _cost(prompt: Sequence[PromptMessage], count: CountTokens, *, newest: bool) -> int:
+    """Whatever is joined or inserted when turns meet must fit too: one overhead and the opening line a turn."""
+    return count_prompt(prompt, count) + MESSAGE_OVERHEAD + (count(OPENING) + MESSAGE_OVERHEAD if newest else 0)
 
 
 def _expand(message: Message) -> list[PromptMessage]:

@@ -11,7 +11,11 @@ true count in English and code, the price of holding for pasted secrets and dump
 points can exceed it.
 """
 
+from collections.abc import Callable
 from typing import Final
+
+#: Tokens of a text.
+CountTokens = Callable[[str], int]
 
 _UNIT: Final = 20  # weights are in twentieths of a token: a byte holds every weight, sums are exact
 

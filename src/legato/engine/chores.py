@@ -50,6 +50,11 @@ def asked_for(
     return asked
 
 
+def asked_for_closing(spec: AgentSpec) -> dict[Kind, int]:
+    """What a session waits for when it has been closed: facts are drawn from it at once (T-02)."""
+    return {"memory": 0} if spec.memory else {}
+
+
 class Chores:
     """The chores of this process: a step looks for what is due and begins it."""
 

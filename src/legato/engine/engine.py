@@ -11,12 +11,12 @@ import msgspec
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import Corrupted, Invalid
+from legato.core.errors import AgentNotFound, Corrupted, Invalid
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
-from legato.engine.chores import Chores
+from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.dispatch import Dispatcher
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.lifecycle import Lifecycle
@@ -25,6 +25,7 @@ from legato.engine.publish import Publisher
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.store import accepting, ending, erasing, journal, sessions, snapshots
+from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
 from legato.store.locked import readable
@@ -148,7 +149,22 @@ class Engine:
         return await self.store.read(sessions.get, session_id, owner)
 
     async def change_session(self, owner: str, session_id: str, values: dict[str, Any]) -> Session:
-        return (await self._publisher.write(sessions.change, session_id, owner, values)).session
+        """Set what ``store.sessions.change`` knows.
+
+        Raises:
+            SessionNotFound.
+        """
+        asked = await self._asked_for_closing(owner, session_id) if values.get("closed") else {}
+        changed = await self._publisher.write(sessions.change, session_id, owner, values, asked)
+        if asked:
+            self._chores.due()
+        return changed.session
+
+    async def _asked_for_closing(self, owner: str, session_id: str) -> dict[Kind, int]:
+        try:
+            return asked_for_closing(self.registry.get((await self.get_session(owner, session_id)).agent_id))
+        except AgentNotFound:
+            return {}
 
     async def clear(self, owner: str, session_id: str) -> None:
         """Empty a session and keep it."""

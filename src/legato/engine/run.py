@@ -35,6 +35,7 @@ from legato.engine import phrases
 from legato.engine.chores import Chores, asked_for
 from legato.engine.failpoints import reached
 from legato.engine.journal import Fenced, Journal
+from legato.engine.memory import recalled
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
@@ -198,6 +199,7 @@ class Runner:
             message=claimed.message,
             history=history,
             locale=claimed.locale or "en",
+            memories=await recalled(self._store, spec, claimed.session),
         )
         try:
             async with aclosing(spec.answers(claimed.turn.kind)(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only

@@ -104,6 +104,8 @@ sessions: Final = Table(
     Column("pinned", Boolean, nullable=False, default=False),
     Column("keep", Boolean, nullable=False, default=False),
     Column("memory", Boolean, nullable=False, default=True),
+    # The message up to which facts were drawn.
+    Column("remembered_id", _Name(40)),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
     Column("metadata", Text, nullable=False, default="{}"),
@@ -165,7 +167,7 @@ memories: Final = Table(
     Index("uq_memories_fact", "owner", "agent_id", "digest", unique=True),
 )
 
-# What an owner has chosen: ``memory`` is ``off`` where it is switched off as a whole.
+# What an owner has chosen: ``memory`` is ``off``, or since when (in microseconds) it is on again.
 preferences: Final = Table(
     "preferences",
     metadata,

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
-from legato.store import finding, search, welcoming
+from legato.store import chores, finding, search, welcoming
+from legato.store.chores import Kind
 from legato.store.dialect import utc_us
 from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
@@ -82,8 +83,13 @@ def create(conn: Connection, new: NewSession) -> Changed:
     return Changed(session, found.save())
 
 
-def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]) -> Changed:
-    """Set any of title, pinned, keep, memory, metadata, and the booleans ``archived`` and ``closed``."""
+def change(
+    conn: Connection, session_id: str, owner: str, values: dict[str, Any], asked: Mapping[Kind, int] | None = None
+) -> Changed:
+    """Set any of title, pinned, keep, memory, metadata, and the booleans ``archived`` and ``closed``.
+
+    ``asked``: what the session then waits for, each with the delay in microseconds.
+    """
     found = lock(conn, session_id, owner)
     columns: dict[str, Any] = {key: values[key] for key in ("title", "pinned", "keep", "memory") if key in values}
     if "title" in columns:
@@ -95,10 +101,13 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
     for flag in ("archived", "closed"):
         if flag in values:
             columns[f"{flag}_at"] = found.now if values[flag] else None
+    if columns.get("memory") and not found.known.memory:
+        columns["remembered_id"] = found.leaf_id  # what was said while it was off is not remembered
     if columns:
         found.change(**columns)
     session = found.session()
     found.append([SessionEvent(session)])
+    chores.ask_all(conn, session_id, asked or {}, found.now)
     return Changed(session, found.save())
 
 

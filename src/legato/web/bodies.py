@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from legato.core.ids import is_id
+from legato.core.memory import MOST_CHARS, line_of
 from legato.core.model import Mode, Priority, TextPart
 from legato.core.text import normalise
 
@@ -112,6 +113,24 @@ class SendTurn(_Body):
         if self.text is not None:
             return (TextPart(self.text),)
         return tuple(TextPart(part.text) for part in self.parts or ())
+
+
+def _fact(value: str) -> str:
+    if (line := line_of(value)) is None:
+        raise ValueError(f"a memory is one line of 1 to {MOST_CHARS} characters")
+    return line
+
+
+class EditMemory(_Body):
+    """What a memory says instead: one line of at most 200 characters."""
+
+    text: Annotated[Text, StringConstraints(min_length=1), AfterValidator(_fact)]
+
+
+class MemorySwitch(_Body):
+    """Whether anything is remembered."""
+
+    enabled: bool
 
 
 class Again(_Body):

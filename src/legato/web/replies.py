@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from legato.core.found import Hit, SavedSearch
+from legato.core.memory import Memory
 from legato.core.model import Message, Session, State, Stats, Turn
 from legato.providers.catalog import ModelInfo
 
@@ -59,10 +60,24 @@ class HitList(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class MemoryList(msgspec.Struct, frozen=True):
+    """A page of what is remembered, the newest first."""
+
+    data: tuple[Memory, ...]
+    has_more: bool
+    next: str | None
+
+
 class SearchList(msgspec.Struct, frozen=True):
     """Saved searches, by name."""
 
     data: tuple[SavedSearch, ...]
+
+
+class MemorySettings(msgspec.Struct, frozen=True):
+    """Whether anything is remembered of you, and given to agents."""
+
+    enabled: bool
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +149,8 @@ _TYPES: Final = (
     SessionList,
     Prunable,
     MessageList,
+    MemoryList,
+    MemorySettings,
     AgentList,
     ModelList,
     EventList,

@@ -19,7 +19,7 @@ import uvloop
 from bench.bench import Bench
 from bench.machine import LOAD_CORE, pin, preferred
 from bench.report import Line, table, write
-from bench.rows import appends, lists, memory, overload, readers, resume, saturated, side, tokens, ttft
+from bench.rows import appends, lists, memory, overload, readers, resume, saturated, search, side, tokens, ttft
 from bench.upstream import Upstream
 
 _ARTIFACTS: Final = Path(__file__).parents[1] / ".artifacts" / "bench"
@@ -32,6 +32,7 @@ _ROWS: Final = {
     "resume": resume.measure,
     "memory": memory.measure,
     "lists": lists.measure,
+    "search": search.measure,
     "appends": appends.measure,
     "overload": overload.measure,
     "side": side.measure,

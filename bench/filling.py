@@ -1,7 +1,9 @@
 """Stores filled directly: what would take a server hours to be told."""
 
+import random
 import sqlite3
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,12 +12,14 @@ from sqlalchemy import Connection
 from legato.core.events import Token, encode_lines
 from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
+from legato.core.words import words
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.store import accepting, claiming, ending, sessions, workers
 from legato.store.journal import payload_crc
 from legato.store.opening import open_store
-from legato.store.rows import from_message, to_time
+from legato.store.rows import from_message, parts_crc, to_json, to_time
+from legato.store.search import owner_key
 
 OWNER: Final = "local"
 AGENT: Final = "assistant"
@@ -65,6 +69,70 @@ def begin_turn(conn: Connection, worker_id: str, text: str) -> claiming.Claimed:
     if claimed is None:
         raise LookupError("nothing to claim")
     return claimed
+
+
+_SYLLABLES: Final = [a + b for a in "bcdfghklmnprstv" for b in "aeiouåäö"]
+
+
+def vocabulary(count: int) -> list[str]:
+    """Words of one to four syllables, the same each time, to be said the less the later they come."""
+    chance = random.Random(1)  # noqa: S311
+    return ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 2, 2, 3, 3, 4)))) for _ in range(count)]
+
+
+async def many_messages(path: Path, count: int, owners: int, vocabulary: list[str]) -> tuple[int, int]:
+    """``count`` messages of 60 words and what finds them; each of ``owners`` has as many, in sessions of 20.
+
+    How many bytes their words are, and the index of the search.
+    """
+    chance, now = random.Random(2), time.time_ns() // 1000  # noqa: S311
+    weights = list(accumulate(1 / (rank + 2) for rank in range(len(vocabulary))))
+    store = open_store(f"sqlite:///{path}")
+    await store.start()
+    for start in range(0, count, 5_000):
+        said = [chance.choices(vocabulary, cum_weights=weights, k=60) for _ in range(5_000)]
+        rows = [_told(start + at, owners, words, now) for at, words in enumerate(said)]
+        await store.write(_tell, rows)
+    sizes = await store.read(_sizes)
+    await store.stop()
+    return sizes
+
+
+def _tell(conn: Connection, rows: list[tuple[tuple[Any, ...], ...]]) -> None:
+    for at, statement in enumerate((_SESSION, _MESSAGE, _ENTRY)):
+        conn.exec_driver_sql(statement, [row[at] for row in rows])
+
+
+def _told(number: int, owners: int, said: list[str], now: int) -> tuple[tuple[Any, ...], ...]:
+    owner = f"owner{number % owners}" if number % owners else OWNER
+    session = f"ses_{number // (owners * 20):013}{number % owners:013}"
+    message, at, text = f"msg_{number:026}", now - (10_000_000 - number) * 1_000_000, " ".join(said)
+    parts, role = to_json((TextPart(text),)), "assistant" if number // owners % 2 else "user"
+    return (
+        (session, owner, now, at),
+        (message, session, role, parts, at, parts_crc(message, parts)),
+        (session, message, owner_key(owner), role, at, " ".join(words(text))),
+    )
+
+
+def _sizes(conn: Connection) -> tuple[int, int]:
+    said = conn.exec_driver_sql("SELECT sum(length(CAST(words AS BLOB))) FROM search_entries").scalar_one()
+    index = conn.exec_driver_sql("SELECT sum(length(block)) FROM search_index_data").scalar_one()
+    return int(said), int(index)
+
+
+_SESSION: Final = """
+INSERT OR IGNORE INTO sessions (id, owner, agent_id, agent_name, created_at, last_activity, pinned, keep, memory, metadata,
+    head, epoch)
+VALUES (?, ?, 'assistant', 'Assistant', ?, ?, 0, 0, 1, '{}', 0, 0)
+"""
+_MESSAGE: Final = """
+INSERT INTO messages (id, session_id, turn_id, role, message_type, status, parts, created_at, crc)
+VALUES (?, ?, '', ?, 'message', 'completed', ?, ?, ?)
+"""
+_ENTRY: Final = """
+INSERT INTO search_entries (session_id, message_id, owner_key, role, created_at, words, gone) VALUES (?, ?, ?, ?, ?, ?, 0)
+"""
 
 
 async def long_journal(path: Path, events: int, per_row: int) -> str:

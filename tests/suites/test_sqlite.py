@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import sqlite3
 import stat
 import threading
@@ -15,13 +16,17 @@ from sqlalchemy import Connection, event, exc, insert, select
 from sqlalchemy.exc import ProgrammingError
 
 from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFound, StoreFull, StoreInUse, Unavailable
-from legato.store import sessions, sqlite
+from legato.core.ids import new_id
+from legato.core.model import Message, TextPart
+from legato.store import messages, schema, search, sessions, sqlite
 from legato.store.locked import lock
 from legato.store.opening import open_store
+from legato.store.rows import to_time
 from legato.store.schema import meta
 from legato.store.sqlite import SqliteStore
 from tests.suites.conftest import copied
 from tests.support.conversation import Conversation, new_session
+from tests.support.search_index import check_index
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 30
@@ -54,6 +59,43 @@ async def store(path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
     with anyio.fail_after(PATIENCE_S):
         yield store
     await store.stop()
+
+
+async def test_what_leaves_the_index_of_the_search_leaves_no_bytes_in_it(store: SqliteStore) -> None:
+    chance = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["canary" + "".join(chance.choices(letters, k=5)) for _ in range(3_000)]
+    secret = (await new_session(store, title="a title for " + words[0])).session.id
+    other = (await new_session(store, title="nothing secret")).session.id
+    for start in range(0, 3_000, 60):
+        texts = [" ".join(words[start : start + 60]), "harbour " + " ".join(chance.choices(letters, k=9))]
+        for session_id, text in zip((secret, other), texts, strict=True):
+            message = Message(
+                id=new_id("msg"),
+                session_id=session_id,
+                turn_id="trn_1",
+                role="user",
+                status="completed",
+                created_at=to_time(1),
+                parts=(TextPart(text),),
+            )
+            await store.write(messages.put, message)
+    assert await store.read(_holding, "canary") == {"data", "idx", "entries"}
+    while await store.write(search.forget_session, secret, 5):
+        pass
+    assert await store.read(_holding, "canary") == set()
+    assert await store.read(_holding, "harbour") >= {"data", "entries"}
+    await check_index(store, other)
+
+
+def _holding(conn: Connection, word: str) -> set[str]:
+    """The tables of the index in which the bytes of ``word`` are, anywhere."""
+    found: set[str] = set()
+    for name, column in (("data", "block"), ("idx", "term")):
+        blobs = conn.exec_driver_sql(f"SELECT {column} FROM search_index_{name}").scalars()  # noqa: S608
+        found |= {name for blob in blobs if word.encode() in bytes(blob)}
+    told = conn.execute(select(schema.search_entries.c.words)).scalars()
+    return found | {"entries" for said in told if word in said}
 
 
 class Gate:

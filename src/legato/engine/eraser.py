@@ -1,5 +1,6 @@
 """The duty that erases deleted sessions, in slices between which everybody else's writing goes on (guarantee G12)."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,8 +19,10 @@ from legato.store.port import Store
 Forget = Callable[[Connection, str], int]
 
 _SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns append in between
+_FEWEST_ROWS: Final = 10
 _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 1_000
+_MOST_PAUSE_S: Final = 0.05  # as long as a slice took, in which others write as if there were none
 _STRETCH_S: Final = 20.0  # after that others' sessions have their turn
 _AGAIN_S: Final = 5.0  # when the store takes nothing; not ever later, as chores that fail are
 _LINGER_S: Final = 2.0  # for the lists of other processes, which look whose session it was
@@ -43,10 +46,13 @@ class Eraser:
             return _AGAIN_S
 
     async def _erase(self, chore: Chore) -> float | None:
-        until_s = time.monotonic() + _STRETCH_S
+        began_s = before_s = time.monotonic()
         while not await self._slice(chore.session_id):
-            if time.monotonic() > until_s:
+            now_s = time.monotonic()
+            if now_s - began_s > _STRETCH_S:
                 return 0.0
+            await asyncio.sleep(min(now_s - before_s, _MOST_PAUSE_S))
+            before_s = time.monotonic()
         if self._store.shared and chore.tries == 1:
             return _LINGER_S
         await self._store.write(erasing.forget, chore.session_id)
@@ -59,7 +65,8 @@ class Eraser:
                 return False
         done = await self._store.write(erasing.erase, session_id, self.rows)
         reached("in_erase")
-        if done.rows == self.rows or done.took_s > _SLICE_S:
-            fitting = int(done.rows * _SLICE_S / max(done.took_s, 0.0001))
-            self.rows = max(1, min(fitting, 2 * self.rows, _MOST_ROWS))
+        if done.took_s > _SLICE_S:
+            self.rows = max(_FEWEST_ROWS, self.rows // 2)
+        elif done.rows == self.rows and done.took_s < _SLICE_S / 2:
+            self.rows = min(_MOST_ROWS, self.rows * 2)
         return done.last

@@ -30,6 +30,7 @@ OWN: Final = {
     "GET /v1/events",
     "GET /v1/sessions",
     "GET /v1/sessions/current",
+    "GET /v1/usage",
     "POST /v1/sessions",
     "POST /v1/sessions/prune",
 }

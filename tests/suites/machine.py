@@ -57,6 +57,7 @@ from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
+from tests.support.spent import by_days, by_turns, difference
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -146,6 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.spent_before = self.run(self.store.read(by_days, "ann"))
         created = self.run(new_session(self.store))
         self.id = created.session.id
         self.see(created.rows)
@@ -337,6 +339,8 @@ class StoreMachine(RuleBasedStateMachine):
         counts = self.run(self.store.read(_counts, self.id))
         assert counts == (len(self.sent), len(self.sent))  # one turn for each message that was accepted
         assert len(self.watcher.status) == len(self.sent)
+        spent = self.run(self.store.read(by_days, "ann"))
+        assert difference(spent, self.spent_before) == self.run(self.store.read(by_turns, "ann", self.id))
         shown = [message.client_message_id for message in state.messages if message.role == "user"]
         assert len(set(shown)) == len(shown)
 

@@ -16,6 +16,7 @@ from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.reading import Reading
 from tests.suites.store.sessions import Sessions
+from tests.suites.store.spending import Spending
 from tests.suites.store.steering import Steering
 
 
@@ -29,6 +30,7 @@ class StoreSuite(
     Endings,
     Emptying,
     Deleting,
+    Spending,
     Steering,
     Reading,
     Compacting,

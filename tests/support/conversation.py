@@ -19,6 +19,7 @@ from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
+from tests.support.spent import check_spent
 
 EVERYTHING = 10_000  # messages
 
@@ -205,14 +206,18 @@ class Conversation:
         """What stands in the history, message by message; those that wait included."""
         return [text_of(message) for message in (await self.state()).messages]
 
-    async def agree(self) -> None:
-        """Everybody who resumes, from wherever, ends with the state that the store has."""
+    async def agree(self, *, erased: bool = False) -> None:
+        """Everybody who resumes, from wherever, ends with the state that the store has, and the sums are those of the turns.
+
+        ``erased``: so were sessions of the owner, whose use stays in the sums.
+        """
         state, head = await self.moment()
         told = await self.events()
         await self._check_journal(told, head)
         for taken, seq in [*self.moments, (None, 0)]:
             fold = Fold(taken).apply_all([event for at, event in told if at > seq])
             assert fold.state() == state, f"resumed from {seq} of {head}"
+        await self.store.read(check_spent, self.owner, erased)
 
     async def _stepped(self, rows: Sequence[Row]) -> None:
         self._follow(rows)

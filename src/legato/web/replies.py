@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from legato.core.model import Message, Session, State, Stats, Turn
+from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
 
 
@@ -117,6 +118,7 @@ _TYPES: Final = (
     ModelList,
     EventList,
     Stats,
+    UsageReport,
     Problem,
     Health,
 )

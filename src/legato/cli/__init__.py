@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "serve": "legato.cli.serve:serve",
     "chat": "legato.cli.chat:chat",
     "sessions": "legato.cli.sessions:app",
+    "usage": "legato.cli.usage:usage",
     "doctor": "legato.cli.doctor:doctor",
     "db": "legato.cli.db:app",
 }

@@ -16,6 +16,7 @@ from legato.client.living import Living
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
+from legato.client.spending import Spending
 from legato.client.stream import Stream
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
@@ -29,7 +30,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living):
+class AsyncClient(Living, Spending):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -153,10 +154,12 @@ class AsyncClient(Living):
         title: str | None = None,
         pinned: bool | None = None,
         archived: bool | None = None,
+        keep: bool | None = None,
+        memory: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
-        """Changes what is given."""
-        body = _given(title=title, pinned=pinned, archived=archived, metadata=metadata)
+        """Changes what is given. ``title=""`` takes the title away; ``metadata`` takes the place of all that there was."""
+        body = _given(title=title, pinned=pinned, archived=archived, keep=keep, memory=memory, metadata=metadata)
         return await self._http.call(Session, "PATCH", _path(session_id), body=body)
 
     async def close(self, session_id: str) -> Session:

@@ -76,6 +76,7 @@ class Client(Bridge[AsyncClient]):
     current_session = Blocking(AsyncClient.current_session)
     prune = Blocking(AsyncClient.prune)
     stats = Blocking(AsyncClient.stats)
+    usage = Blocking(AsyncClient.usage)
     messages = Blocking(AsyncClient.messages)
     messages_page = Blocking(AsyncClient.messages_page)
     send = Blocking(AsyncClient.send)

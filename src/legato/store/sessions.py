@@ -83,7 +83,8 @@ def change(conn: Connection, session_id: str, owner: str, values: dict[str, Any]
     if "metadata" in values:
         columns["metadata"] = to_json(values["metadata"])
     for flag in ("archived", "closed"):
-        if flag in values:
+        # Who closes what is closed changes nothing, its time neither.
+        if flag in values and values[flag] == (getattr(found.known, f"{flag}_at") is None):
             columns[f"{flag}_at"] = found.now if values[flag] else None
     if columns:
         found.change(**columns)

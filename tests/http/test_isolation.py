@@ -34,6 +34,7 @@ OWN: Final = {
     "GET /v1/sessions",
     "GET /v1/sessions/current",
     "POST /v1/searches",
+    "GET /v1/usage",
     "POST /v1/sessions",
     "POST /v1/sessions/prune",
 }

@@ -60,6 +60,7 @@ from legato.store.port import Row, Store
 from legato.store.welcoming import Welcome
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 from tests.support.search_index import check_index
+from tests.support.spent import by_days, by_turns, difference
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -151,6 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(welcome=st.booleans())
     def begin(self, welcome: bool) -> None:
+        self.spent_before = self.run(self.store.read(by_days, "ann"))
         created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
         self.id = created.session.id
         self.see(created.rows)
@@ -360,6 +362,8 @@ class StoreMachine(RuleBasedStateMachine):
         counts = self.run(self.store.read(_counts, self.id))
         assert counts == (self.opened + len(self.sent), len(self.sent))  # one turn for each message that was accepted
         assert len(self.watcher.status) == self.opened + len(self.sent)
+        spent = self.run(self.store.read(by_days, "ann"))
+        assert difference(spent, self.spent_before) == self.run(self.store.read(by_turns, "ann", self.id))
         shown = [message.client_message_id for message in state.messages if message.role == "user"]
         assert len(set(shown)) == len(shown)
 

@@ -18,6 +18,7 @@ from tests.suites.store.reading import Reading
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
+from tests.suites.store.spending import Spending
 from tests.suites.store.steering import Steering
 from tests.suites.store.titles import Titles
 from tests.suites.store.trimming import Trimming
@@ -35,6 +36,7 @@ class StoreSuite(
     Emptying,
     Deleting,
     Remembering,
+    Spending,
     Steering,
     Trimming,
     Reading,

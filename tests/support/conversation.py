@@ -21,6 +21,7 @@ from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
 from legato.store.trimming import Trimmed
 from tests.support.search_index import check_index
+from tests.support.spent import check_spent
 
 EVERYTHING = 10_000  # messages
 
@@ -216,8 +217,11 @@ class Conversation:
         """What stands in the history, message by message; those that wait included."""
         return [text_of(message) for message in (await self.state()).messages]
 
-    async def agree(self) -> None:
-        """Everybody who resumes, from wherever, ends with the state that the store has."""
+    async def agree(self, *, erased: bool = False) -> None:
+        """Everybody who resumes, from wherever, ends with the state that the store has, and the sums are those of the turns.
+
+        ``erased``: so were sessions of the owner, whose use stays in the sums.
+        """
         state, head = await self.moment()
         told = await self.events()
         await self._check_journal(told, head)
@@ -225,6 +229,7 @@ class Conversation:
             fold = Fold(taken).apply_all([event for at, event in told if at > seq])
             assert fold.state() == state, f"resumed from {seq} of {head}"
         await check_index(self.store, self.id)
+        await self.store.read(check_spent, self.owner, erased)
 
     async def _stepped(self, rows: Sequence[Row]) -> None:
         self._follow(rows)

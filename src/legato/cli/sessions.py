@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from legato.cli import changes
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
 from legato.cli.deletion import delete
 from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
@@ -114,3 +115,6 @@ def _line(part: Part) -> str:
             return f"→ {part.name}({part.arguments})"
         case ToolResultPart():
             return f"← {'error: ' if part.is_error else ''}{part.output}"
+
+
+changes.register(app)

@@ -19,6 +19,7 @@ from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
 from legato.client.searching import Searching
+from legato.client.spending import Spending
 from legato.client.stream import Stream
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
@@ -32,7 +33,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Searching, MemoryCalls):
+class AsyncClient(Living, Deleting, Searching, MemoryCalls, Spending):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -173,11 +174,12 @@ class AsyncClient(Living, Deleting, Searching, MemoryCalls):
         title: str | None = None,
         pinned: bool | None = None,
         archived: bool | None = None,
+        keep: bool | None = None,
         memory: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
-        """Changes what is given."""
-        body = _given(title=title, pinned=pinned, archived=archived, memory=memory, metadata=metadata)
+        """Changes what is given. ``title=""`` takes the title away; ``metadata`` takes the place of all that there was."""
+        body = _given(title=title, pinned=pinned, archived=archived, keep=keep, memory=memory, metadata=metadata)
         return await self._http.call(Session, "PATCH", _path(session_id), body=body)
 
     async def close(self, session_id: str) -> Session:

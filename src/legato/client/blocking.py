@@ -77,6 +77,7 @@ class Client(Bridge[AsyncClient]):
     prune = Blocking(AsyncClient.prune)
     delete = Blocking(AsyncClient.delete)
     stats = Blocking(AsyncClient.stats)
+    usage = Blocking(AsyncClient.usage)
     messages = Blocking(AsyncClient.messages)
     messages_page = Blocking(AsyncClient.messages_page)
     search = BlockingIterator(AsyncClient.search)

@@ -41,7 +41,7 @@ from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
 from legato.engine.stage import FENCED, LiveTurn
 from legato.engine.tasks import Tasks, log, report
-from legato.engine.usage import total
+from legato.engine.usage import priced, total
 from legato.store import claiming
 from legato.store import ending as store_ending
 from legato.store.claiming import Claimed
@@ -232,9 +232,9 @@ class Runner:
             return
         except Exception as error:  # an outage, or something that can't be written: the turn ends all the same
             log.warning("turn %s: what it said last could not be stored: %s", live.state.id, type(error).__name__)
-        usage = total(live.usages, self._models.catalog)
-        if usage is not None:
-            ending = msgspec.structs.replace(ending, usage=usage)
+        calls = priced(live.usages, self._models.catalog)
+        if calls:
+            ending = msgspec.structs.replace(ending, usage=total(calls), calls=calls)
         wait_s = 0.1
         while not await self._ended(live, ending):
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries

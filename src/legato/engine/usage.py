@@ -9,11 +9,17 @@ from legato.core.tokens import estimate_tokens
 from legato.providers.catalog import Catalog
 
 
-def total(steps: Iterable[tuple[str, Usage]], catalog: Catalog) -> Usage | None:
+def priced(steps: Iterable[tuple[str, Usage]], catalog: Catalog) -> tuple[tuple[str, Usage], ...]:
+    """A turn's model calls, each with its model's id, and what each costs; None where there is no price."""
+    return tuple(
+        (model_id, msgspec.structs.replace(step, cost_usd=catalog.cost(model_id, step))) for model_id, step in steps
+    )
+
+
+def total(calls: Iterable[tuple[str, Usage]]) -> Usage | None:
     """The sum over a turn's model calls; the cost is None as soon as one of them has no price. None without any call."""
     whole: Usage | None = None
-    for model_id, step in steps:
-        usage = msgspec.structs.replace(step, cost_usd=catalog.cost(model_id, step))
+    for _, usage in calls:
         whole = usage if whole is None else _add(whole, usage)
     return whole
 

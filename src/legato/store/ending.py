@@ -16,6 +16,7 @@ from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal, may_follow
 from legato.store import chores, journal, memories, messages
+from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
@@ -39,6 +40,7 @@ Meter = Callable[[Turn, tuple[Message, ...]], Usage]
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers.
 
+    ``calls`` tell what of ``usage`` went to which model, call by call; without them all of it went to the turn's.
     ``chores`` are what the session then waits for, each with the delay in microseconds.
     """
 
@@ -46,6 +48,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     error: ErrorInfo | None = None
     usage: Usage | None = None
+    calls: tuple[tuple[str, Usage], ...] = ()
     text: str | None = None
     remove: bool = False
     chores: Mapping[Kind, int] = {}
@@ -293,7 +296,16 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     }
     session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
     chores.ask_all(session.conn, session.id, ending.chores, session.now)
+    if usage is not None:
+        _sum_up(session, turn, ending, usage)
     return turn
+
+
+def _sum_up(session: Locked, turn: Turn, ending: Ending, usage: Usage) -> None:
+    """Last in the transaction: until it is committed, whatever else ends for this owner waits (on PostgreSQL)."""
+    called = ending.usage is not None or turn.context is not None
+    calls = ending.calls or [(turn.model_id if called else None, usage)]
+    spending.add_all(session.conn, session.owner, turn.agent_id, "turn", calls, session.now)
 
 
 def row_of(conn: Connection, session_id: str, turn_id: str) -> Any:

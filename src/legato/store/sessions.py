@@ -99,7 +99,8 @@ def change(
     if "metadata" in values:
         columns["metadata"] = to_json(values["metadata"])
     for flag in ("archived", "closed"):
-        if flag in values:
+        # Who closes what is closed changes nothing, its time neither.
+        if flag in values and values[flag] == (getattr(found.known, f"{flag}_at") is None):
             columns[f"{flag}_at"] = found.now if values[flag] else None
     if columns.get("memory") and not found.known.memory:
         columns["remembered_id"] = found.leaf_id  # what was said while it was off is not remembered

@@ -3,6 +3,7 @@
 import math
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from legato.core.ids import is_id
@@ -11,6 +12,7 @@ from legato.core.model import Mode, Priority, TextPart
 from legato.core.text import normalise
 
 _MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
+_MAX_METADATA_BYTES: Final = 16 * 1024  # every list of sessions carries it, and every change of a session tells it anew
 
 
 def _clean(value: Any, depth: int = _MAX_DEPTH) -> Any:
@@ -30,11 +32,22 @@ def _clean(value: Any, depth: int = _MAX_DEPTH) -> Any:
             return value
 
 
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(value)) > _MAX_METADATA_BYTES:
+        raise ValueError(f"it may have {_MAX_METADATA_BYTES} bytes of JSON")
+    return value
+
+
+def _seen(value: str) -> str:
+    """A title that nobody could see is none."""
+    return value if value.strip() else ""
+
+
 Text = Annotated[str, AfterValidator(normalise)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
-Title = Annotated[Text, StringConstraints(max_length=200)]
+Title = Annotated[Text, StringConstraints(max_length=200), AfterValidator(_seen)]
 Key = Annotated[Text, StringConstraints(min_length=1, max_length=512)]
-Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_clean)]
+Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_clean), AfterValidator(_bounded)]
 MessageId = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 
 

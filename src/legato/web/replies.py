@@ -10,6 +10,7 @@ from starlette.responses import Response
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
 from legato.core.model import Message, Session, State, Stats, Turn
+from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
 
 
@@ -158,6 +159,7 @@ _TYPES: Final = (
     SavedSearch,
     SearchList,
     Stats,
+    UsageReport,
     Problem,
     Health,
 )

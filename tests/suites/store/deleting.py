@@ -187,7 +187,7 @@ class Deleting:
         assert await store.read(row_of, conversation.id) is None
         assert sum((await store.read(count, conversation.id)).values()) == 0
         assert await store.read(count, stays.id) == before
-        await stays.agree()
+        await stays.agree(erased=True)
 
     async def test_a_slice_is_bounded_by_what_it_takes_away(self, store: Store) -> None:
         conversation = await Conversation.begin(store)

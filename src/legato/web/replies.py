@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from legato.core.model import Message, Session, State, Stats, Turn
 from legato.providers.catalog import ModelInfo
+from legato.transfer.report import ImportReport
 
 
 class SnapshotReply(msgspec.Struct, frozen=True):
@@ -108,6 +109,7 @@ _TYPES: Final = (
     ModelList,
     EventList,
     Stats,
+    ImportReport,
     Problem,
     Health,
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "serve": "legato.cli.serve:serve",
     "chat": "legato.cli.chat:chat",
-    "sessions": "legato.cli.sessions:app",
+    "sessions": "legato.cli.transfer:app",
     "doctor": "legato.cli.doctor:doctor",
     "db": "legato.cli.db:app",
 }

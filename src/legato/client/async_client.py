@@ -16,6 +16,7 @@ from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.patience import Ambient, Patience
 from legato.client.position import Position
 from legato.client.stream import Stream
+from legato.client.transfer import Transfer
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
@@ -28,7 +29,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient:
+class AsyncClient(Transfer):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and

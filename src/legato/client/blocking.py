@@ -85,6 +85,9 @@ class Client(Bridge[AsyncClient]):
     follow = BlockingIterator(AsyncClient.follow)
     answer = BlockingObject(AsyncClient.answer, Answer)
     live = BlockingIterator(AsyncClient.live)
+    export_session = BlockingIterator(AsyncClient.export_session)
+    export_all = BlockingIterator(AsyncClient.export_all)
+    import_file = BlockingIterator(AsyncClient.import_file)
 
     @_signed_as(AsyncClient.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:

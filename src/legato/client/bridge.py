@@ -114,8 +114,8 @@ class Blocking(_Descriptor, Generic[S, P, T]):
     @overload
     def __get__(self, bridge: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, bridge: Bridge[S], owner: object) -> Callable[P, T]: ...
-    def __get__(self, bridge: Bridge[S] | None, owner: object) -> Self | Callable[P, T]:
+    def __get__(self, bridge: Bridge[Any], owner: object) -> Callable[P, T]: ...
+    def __get__(self, bridge: Bridge[Any] | None, owner: object) -> Self | Callable[P, T]:
         if bridge is None:
             return self
 
@@ -135,8 +135,8 @@ class BlockingIterator(_Descriptor, Generic[S, P, T]):
     @overload
     def __get__(self, bridge: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, bridge: Bridge[S], owner: object) -> Callable[P, Generator[T, None, None]]: ...
-    def __get__(self, bridge: Bridge[S] | None, owner: object) -> Self | Callable[P, Generator[T, None, None]]:
+    def __get__(self, bridge: Bridge[Any], owner: object) -> Callable[P, Generator[T, None, None]]: ...
+    def __get__(self, bridge: Bridge[Any] | None, owner: object) -> Self | Callable[P, Generator[T, None, None]]:
         if bridge is None:
             return self
 
@@ -161,8 +161,8 @@ class BlockingObject(_Descriptor, Generic[S, P, T, B]):
     @overload
     def __get__(self, bridge: None, owner: object) -> Self: ...
     @overload
-    def __get__(self, bridge: Bridge[S], owner: object) -> Callable[P, B]: ...
-    def __get__(self, bridge: Bridge[S] | None, owner: object) -> Self | Callable[P, B]:
+    def __get__(self, bridge: Bridge[Any], owner: object) -> Callable[P, B]: ...
+    def __get__(self, bridge: Bridge[Any] | None, owner: object) -> Self | Callable[P, B]:
         if bridge is None:
             return self
 

@@ -30,7 +30,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation as it will stand in the store. ``leaf`` are the events that, after all pieces, bring readers to the leaf."""
+    """A conversation as it will stand in the store. After all pieces, the events ``leaf`` bring readers to the leaf."""
 
     session_id: str
     leaf_id: str | None

@@ -26,7 +26,7 @@ OPEN: Final = {
     "GET /v1/models/{model_id:path}",
     "HEAD /openapi.json",
 }
-OWN: Final = {"GET /v1/events", "GET /v1/sessions", "POST /v1/sessions"}
+OWN: Final = {"GET /v1/events", "GET /v1/export", "GET /v1/sessions", "POST /v1/import", "POST /v1/sessions"}
 
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {
@@ -34,6 +34,7 @@ BODIES: Final[dict[str, list[Any]]] = {
     "POST /v1/sessions/{session_id}/turns": [{"text": "Hi"}, {"text": "x" * 60_000}, {"text": "x", "model_id": "no"}],
 }
 QUERIES: Final = {
+    "GET /v1/sessions/{session_id}/export": [{"format": each} for each in ("json", "jsonl", "markdown", "html", "no")],
     "GET /v1/sessions/{session_id}/events": [
         {},
         {"after": "{cursor}"},

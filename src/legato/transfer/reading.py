@@ -153,8 +153,13 @@ def _one(raw: bytes, place: str, source: Source | None) -> Iterator[Conversation
     talk = kind.talk(value, place)
     if not talk.id:
         yield Skipped(place=place, what="conversation", why="it has no id")
+        return
+    conversation = talk.conversation()
+    if conversation.messages:
+        yield conversation
     else:
-        yield talk.conversation()
+        yield from conversation.skipped
+        yield Skipped(place=place, what="conversation", why="nothing is left of it")
 
 
 def _must_be(name: str, source: Source | None) -> None:

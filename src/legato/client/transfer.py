@@ -62,7 +62,7 @@ class ImportProgress(msgspec.Struct, frozen=True, kw_only=True):
 class _Line(msgspec.Struct):
     progress: ImportProgress | None = None
     report: ImportReport | None = None
-    problem: msgspec.Raw | None = None
+    problem: dict[str, Any] | None = None
 
 
 class Transfer:
@@ -137,6 +137,5 @@ def _step(line: str) -> ImportProgress | ImportReport | None:
     except msgspec.MsgspecError as error:
         raise NotLegato("the import was answered with something else") from error
     if said.problem is not None:
-        fields: dict[str, Any] = msgspec.json.decode(said.problem)
-        raise error_of(fields)
+        raise error_of(said.problem)
     return said.progress or said.report

@@ -69,7 +69,7 @@ class Talk(msgspec.Struct, kw_only=True):
             last_activity=max(begun, last),
             archived_at=last if self.archived else None,
             pinned=self.pinned,
-            leaf_id=self.leaf_id,
+            leaf_id=self.leaf_id or (messages[-1].id if messages else None),
             metadata={"imported_model": self.model_id} if self.model_id else {},
         )
         bounded, skipped = bounded_session(session, self.place)

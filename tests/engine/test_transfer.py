@@ -244,8 +244,8 @@ async def test_a_server_that_stops_breaks_the_file_off(store: FaultyStore, ferry
 @pytest.mark.parametrize("format_", ["jsonl", "html"])
 async def test_an_export_takes_no_more_room_for_more_messages(store: FaultyStore, ferry: Ferry, format_: Any) -> None:
     """Twenty times the messages, the same room: pages are read, written and forgotten."""
-    await ferry.into(long_session(50, 2_000, "ses_few"), "few")
-    await ferry.into(long_session(1_000, 2_000, "ses_many"), "many")
+    await ferry.into(long_session(50, 4_000, "ses_few"), "few")
+    await ferry.into(long_session(1_000, 4_000, "ses_many"), "many")
     async for _ in ferry.exporting.all("few", format_):
         pass  # what is made once and kept
     sizes: list[int] = []

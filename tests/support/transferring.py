@@ -1,5 +1,6 @@
 """Exports and imports without a server, and what two files have in common apart from their ids."""
 
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,7 +91,8 @@ def without_ids(found: Document) -> dict[str, Any]:
             chain.append(by_id[at])
             at = by_id[at].parent_id
         for message in reversed(chain):
-            known[message.id] = repr((known[message.parent_id], _said(message), place.get(message.turn_id)))
+            said = (known[message.parent_id], _said(message), place.get(message.turn_id))
+            known[message.id] = hashlib.sha256(repr(said).encode()).hexdigest()
         return known[message_id]
 
     return {

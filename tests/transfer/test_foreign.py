@@ -172,6 +172,12 @@ def test_one_bad_conversation_harms_no_other() -> None:
     assert ("conversation 3", "conversation") in whys(skipped)
 
 
+def test_an_array_that_is_cut_off_says_so() -> None:
+    found, skipped = sorted_out(io.BytesIO((FIXTURES / "claude.json").read_bytes()[:-300]))
+    assert len(found) == 1
+    assert ("the end", "file") in whys(skipped)
+
+
 anything: Any = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**60) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

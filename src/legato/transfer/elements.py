@@ -1,7 +1,7 @@
 """The elements of a JSON array, one after the other, however large the array: a chunk and an element are all that is held."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, Final
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -24,6 +24,11 @@ class Splitter:
         self._depth = 0
         self._in_string = False
         self._start = -1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the array has come to its end."""
+        return self._depth <= 0 and not self._in_string
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._held += data
@@ -77,11 +82,12 @@ class Splitter:
             raise TooLarge(f"one conversation is larger than {MAX_ELEMENT_BYTES >> 20} MiB")
 
 
-def elements(file: BinaryIO) -> Iterator[bytes]:
-    """Each element of the array in a file. Raises TooLarge."""
+def elements(file: BinaryIO) -> Generator[bytes, None, bool]:
+    """Each element of the array in a file; whether the array came to its end. Raises TooLarge."""
     splitter = Splitter()
     while data := file.read(CHUNK_BYTES):
         yield from splitter.feed(data)
+    return splitter.whole
 
 
 def lines(file: Any) -> Iterator[bytes]:

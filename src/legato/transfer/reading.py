@@ -109,9 +109,14 @@ def _is_lines(start: bytes) -> bool:
 
 
 def _of_array(file: Any, source: Source | None) -> Iterator[Conversation | Skipped]:
-    recognised = False
+    recognised = whole = False
+
+    def each() -> Iterator[bytes]:
+        nonlocal whole
+        whole = yield from elements(file)
+
     number = 0
-    for number, raw in enumerate(elements(file), 1):
+    for number, raw in enumerate(each(), 1):
         place = f"conversation {number}"
         try:
             yield from _one(raw, place, source)
@@ -122,8 +127,10 @@ def _of_array(file: Any, source: Source | None) -> Iterator[Conversation | Skipp
             if not recognised:
                 raise
             yield Skipped(place=place, what="conversation", why=str(error))
-    if number and not recognised:
+    if not recognised and (number or not whole):
         raise Unrecognised("nothing in it can be read")
+    if not whole:
+        yield Skipped(place="the end", what="file", why="it is cut off: what followed is missing")
 
 
 def _of_document(raw: bytes, source: Source | None) -> Iterator[Conversation | Skipped]:

@@ -19,7 +19,7 @@ import uvloop
 from bench.bench import Bench
 from bench.machine import LOAD_CORE, pin, preferred
 from bench.report import Line, table, write
-from bench.rows import appends, lists, memory, overload, readers, resume, saturated, tokens, ttft
+from bench.rows import appends, lists, memory, overload, readers, resume, saturated, tokens, transfer, ttft
 from bench.upstream import Upstream
 
 _ARTIFACTS: Final = Path(__file__).parents[1] / ".artifacts" / "bench"
@@ -34,6 +34,7 @@ _ROWS: Final = {
     "lists": lists.measure,
     "appends": appends.measure,
     "overload": overload.measure,
+    "transfer": transfer.measure,
 }
 
 

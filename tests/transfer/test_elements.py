@@ -33,6 +33,14 @@ def test_each_element_comes_whole_however_the_array_is_cut(data: st.DataObject, 
     assert [msgspec.json.decode(each) for each in found] == objects
 
 
+def test_byte_by_byte() -> None:
+    splitter = Splitter()
+    whole = rb'[{"a": "\\\"}]{[", "b\\": [1, {}]}, {"c": "\\\\"}]'
+    found = [each for byte in whole for each in splitter.feed(bytes([byte]))]
+    assert found == [rb'{"a": "\\\"}]{[", "b\\": [1, {}]}', rb'{"c": "\\\\"}']
+    assert splitter.whole
+
+
 def test_an_array_of_any_length_is_held_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elements_module, "MAX_ELEMENT_BYTES", 100_000)
     many = b"[" + b",".join(b'{"a":"%d"}' % number for number in range(20_000)) + b"]"

@@ -189,6 +189,14 @@ def test_what_is_meant_well_is_shown() -> None:
     assert '<a href="https://a.example/?x=1&amp;y=2" rel="noopener noreferrer">a</a>' in html
 
 
+def test_what_is_not_taken_over_is_still_to_be_read() -> None:
+    assert rendered("<b>x</b>") == "<p>&lt;b&gt;x&lt;/b&gt;</p>\n"
+    assert '!<a href="https://a.example/x.png" rel="noopener noreferrer">pic</a>' in rendered(
+        "![pic](https://a.example/x.png)"
+    )
+    assert "[x](javascript:alert(1))" in rendered("[x](javascript:alert(1))")
+
+
 def test_what_is_very_long_is_not_parsed() -> None:
     html = rendered("*" * (MOST_RENDERED + 1))
     assert html.startswith('<pre class="plain">')

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from legato.core.errors import SessionNotFound, Unavailable
 from legato.core.model import Message, Turn
+from legato.engine.briskly import briskly
 from legato.store import exporting
 from legato.store.exporting import Instant
 from legato.store.port import Store
@@ -25,7 +26,7 @@ from legato.transfer.writing import Format, Lines, OneDocument, Writer
 _CHUNK_BYTES: Final = 64 * 1024
 _PAGE_BYTES: Final = 256 * 1024
 _FIRST: Final = 32
-_MOST: Final = 256
+_MOST: Final = 64
 
 T = TypeVar("T")
 
@@ -150,10 +151,11 @@ def _writer(format_: Format) -> Writer:
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Small pieces together: a thousand short sessions are not a thousand writes."""
     held = bytearray()
-    async for piece in pieces:
-        held += piece
-        if len(held) >= _CHUNK_BYTES:
-            yield bytes(held)
-            held.clear()
+    with briskly():
+        async for piece in pieces:
+            held += piece
+            if len(held) >= _CHUNK_BYTES:
+                yield bytes(held)
+                held.clear()
     if held:
         yield bytes(held)

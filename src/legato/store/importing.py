@@ -92,8 +92,6 @@ def give(
     conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str
 ) -> Given | None:
     """Let its owner have the session; None when the owner has it from there already, by another import at the same time."""
-    if known(conn, session.owner, origin) is not None:
-        return None
     dropped = session.context is not None and taken(conn, session.owner, session.agent_id, session.context)
     try:
         with conn.begin_nested():

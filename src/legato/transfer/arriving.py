@@ -173,8 +173,6 @@ def _told(turn: Turn, messages: list[Message]) -> list[Event]:
     events.append(Done(turn.id, _terminal(turn), turn.reason or "unknown", ended, turn.error, turn.text))
     fold = Fold().apply_all(events)
     events += [MessageEvent("changed", each.id, each) for each in messages if fold.message(each.id) != each]
-    if fold.turns.get(turn.id) != turn:
-        events.append(TurnEvent(turn))
     return events
 
 

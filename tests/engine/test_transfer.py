@@ -189,7 +189,7 @@ async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:
     ferry.importing._learn(8, 0.001)
     assert ferry.importing._entries == 16
     ferry.importing._learn(16, 0.064)
-    assert ferry.importing._entries == 2
+    assert ferry.importing._entries == 1
     ferry.importing._learn(1, 5.0)
     assert ferry.importing._entries == 1
 

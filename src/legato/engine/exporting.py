@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 
 from legato.core.errors import SessionNotFound, Unavailable
 from legato.core.model import Message, Turn
-from legato.engine.briskly import briskly
 from legato.store import exporting
 from legato.store.exporting import Instant
 from legato.store.port import Store
@@ -151,11 +150,10 @@ def _writer(format_: Format) -> Writer:
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Small pieces together: a thousand short sessions are not a thousand writes."""
     held = bytearray()
-    with briskly():
-        async for piece in pieces:
-            held += piece
-            if len(held) >= _CHUNK_BYTES:
-                yield bytes(held)
-                held.clear()
+    async for piece in pieces:
+        held += piece
+        if len(held) >= _CHUNK_BYTES:
+            yield bytes(held)
+            held.clear()
     if held:
         yield bytes(held)

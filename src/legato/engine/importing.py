@@ -16,7 +16,6 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.errors import Busy, Invalid, ModelNotFound, Unavailable
 from legato.core.model import Session
-from legato.engine.briskly import briskly
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
 from legato.store import importing
@@ -77,22 +76,21 @@ class Importing:
         arriving = _Arriving(owner, self.agent(agent_id), Tally(dry_run=dry_run), dry_run)
         tally, total = arriving.tally, await asyncio.to_thread(_size, file)
         found, weight = conversations(file, source), 0
-        with briskly():
-            while (each := await asyncio.to_thread(_next, found)) is not None:
-                if isinstance(each, Skipped):
-                    tally.skip([each])
-                    continue
-                await self._take(arriving, each)
-                weight += 1 + len(each.messages)
-                if weight >= _TELL_EVERY:
-                    weight = 0
-                    yield ImportProgress(
-                        sessions=tally.sessions,
-                        messages=tally.messages,
-                        known=tally.known,
-                        read_bytes=min(file.tell(), total),
-                        total_bytes=total,
-                    )
+        while (each := await asyncio.to_thread(_next, found)) is not None:
+            if isinstance(each, Skipped):
+                tally.skip([each])
+                continue
+            await self._take(arriving, each)
+            weight += 1 + len(each.messages)
+            if weight >= _TELL_EVERY:
+                weight = 0
+                yield ImportProgress(
+                    sessions=tally.sessions,
+                    messages=tally.messages,
+                    known=tally.known,
+                    read_bytes=min(file.tell(), total),
+                    total_bytes=total,
+                )
         yield tally.report()
 
     def agent(self, agent_id: str | None) -> AgentSpec:

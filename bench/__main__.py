@@ -19,7 +19,20 @@ import uvloop
 from bench.bench import Bench
 from bench.machine import LOAD_CORE, pin, preferred
 from bench.report import Line, table, write
-from bench.rows import appends, lists, memory, overload, readers, resume, saturated, search, side, tokens, ttft
+from bench.rows import (
+    appends,
+    lists,
+    memory,
+    overload,
+    readers,
+    resume,
+    saturated,
+    search,
+    side,
+    tokens,
+    transfer,
+    ttft,
+)
 from bench.upstream import Upstream
 
 _ARTIFACTS: Final = Path(__file__).parents[1] / ".artifacts" / "bench"
@@ -36,6 +49,7 @@ _ROWS: Final = {
     "appends": appends.measure,
     "overload": overload.measure,
     "side": side.measure,
+    "transfer": transfer.measure,
 }
 
 

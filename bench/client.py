@@ -28,6 +28,8 @@ class Reading:
         self.sent_at = 0.0
         self.first_at = 0.0
         self.ended_at = 0.0
+        self.last_at = 0.0
+        self.worst_gap_s = 0.0  # between words, since whoever looks at it has set it to 0
         self.words = 0
         self.events = 0
 
@@ -36,8 +38,11 @@ class Reading:
         texts = self.token.findall(frames)
         if not texts:
             return
+        now = time.perf_counter()
         if not self.first_at:
-            self.first_at = time.perf_counter()
+            self.first_at = self.last_at = now
+        self.worst_gap_s = max(self.worst_gap_s, now - self.last_at)
+        self.last_at = now
         text = texts[0] if len(texts) == 1 else b"".join(texts)
         at = self.words * WORD_BYTES
         if not _TEXT.startswith(text, at) or len(text) % WORD_BYTES:

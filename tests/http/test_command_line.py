@@ -131,3 +131,38 @@ def test_the_same_on_postgresql(postgresql: str) -> None:
     doctor = legato("doctor", "--database", postgresql)
     assert doctor.returncode == 0, doctor.stdout
     assert "PostgreSQL" in doctor.stdout
+
+
+@pytest.mark.promise("H-06", "S-13")
+def test_sessions_go_out_to_files_and_come_in_again(tmp_path: Path) -> None:
+    with (
+        ServerProcess(f"sqlite:///{tmp_path / 'one.db'}") as one,
+        ServerProcess(f"sqlite:///{tmp_path / 'two.db'}") as two,
+    ):
+        chats = Path(__file__).parents[1] / "transfer" / "fixtures" / "chatgpt.json"
+        told = legato("sessions", "import", str(chats), "--dry-run", LEGATO_URL=one.url)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert "1 sessions with 5 messages would be imported" in told.stdout
+        assert "image: files are not taken over" in told.stdout
+        came = legato("sessions", "import", str(chats), LEGATO_URL=one.url)
+        session_id = came.stdout.splitlines()[1].split()[0]
+        for name, wanted in (
+            ("a.html", "<!DOCTYPE html>"),
+            ("a.md", "# Bees in winter"),
+            ("a.json", '{"format":"legato"'),
+        ):
+            done = legato("sessions", "export", session_id, "-o", str(tmp_path / name), LEGATO_URL=one.url)
+            assert (done.returncode, done.stdout) == (0, ""), done.stderr
+            assert (tmp_path / name).read_text().startswith(wanted)
+            assert (tmp_path / name).stat().st_mode & 0o077 == 0
+        everything = tmp_path / "all.jsonl"
+        everything.write_text(legato("sessions", "export", LEGATO_URL=one.url).stdout)
+        for verb in ("imported; 0 were", "imported; 1 were"):
+            again = legato("sessions", "import", str(everything), LEGATO_URL=two.url)
+            assert again.returncode == 0, again.stderr
+            assert verb in again.stdout
+        listed = legato("sessions", "list", LEGATO_URL=two.url)
+        assert listed.stdout.count("Bees in winter") == 1
+        refused = legato("sessions", "export", "ses_nobody", "-o", str(tmp_path / "none.json"), LEGATO_URL=one.url)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+        assert sorted(path.name for path in tmp_path.glob("none*")) == []

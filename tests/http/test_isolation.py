@@ -29,12 +29,14 @@ OPEN: Final = {
 OWN: Final = {
     "DELETE /v1/searches/{search_id}",
     "GET /v1/events",
+    "GET /v1/export",
     "GET /v1/search",
     "GET /v1/searches",
     "GET /v1/sessions",
     "GET /v1/sessions/current",
-    "POST /v1/searches",
     "GET /v1/usage",
+    "POST /v1/import",
+    "POST /v1/searches",
     "POST /v1/sessions",
     "POST /v1/sessions/prune",
 }
@@ -54,6 +56,7 @@ BODIES: Final[dict[str, list[Any]]] = {
     "POST /v1/sessions/{session_id}/turns": [{"text": "Hi"}, {"text": "x" * 60_000}, {"text": "x", "model_id": "no"}],
 }
 QUERIES: Final = {
+    "GET /v1/sessions/{session_id}/export": [{"format": each} for each in ("json", "jsonl", "markdown", "html", "no")],
     "GET /v1/sessions/{session_id}/events": [
         {},
         {"after": "{cursor}"},

@@ -14,10 +14,13 @@ from legato.cli.deletion import delete
 from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
 from legato.cli.prune import prune
 from legato.cli.terminal import printable
+from legato.cli.transfer import export, import_
 from legato.core.model import Message, Part, ReasoningPart, State, TextPart, ToolCallPart, ToolResultPart
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(prune)
+app.command("export")(export)
+app.command("import")(import_)
 app.command()(delete)
 
 

@@ -14,6 +14,7 @@ from legato.client.blocking import Answer, Client
 from legato.client.errors import NotLegato, RemoteError, Unauthenticated, Unreachable
 from legato.client.http import Notice
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
+from legato.client.transfer import Imported, ImportProgress, ImportReport, LeftOut
 from legato.client.watching import AsyncAnswer, Update
 from legato.core.found import Hit, SavedSearch
 
@@ -25,6 +26,10 @@ __all__ = [
     "Client",
     "Hint",
     "Hit",
+    "ImportProgress",
+    "ImportReport",
+    "Imported",
+    "LeftOut",
     "Model",
     "NotLegato",
     "Notice",

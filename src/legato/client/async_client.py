@@ -21,6 +21,7 @@ from legato.client.position import Position
 from legato.client.searching import Searching
 from legato.client.spending import Spending
 from legato.client.stream import Stream
+from legato.client.transfer import Transfer
 from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
@@ -33,7 +34,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Searching, MemoryCalls, Spending):
+class AsyncClient(Living, Deleting, Searching, MemoryCalls, Spending, Transfer):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and

@@ -101,6 +101,9 @@ class Client(Bridge[AsyncClient]):
     forget_memories = Blocking(AsyncClient.forget_memories)
     memory_enabled = Blocking(AsyncClient.memory_enabled)
     switch_memory = Blocking(AsyncClient.switch_memory)
+    export_session = BlockingIterator(AsyncClient.export_session)
+    export_all = BlockingIterator(AsyncClient.export_all)
+    import_file = BlockingIterator(AsyncClient.import_file)
 
     @_signed_as(AsyncClient.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:

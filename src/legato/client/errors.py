@@ -8,7 +8,7 @@ LegatoError
     └── Unauthenticated
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import httpx2
@@ -73,9 +73,15 @@ def error_from(response: httpx2.Response) -> LegatoError:
         fields = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.MsgspecError:
         return _without_problem(response)
-    error = _BY_CODE.get(problem.code, RemoteError)(problem.detail or problem.title)
+    return error_of(fields | {"status": status, "code": problem.code})
+
+
+def error_of(fields: Mapping[str, Any]) -> LegatoError:
+    """The error that a problem document stands for."""
+    code = str(fields.get("code"))
+    error = _BY_CODE.get(code, RemoteError)(str(fields.get("detail") or fields.get("title") or code))
     error.details.update({name: value for name, value in fields.items() if name not in _STANDARD})
-    error.details.update(status=status, code=problem.code)
+    error.details.update(status=fields.get("status"), code=code)
     return error
 
 

@@ -1,7 +1,7 @@
 """One request and its answer: repeated while that is safe and the deadline allows, else one clear error."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
@@ -153,6 +153,21 @@ class Http:
         if response.status_code in GATEWAY or busy:
             return Failed(error, after_s=retry_after_s(response))
         return error
+
+    def transfer(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        accept: str = "*/*",
+        content: AsyncIterable[bytes] | None = None,
+        read_s: float | None = None,
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
+        """A context with the response of a file's way, unread; once, as nobody can tell how far it got."""
+        timeout = httpx2.Timeout(self.patience.timeout_s, read=read_s or self.patience.silence_s, write=read_s)
+        headers = {"Accept": accept} | ({"Content-Type": "application/octet-stream"} if content else {})
+        return self._http.stream(method, path, params=params, content=content, headers=headers, timeout=timeout)
 
     def stream(self, path: str, params: Mapping[str, str]) -> AbstractAsyncContextManager[httpx2.Response]:
         """A context with the response of an event stream, unread."""

@@ -18,7 +18,9 @@ from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.dispatch import Dispatcher
+from legato.engine.exporting import Exporting
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
+from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
@@ -87,6 +89,10 @@ class Engine:
         self._meter = meter
         self._chores = chores
         self._settings = settings
+        self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
+        self.importing = Importing(
+            store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
+        )
 
     def cursor(self, seq: int) -> Cursor:
         return Cursor(self.store.incarnation, seq)

@@ -32,11 +32,11 @@ class Publisher:
         self._hub = hub
         self._lists = lists
         self._doorbell = doorbell
-        self._tasks = tasks
+        self.tasks = tasks
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a transaction and publish its rows; both happen, or neither, whatever becomes of the caller."""
-        return await self._tasks.uncancelled(self.commit(change, *args, **kwargs), "write")
+        return await self.tasks.uncancelled(self.commit(change, *args, **kwargs), "write")
 
     async def commit(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """``write`` for a task that nobody cancels."""

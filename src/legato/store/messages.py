@@ -88,6 +88,12 @@ def _change(conn: Connection, message_id: str, values: dict[str, object]) -> Non
     conn.execute(update_by_id(messages, *values), {ROW: message_id, **values})
 
 
+def ids_along() -> Select[Any]:
+    """The ids of the branch that ends with ``:leaf_id``, oldest first."""
+    walk = _walk(limited=False)
+    return select(walk.c.id).order_by(walk.c.depth.desc())
+
+
 def _walk(*, limited: bool) -> CTE:
     """From the leaf ``:leaf_id`` towards the root: ``id``, ``parent_id`` and ``depth``, at most ``:limit`` of them or all."""
     walk = (

@@ -69,6 +69,15 @@ def to_message(row: Row[Any]) -> Message:
     """Raises Corrupted: the parts are not what was written."""
     if parts_crc(row.id, row.parts) != row.crc:
         raise Corrupted("a stored message does not match its checksum", message_id=row.id)
+    return _message(row, _parts.decode(row.parts), _error(row))
+
+
+def to_unread_message(row: Row[Any], error: ErrorInfo) -> Message:
+    """A message whose words are lost: empty, with the error that says so."""
+    return _message(row, (), error)
+
+
+def _message(row: Row[Any], parts: tuple[Part, ...], error: ErrorInfo | None) -> Message:
     return Message(
         id=row.id,
         session_id=row.session_id,
@@ -80,9 +89,9 @@ def to_message(row: Row[Any]) -> Message:
         agent_id=row.agent_id,
         model_id=row.model_id,
         client_message_id=row.client_message_id,
-        parts=_parts.decode(row.parts),
+        parts=parts,
         usage=None if row.usage is None else _usage.decode(row.usage),
-        error=_error(row),
+        error=error,
         created_at=to_time(row.created_at),
     )
 

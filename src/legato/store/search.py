@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from legato.core.model import Message, TextPart
 from legato.core.words import words
 from legato.store.dialect import is_postgresql, utc_us
 from legato.store.rows import to_us
+from legato.store.schema import NOBODY, sessions
 from legato.store.schema import search_entries as entries
-from legato.store.schema import sessions
 from legato.store.search_terms import take_out, vector
 from legato.store.separators import scrub
 
@@ -143,9 +143,11 @@ def owner_key(owner: str) -> str:
 
 
 _INSERT: Final = insert(entries).inline()
-_OWNER: Final = select(sessions.c.owner).where(sessions.c.id == bindparam("session_id"))
+# While it is imported, a session is nobody's yet.
+_WHOSE: Final = func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner, NOBODY).label("owner")
+_OWNER: Final = select(_WHOSE).where(sessions.c.id == bindparam("session_id"))
 _OWNER_AND_ENTRY: Final = (
-    select(sessions.c.owner, entries.c.words)
+    select(_WHOSE, entries.c.words)
     .select_from(
         sessions.outerjoin(entries, (entries.c.message_id == bindparam("message_id")) & ~entries.c.gone),
     )

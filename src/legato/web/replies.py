@@ -12,6 +12,7 @@ from legato.core.memory import Memory
 from legato.core.model import Message, Session, State, Stats, Turn
 from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
+from legato.transfer.report import ImportReport
 
 
 class SnapshotReply(msgspec.Struct, frozen=True):
@@ -160,6 +161,7 @@ _TYPES: Final = (
     SearchList,
     Stats,
     UsageReport,
+    ImportReport,
     Problem,
     Health,
 )

@@ -10,3 +10,5 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The jittered range of ``retry:``."""
     max_body_bytes: int = 1 << 20
     """X-04."""
+    max_import_bytes: int = 256 << 20
+    """S-13: what ``POST /v1/import`` takes, and it alone; it waits in a file without a name."""

@@ -92,6 +92,37 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+class FileStream(EventStream):
+    """A file that is written as it is read. One that breaks off must not look complete: the connection breaks, too.
+
+    ``let_go`` is called when it is over, whether or not any of it was written.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncIterator[bytes],
+        media_type: str,
+        headers: dict[str, str] | None = None,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.media_type = media_type
+        super().__init__(pieces, headers)
+        self._let_go = let_go
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        try:
+            await super().run(receive, send)
+        finally:
+            self._let_go()
+
+    async def _write(self, send: Send) -> None:
+        async with aclosing(self._frames) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._ended = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def _failed(writing: "asyncio.Task[None]") -> bool:
     return writing.done() and not writing.cancelled() and writing.exception() is not None
 

@@ -1,0 +1,216 @@
+"""How a session comes in from a file: out of reach until it is whole, in slices that no token waits for.
+
+It belongs to nobody while its messages enter. A chore ``erase`` is laid out for it at the beginning, due
+long after: should whoever imports it die on the way, what there is of it goes like a deleted session. Its last transaction
+gives it to its owner, and takes the chore back.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from legato.core.events import Event, SessionEvent, encode_lines
+from legato.core.model import ErrorInfo, Message, Session, Turn
+from legato.store import chores, messages, search
+from legato.store.dialect import utc_us
+from legato.store.journal import insert_row
+from legato.store.port import Row
+from legato.store.rows import to_json, to_us
+from legato.store.schema import NOBODY, sessions, turns
+from legato.store.schema import chores as chore_table
+
+#: After it, what was left half done is erased.
+ABANDONED_US: Final = 24 * 3_600_000_000
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One row of the journal with what it tells of: a turn and its messages. ``payload`` has ``count`` lines."""
+
+    turn: Turn | None
+    messages: tuple[Message, ...]
+    count: int
+    payload: bytes
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """How far the journal goes now, and how long the writer was kept."""
+
+    head: int
+    took_s: float
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What the last transaction appended. ``context_dropped``: another session of the owner's has its context."""
+
+    rows: tuple[Row, ...]
+    context_dropped: bool = False
+
+
+def known(conn: Connection, owner: str, origin: str) -> str | None:
+    """The session of this owner's that was imported from there before."""
+    return conn.execute(_KNOWN, {"owner": owner, "origin": origin}).scalar()
+
+
+def taken(conn: Connection, owner: str, agent_id: str, context: str) -> bool:
+    """Whether a session of this owner's with this agent has the context already."""
+    return conn.execute(_TAKEN, {"owner": owner, "agent_id": agent_id, "context": context}).scalar() is not None
+
+
+def begin(conn: Connection, session: Session) -> int:
+    """Lay out a session that nobody can reach yet; the head of its journal."""
+    now: int = conn.execute(select(utc_us())).scalar_one()
+    payload = encode_lines([SessionEvent(session)])
+    values = _columns(session) | {
+        "owner": NOBODY,
+        "former_owner": session.owner,
+        "context": None,
+        "head": 1,
+        "epoch": 0,
+    }
+    conn.execute(insert(sessions), values)
+    insert_row(conn, Row(session.id, 1, 1, payload), None)
+    chores.ask(conn, session.id, "erase", now + ABANDONED_US)
+    return 1
+
+
+def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) -> Taken:
+    """Append entries to a session that ``begin`` has laid out, and that nobody else writes to."""
+    began_s = time.perf_counter()
+    for entry in entries:
+        row = Row(session_id, head + 1, head + entry.count, entry.payload)
+        head = row.last_seq
+        insert_row(conn, row, entry.turn.id if entry.turn else None)
+        for message in entry.messages:
+            messages.put(conn, message)
+        if entry.turn is not None:
+            conn.execute(_TURN, _turn_columns(entry.turn, head))
+    conn.execute(_MOVE, {"session_id": session_id, "moved": head})
+    return Taken(head, time.perf_counter() - began_s)
+
+
+def give(
+    conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str
+) -> Given | None:
+    """Let its owner have the session; None when the owner has it from there already, by another import at the same time."""
+    dropped = session.context is not None and taken(conn, session.owner, session.agent_id, session.context)
+    try:
+        with conn.begin_nested():
+            return _give(conn, _without_context(session) if dropped else session, head, leaf_id, leaf, origin, dropped)
+    except IntegrityError:  # somebody was faster, between the look and the step
+        if session.context is None or known(conn, session.owner, origin) is not None:
+            return None
+        return _give(conn, _without_context(session), head, leaf_id, leaf, origin, dropped=True)
+
+
+def _give(
+    conn: Connection,
+    session: Session,
+    head: int,
+    leaf_id: str | None,
+    leaf: Sequence[Event],
+    origin: str,
+    dropped: bool,
+) -> Given:
+    events = [*leaf, SessionEvent(session)]
+    row = Row(session.id, head + 1, head + len(events), encode_lines(events))
+    insert_row(conn, row, None)
+    search.note_title(conn, session.id, session.owner, session.title)
+    values = {
+        "owner": session.owner,
+        "former_owner": None,
+        "context": session.context,
+        "imported_from": origin,
+        "leaf_id": leaf_id,
+    }
+    conn.execute(
+        update(sessions)
+        .where(sessions.c.id == session.id, sessions.c.owner == NOBODY)
+        .values(**values, head=row.last_seq)
+    )
+    conn.execute(delete(chore_table).where(chore_table.c.session_id == session.id))
+    return Given((row,), dropped)
+
+
+def abandon(conn: Connection, session_id: str) -> None:
+    """Have it erased now: it will not be finished."""
+    if conn.execute(_NOBODYS, {"session_id": session_id}).scalar() is not None:
+        chores.ask(conn, session_id, "erase")
+
+
+def _without_context(session: Session) -> Session:
+    return msgspec.structs.replace(session, context=None)
+
+
+def _columns(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "agent_id": session.agent_id,
+        "agent_name": session.agent_name,
+        "parent_role": session.parent_role,
+        "model_id": session.model_id,
+        "title": session.title,
+        "title_source": session.title_source,
+        "created_at": to_us(session.created_at),
+        "last_activity": to_us(session.last_activity),
+        "closed_at": to_us(session.closed_at) if session.closed_at else None,
+        "archived_at": to_us(session.archived_at) if session.archived_at else None,
+        "pinned": session.pinned,
+        "keep": session.keep,
+        "memory": session.memory,
+        "metadata": to_json(session.metadata),
+    }
+
+
+def _turn_columns(turn: Turn, done_seq: int) -> dict[str, Any]:
+    """A turn that is over. It is compacted: no token of it was ever in this journal."""
+    usage = turn.usage
+    return {
+        "id": turn.id,
+        "session_id": turn.session_id,
+        "message_id": turn.message_id,
+        "answer_id": turn.answer_id,
+        "source_turn_id": turn.source_turn_id,
+        "agent_id": turn.agent_id,
+        "model_id": turn.model_id,
+        "kind": turn.kind,
+        "mode": turn.mode,
+        "priority": turn.priority,
+        "rank": turn.rank,
+        "status": turn.status,
+        "attempt": turn.attempt,
+        "done_seq": done_seq,
+        "created_at": to_us(turn.created_at),
+        "started_at": to_us(turn.started_at) if turn.started_at else None,
+        "finished_at": to_us(turn.finished_at) if turn.finished_at else None,
+        "compacted": True,
+        "context": to_json(turn.context) if turn.context else None,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "cost_usd": usage.cost_usd if usage else None,
+        "estimated": usage.estimated if usage else None,
+        "reason": turn.reason,
+        "explanation": turn.text,
+        **_error(turn.error),
+    }
+
+
+def _error(error: ErrorInfo | None) -> dict[str, str | None]:
+    return {"error_code": error.code if error else None, "error_message": error.message if error else None}
+
+
+_KNOWN: Final = select(sessions.c.id).where(
+    sessions.c.owner == bindparam("owner"), sessions.c.imported_from == bindparam("origin")
+)
+_TAKEN: Final = select(sessions.c.id).where(
+    sessions.c.owner == bindparam("owner"),
+    sessions.c.agent_id == bindparam("agent_id"),
+    sessions.c.context == bindparam("context"),
+)
+_NOBODYS: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id"), sessions.c.owner == NOBODY)
+_MOVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id")).values(head=bindparam("moved"))
+_TURN: Final = insert(turns)

@@ -1,0 +1,119 @@
+"""Our own format, version 1: one JSON document for a session, or JSON lines for all of an owner's.
+
+A line is a record, told by ``type``: ``header`` first, then for each session its ``session``, its ``message``s and ``turn``s,
+and ``end`` last (without it the file is cut off). A document has them under ``session``, ``messages`` and ``turns``. Messages
+and turns are those of the protocol. Turns stand in the order in which they ended; a message may stand before its parent.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from legato.core.model import Message, Session, TitleSource, Turn
+
+FORMAT: Final = "legato"
+VERSION: Final = 1
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session without whose it is, and the leaf of its active branch."""
+
+    id: str
+    agent_id: str
+    created_at: datetime
+    last_activity: datetime
+    agent_name: str = ""
+    parent_role: str | None = None
+    model_id: str | None = None
+    title: str | None = None
+    title_source: TitleSource | None = None
+    closed_at: datetime | None = None
+    archived_at: datetime | None = None
+    pinned: bool = False
+    keep: bool = False
+    memory: bool = True
+    context: str | None = None
+    metadata: dict[str, Any] = {}
+    leaf_id: str | None = None
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="header"):
+    """What the file is."""
+
+    exported_at: datetime
+    format: str = FORMAT
+    version: int = VERSION
+
+
+class SessionLine(msgspec.Struct, frozen=True, tag_field="type", tag="session"):
+    session: SessionRecord
+
+
+class MessageLine(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
+    message: Message
+
+
+class TurnLine(msgspec.Struct, frozen=True, tag_field="type", tag="turn"):
+    turn: Turn
+
+
+class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
+    """The file is whole: so many of each."""
+
+    sessions: int
+    messages: int
+
+
+Line = Header | SessionLine | MessageLine | TurnLine | End
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """One session as one document."""
+
+    exported_at: datetime
+    session: SessionRecord
+    messages: tuple[Message, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    format: str = FORMAT
+    version: int = VERSION
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of a file that was left out or changed: where, what, and why."""
+
+    place: str
+    what: str
+    why: str
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as a file has it, with the file's own ids. ``origin`` tells it from every other one: ``chatgpt:…``.
+
+    ``place`` says where in the file it stands. Nothing in it is unfinished.
+    """
+
+    origin: str
+    place: str
+    session: SessionRecord
+    messages: tuple[Message, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+def record_of(session: Session, leaf_id: str | None) -> SessionRecord:
+    """A session to be written down."""
+    fields = {name: getattr(session, name) for name in SessionRecord.__struct_fields__ if name != "leaf_id"}
+    return SessionRecord(**fields, leaf_id=leaf_id)
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def line(record: Line) -> bytes:
+    """A record as a line."""
+    return _encoder.encode(record) + b"\n"
+
+
+def encode(value: object) -> bytes:
+    return _encoder.encode(value)

@@ -47,7 +47,7 @@ class Publisher:
 
     async def remove(self, change: Callable[Concatenate[Connection, P], G], /, *args: P.args, **kwargs: P.kwargs) -> G:
         """Run a transaction that may make a session unreachable, and end its readers; both happen, or neither."""
-        return await self._tasks.uncancelled(self._remove(change, *args, **kwargs), "remove")
+        return await self.tasks.uncancelled(self._remove(change, *args, **kwargs), "remove")
 
     async def _remove(self, change: Callable[Concatenate[Connection, P], G], /, *args: P.args, **kwargs: P.kwargs) -> G:
         gone = await self._store.write(change, *args, **kwargs)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import Connection, func, select, true
 
-from legato.store.schema import sessions, turns, usage_days
+from legato.store.schema import NOBODY, sessions, turns, usage_days
 
 _COLUMNS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")
 
@@ -42,7 +42,8 @@ def by_turns(conn: Connection, owner: str, session_id: str | None = None) -> Day
     """The same from the turns themselves."""
     day = (turns.c.finished_at // 86_400_000_000).label("day")
     found = select(day, turns.c.agent_id, *(turns.c[name] for name in _COLUMNS)).join(sessions)
-    found = found.where(sessions.c.owner == owner, turns.c.prompt_tokens.is_not(None))
+    whose = func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner)
+    found = found.where(whose == owner, turns.c.prompt_tokens.is_not(None))
     entries = found.where(turns.c.session_id == session_id if session_id else true()).subquery()
     keys = (entries.c.day, entries.c.agent_id)
     return _read(conn, select(*keys, *_summed(entries)).group_by(*keys))

@@ -35,7 +35,7 @@ def talk(value: dict[str, Any], place: str) -> Talk:
 def _in_order(mapping: dict[str, Any]) -> list[tuple[str, Any]]:
     """Parents before their children, as their lists of children have them."""
     order: dict[str, Any] = {}
-    roots = [key for key, node in mapping.items() if fields(node).get("parent") not in mapping]
+    roots = [key for key, node in mapping.items() if text(fields(node).get("parent")) not in mapping]
     waiting = roots[::-1]
     while waiting:
         at = waiting.pop()

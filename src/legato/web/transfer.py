@@ -30,7 +30,10 @@ router = APIRouter(tags=["transfer"])
 
 
 def _files(*formats: Format) -> dict[int | str, dict[str, Any]]:
-    content = {MEDIA_TYPES[each].partition(";")[0]: {"schema": {"type": "string"}} for each in formats}
+    content = {
+        MEDIA_TYPES[each].partition(";")[0]: {"schema": {"type": "object" if each == "json" else "string"}}
+        for each in formats
+    }
     return {
         200: {"description": "The file.", "content": content},
         **{k: v for k, v in documents(None).items() if k != 200},

@@ -335,4 +335,4 @@ def _delete(conn: Connection, session_id: str) -> None:
 
 
 def _disown(conn: Connection, session_id: str) -> None:
-    conn.execute(update(schema.sessions).where(schema.sessions.c.id == session_id).values(owner=""))
+    conn.execute(update(schema.sessions).where(schema.sessions.c.id == session_id).values(owner="", former_owner="ann"))

@@ -144,7 +144,8 @@ async def test_nobody_else_changes_anything(api: Api, stranger: Api) -> None:
     session = await api.session(title="Mine")
     before = await api.call("GET", session)
     for path in (session, f"/v1/sessions/{new_id('ses')}"):
-        for body in ({"title": "Theirs"}, {"archived": True}, {"metadata": {}}, {}):
+        bodies: list[dict[str, Any]] = [{"title": "Theirs"}, {"archived": True}, {"metadata": {}}, {}]
+        for body in bodies:
             await stranger.refused(404, "session_not_found", "PATCH", path, body)
         for verb in ("close", "reopen"):
             await stranger.refused(404, "session_not_found", "POST", f"{path}/{verb}")

@@ -15,7 +15,7 @@ from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, 
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.store import chores, journal, memories, messages
+from legato.store import chores, journal, memories, messages, scrubbing
 from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
@@ -135,6 +135,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
         end = end_open if row.status == "in_progress" else end_queued
         end(session, row, ending, meter)
     messages.remove_all(conn, session.id)
+    scrubbing.want(conn)
     memories.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)
@@ -239,6 +240,7 @@ def _remove(session: Locked, row: Any) -> list[Event]:
         leaf = mine[leaf]
     session.move_leaf(leaf)
     messages.remove(session.conn, list(mine))
+    scrubbing.want(session.conn)
     # One that brought no message has left another branch; that must still be told to who comes later, or he stays there.
     journal.bury_turn(session.conn, session.id, row.id, 0 if to_turn(row).brings_message else row.start_seq)
     brought = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.message_id.in_(mine))

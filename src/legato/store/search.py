@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from legato.core.model import Message, TextPart
 from legato.core.words import words
@@ -132,8 +132,11 @@ def _enter(conn: Connection, owner: str, message: Message, said: str) -> None:
 
 def _insert(conn: Connection, owner: str, values: Mapping[str, object], said: str) -> None:
     key = owner_key(owner)
-    terms = vector(key, said) if is_postgresql(conn) else None
-    conn.execute(_INSERT, {**values, "owner_key": key, "words": said, "terms": terms, "gone": False})
+    entry = {**values, "owner_key": key, "words": said, "gone": False}
+    if is_postgresql(conn):
+        conn.execute(_INSERT, {**entry, "terms": vector(key, said)})
+    else:
+        conn.execute(_INSERT_NEXT, entry)
 
 
 @lru_cache(maxsize=10_000)
@@ -143,6 +146,8 @@ def owner_key(owner: str) -> str:
 
 
 _INSERT: Final = insert(entries).inline()
+# SQLite has no sequences, and one writer.
+_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())
 _OWNER: Final = select(sessions.c.owner).where(sessions.c.id == bindparam("session_id"))
 _OWNER_AND_ENTRY: Final = (
     select(sessions.c.owner, entries.c.words)

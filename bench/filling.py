@@ -111,7 +111,7 @@ def _told(number: int, owners: int, said: list[str], now: int) -> tuple[tuple[An
     return (
         (session, owner, now, at),
         (message, session, role, parts, at, parts_crc(message, parts)),
-        (session, message, owner_key(owner), role, at, " ".join(words(text))),
+        (number + 1, session, message, owner_key(owner), role, at, " ".join(words(text))),
     )
 
 
@@ -131,7 +131,8 @@ INSERT INTO messages (id, session_id, turn_id, role, message_type, status, parts
 VALUES (?, ?, '', ?, 'message', 'completed', ?, ?, ?)
 """
 _ENTRY: Final = """
-INSERT INTO search_entries (session_id, message_id, owner_key, role, created_at, words, gone) VALUES (?, ?, ?, ?, ?, ?, 0)
+INSERT INTO search_entries (id, session_id, message_id, owner_key, role, created_at, words, gone)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0)
 """
 
 

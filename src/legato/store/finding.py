@@ -23,8 +23,8 @@ from legato.store.search import owner_key
 from legato.store.search_place import Place, read_place, write_place
 from legato.store.search_terms import entries_with
 
-#: Hits that are ranked: the newest ones. Reading and counting so many takes 5 ms.
-RANKED: Final = 1_000
+#: Hits that are ranked: the newest ones.
+RANKED: Final = 250
 #: Entries of an owner that are looked through for what stands within words: the newest ones.
 LOOKED_THROUGH: Final = 10_000
 #: Hits that the list of sessions is made from: the newest ones.

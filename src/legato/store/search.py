@@ -132,8 +132,11 @@ def _enter(conn: Connection, owner: str, message: Message, said: str) -> None:
 
 def _insert(conn: Connection, owner: str, values: Mapping[str, object], said: str) -> None:
     key = owner_key(owner)
-    terms = vector(key, said) if is_postgresql(conn) else None
-    conn.execute(_INSERT, {**values, "owner_key": key, "words": said, "terms": terms, "gone": False})
+    entry = {**values, "owner_key": key, "words": said, "gone": False}
+    if is_postgresql(conn):
+        conn.execute(_INSERT, {**entry, "terms": vector(key, said)})
+    else:
+        conn.execute(_INSERT_NEXT, entry)
 
 
 @lru_cache(maxsize=10_000)
@@ -146,6 +149,8 @@ _INSERT: Final = insert(entries).inline()
 # While it is imported, a session is nobody's yet.
 _WHOSE: Final = func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner, NOBODY).label("owner")
 _OWNER: Final = select(_WHOSE).where(sessions.c.id == bindparam("session_id"))
+# SQLite has no sequences, and one writer.
+_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())
 _OWNER_AND_ENTRY: Final = (
     select(_WHOSE, entries.c.words)
     .select_from(

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     bindparam,
     cast,
     column,
@@ -63,7 +64,7 @@ def entries_with(
     if is_postgresql(conn):
         asked = entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
         return select(*_COLUMNS).select_from(entries).where(asked).order_by(entries.c.id.desc())
-    found = _INDEX.join(entries, entries.c.id == _INDEX.c.rowid)
+    found = _INDEX.join(entries, and_(entries.c.owner_key == key, entries.c.id == _INDEX.c.rowid))
     asked = _INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))
     return select(*_COLUMNS).select_from(found).where(asked).order_by(_INDEX.c.rowid.desc())
 
@@ -75,7 +76,7 @@ def _looking_through(
     newest = looked.order_by(entries.c.id.desc()).limit(most).subquery()
     apart = literal(" ").concat(newest.c.words).concat(" ")
     there = [apart.contains(f" {term} ") if term.exact else newest.c.words.contains(str(term)) for term in terms]
-    found = newest.join(entries, entries.c.id == newest.c.id)
+    found = newest.join(entries, and_(entries.c.owner_key == key, entries.c.id == newest.c.id))
     return select(*_COLUMNS).select_from(found).where(*there).order_by(newest.c.id.desc())
 
 

@@ -314,18 +314,19 @@ def upgrade() -> None:
     op.create_index("uq_searches_name", "searches", ["owner", "name"], unique=True)
     op.create_table(
         "search_entries",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("owner_key", sa.String(length=16), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
         sa.Column("session_id", sa.String(length=40), nullable=False),
         sa.Column("message_id", sa.String(length=40), nullable=True),
-        sa.Column("owner_key", sa.String(length=16), nullable=False),
         sa.Column("role", sa.String(length=16), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("words", sa.Text(), nullable=False),
         sa.Column("terms", sa.Text().with_variant(postgresql.TSVECTOR(), "postgresql"), nullable=True),
         sa.Column("gone", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_search_entries")),
+        sa.PrimaryKeyConstraint("owner_key", "id", name=op.f("pk_search_entries")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_search_entries_owner", "search_entries", ["owner_key", "id"], unique=False)
+    op.create_index("uq_search_entries_id", "search_entries", ["id"], unique=True)
     op.create_index("ix_search_entries_session", "search_entries", ["session_id"], unique=False)
     op.create_index("ix_search_entries_message", "search_entries", ["message_id"], unique=False)
     op.create_index(

@@ -15,7 +15,7 @@ from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, 
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.store import chores, journal, messages
+from legato.store import chores, journal, messages, scrubbing
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
@@ -131,6 +131,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     for row in unfinished:
         end = end_open if row.status == "in_progress" else end_queued
         end(session, row, ending, meter)
+    scrubbing.want(conn)
     messages.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)

@@ -104,3 +104,13 @@ def test_a_server_that_dies_in_the_middle_goes_on_when_it_is_back(server: Server
         with pytest.raises(SessionNotFound):
             client.session(session_id)
         wait_until_gone(folder)
+
+
+@pytest.mark.promise("S-08")
+def test_a_cleared_session_keeps_its_name_and_not_a_byte_of_what_was_said(server: ServerProcess, folder: Path) -> None:
+    with Client(server.url) as client:
+        session = client.create_session(title="Kept")
+        list(client.answer(session.id, f"My name is {CANARY}"))
+        client.clear(session.id)
+        wait_until_gone(folder)
+        assert client.session(session.id).state.session.title == "Kept"

@@ -134,8 +134,8 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     for row in unfinished:
         end = end_open if row.status == "in_progress" else end_queued
         end(session, row, ending, meter)
-    messages.remove_all(conn, session.id)
     scrubbing.want(conn)
+    messages.remove_all(conn, session.id)
     memories.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)

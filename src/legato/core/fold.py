@@ -104,6 +104,7 @@ class Fold:
         self.has_more = state.has_more if state else False
         self.messages: dict[str, Draft] = {m.id: Draft(m) for m in state.messages} if state else {}
         self.turns: dict[str, Turn] = {t.id: t for t in state.turns} if state else {}
+        self.gone: set[str] = set()
 
     def apply(self, event: Event) -> None:
         """Let ``event`` happen."""
@@ -189,6 +190,7 @@ class Fold:
 
     def _message(self, event: MessageEvent) -> None:
         if event.message is None:
+            self.gone.add(event.message_id)
             gone = self.messages.pop(event.message_id, None)
             if gone is not None and self.leaf_id == event.message_id:
                 self.leaf_id = gone.base.parent_id

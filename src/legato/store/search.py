@@ -146,8 +146,6 @@ def owner_key(owner: str) -> str:
 
 
 _INSERT: Final = insert(entries).inline()
-# SQLite has no sequences, and one writer.
-_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())
 _OWNER: Final = select(sessions.c.owner).where(sessions.c.id == bindparam("session_id"))
 _OWNER_AND_ENTRY: Final = (
     select(sessions.c.owner, entries.c.words)
@@ -163,3 +161,5 @@ _MARK_MESSAGES: Final = _MARK.where(entries.c.message_id.in_(bindparam("ids", ex
 _OF_SESSION: Final = entries.c.session_id == bindparam("session")
 _MARK_SESSION: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_not(None), ~entries.c.gone)
 _MARK_TITLE: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_(None), ~entries.c.gone)
+# SQLite has no sequences, and one writer.
+_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())

@@ -149,8 +149,6 @@ _INSERT: Final = insert(entries).inline()
 # While it is imported, a session is nobody's yet.
 _WHOSE: Final = func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner, NOBODY).label("owner")
 _OWNER: Final = select(_WHOSE).where(sessions.c.id == bindparam("session_id"))
-# SQLite has no sequences, and one writer.
-_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())
 _OWNER_AND_ENTRY: Final = (
     select(_WHOSE, entries.c.words)
     .select_from(
@@ -165,3 +163,5 @@ _MARK_MESSAGES: Final = _MARK.where(entries.c.message_id.in_(bindparam("ids", ex
 _OF_SESSION: Final = entries.c.session_id == bindparam("session")
 _MARK_SESSION: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_not(None), ~entries.c.gone)
 _MARK_TITLE: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_(None), ~entries.c.gone)
+# SQLite has no sequences, and one writer.
+_INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())

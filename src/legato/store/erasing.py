@@ -59,8 +59,8 @@ def make_unreachable(conn: Connection, session: Locked, meter: Meter, reason: st
     Short, however long the session is. The caller publishes it (``Publisher.gone``) once it is committed.
     """
     ended = _end_all(session, meter, reason)
-    conn.execute(delete(memories).where(memories.c.session_id == session.id))
-    conn.execute(delete(chore_table).where(chore_table.c.session_id == session.id))
+    for drop in (_FACTS, _CHORES):
+        conn.execute(drop, {"session_id": session.id})
     chores.ask(conn, session.id, "erase")
     session.raise_epoch()
     session.move_leaf(None)
@@ -91,9 +91,18 @@ def _end_all(session: Locked, meter: Meter, reason: str) -> tuple[str, ...]:
     conn, ended = session.conn, []
     if (running := open_turn(conn, session.id)) is not None:
         ended.append(end_open(session, running, Ending(status="cancelled", reason=reason), meter).id)
-    waiting = update(turns).where(turns.c.session_id == session.id, turns.c.status == "queued")
-    told = waiting.values(status="cancelled", reason=reason, finished_at=session.now).returning(turns.c.id)
-    return (*ended, *conn.execute(told).scalars())
+    waiting = conn.execute(_END_WAITING, {"id_of": session.id, "why": reason, "now": session.now})
+    return (*ended, *waiting.scalars())
+
+
+_FACTS: Final = delete(memories).where(memories.c.session_id == bindparam("session_id"))
+_CHORES: Final = delete(chore_table).where(chore_table.c.session_id == bindparam("session_id"))
+_END_WAITING: Final = (
+    update(turns)
+    .where(turns.c.session_id == bindparam("id_of"), turns.c.status == "queued")
+    .values(status="cancelled", reason=bindparam("why"), finished_at=bindparam("now"))
+    .returning(turns.c.id)
+)
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -134,6 +134,8 @@ _FROM_TURNS: Final[Select[Any]] = (
         sessions.c.last_activity >= bindparam("since"),
         turns.c.finished_at >= bindparam("since"),
         turns.c.finished_at < bindparam("before"),
+        # Those that were imported never ran here.
+        turns.c.epoch.is_not(None),
         or_(turns.c.prompt_tokens > 0, turns.c.completion_tokens > 0, turns.c.cost_usd > 0),
     )
 )

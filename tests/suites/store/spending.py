@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, update
 
 from legato.core.errors import Invalid
 from legato.core.events import TurnEvent
@@ -14,6 +15,7 @@ from legato.core.spending import Sums, UsageReport, UsageRow
 from legato.store import ending, erasing, sessions, spending, usage
 from legato.store.ending import Ending
 from legato.store.port import Store
+from legato.store.schema import turns
 from tests.support.conversation import Conversation, meter
 from tests.support.spent import check_spent
 
@@ -64,6 +66,10 @@ def _all(of: Usage) -> tuple[Any, ...]:
 async def on(store: Store, day: int, *, agent: str = "demo", model: str | None = "m:a", kind: str = "turn") -> None:
     """A call at noon of a day (days since 1970)."""
     await store.write(usage.add, "ann", agent, model, kind, FOUR, day * DAY_US + NOON_US)
+
+
+def as_if_imported(conn: Connection, turn_id: str) -> None:
+    conn.execute(update(turns).where(turns.c.id == turn_id).values(epoch=None, start_seq=None, worker_id=None))
 
 
 class Spending:
@@ -267,6 +273,15 @@ class Spending:
         before = row.day - datetime.timedelta(1)
         assert (await told(store, "session", first=before, last=before)).data == ()
         assert len((await told(store, "session", first=row.day, last=row.day)).data) == 1
+
+    @pytest.mark.promise("R-11")
+    async def test_turns_that_never_ran_here_are_not_counted(self, store: Store) -> None:
+        conversation = await Conversation.begin(store)
+        await used(conversation, ("m:a", FOUR))
+        await used(conversation, ("m:a", FOUR))
+        await store.write(as_if_imported, (await conversation.state()).turns[0].id)
+
+        assert [row.calls for row in (await told(store, "session")).data] == [1]
 
     @pytest.mark.promise("S-11")
     async def test_stats_are_those_of_the_session(self, store: Store) -> None:

@@ -141,6 +141,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.readers: list[Reader] = []
         self.message_of: dict[str, str] = {}
         self.closed = False
+        self.trimmed: set[str] = set()
         self._looked_at = 0
 
     # What may happen
@@ -305,13 +306,15 @@ class StoreMachine(RuleBasedStateMachine):
     def trim(self, draw: Draw) -> None:
         limit = draw(st.integers(0, 4))
         before = self.run(self.moment())[0].messages
-        trimmed = self.run(self.store.write(trimming.trim, self.id, limit))
-        self.see(trimmed.rows)
+        plan = self.run(self.store.read(trimming.plan, self.id, limit))
+        for piece in plan.slices:
+            self.see(self.run(self.store.write(trimming.cut, self.id, plan.epoch, piece)).rows)
+            self.trimmed |= set(piece.gone)
         after = self.run(self.moment())[0].messages
-        assert [message.id for message in after] == [message.id for message in before][len(before) - len(after) :]
-        busy = self.owner is not None or bool(self.waiting)
-        assert busy or len(after) <= limit or len({message.turn_id for message in after if message.role == "user"}) == 1
-        assert len(after) == len(before) if busy or len(before) <= limit else after != ()
+        assert after == before[len(before) - len(after) :] or after[1:] == before[len(before) - len(after) + 1 :]
+        placed = [message for message in after if message.status != "queued"]
+        assert plan.blocked or len(placed) <= limit or len({m.turn_id for m in placed if m.role == "user"}) <= 1
+        assert not self.run(self.store.read(trimming.plan, self.id, limit)).slices
 
     def follow(self, draw: Draw) -> None:
         """Somebody opens the page, or reads from the beginning."""
@@ -347,6 +350,10 @@ class StoreMachine(RuleBasedStateMachine):
             while reader.position < head:
                 self._read(reader, 1_000, 100_000)
             assert reader.fold.state() == state
+        told = b"".join(row.payload for row in self.run(self.store.read(journal.read_rows, self.id, 0, 1 << 30)))
+        for message_id in self.trimmed:  # nobody is told a word of it, only that it is gone
+            said = [line for line in told.split(b"\n") if message_id.encode() in line]
+            assert all(line.startswith((b'message {"op":"removed"', b"turn ", b"snapshot ")) for line in said), said
         counts = self.run(self.store.read(_counts, self.id))
         assert counts == (len(self.sent), len(self.sent))  # one turn for each message that was accepted
         assert len(self.watcher.status) == len(self.sent)

@@ -19,7 +19,6 @@ from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
-from legato.store.trimming import Trimmed
 
 EVERYTHING = 10_000  # messages
 
@@ -178,10 +177,15 @@ class Conversation:
         await self._stepped(cleared.rows)
         return cleared
 
-    async def trim(self, limit: int) -> Trimmed:
-        trimmed = await self.store.write(trimming.trim, self.id, limit)
-        await self._stepped(trimmed.rows)
-        return trimmed
+    async def trim(self, limit: int) -> int:
+        """To at most so many messages; how many transactions it took."""
+        plan = await self.store.read(trimming.plan, self.id, limit)
+        for piece in plan.slices:
+            trimmed = await self.store.write(trimming.cut, self.id, plan.epoch, piece)
+            assert trimmed.rows
+            await self._stepped(trimmed.rows)
+        assert (await self.store.read(trimming.plan, self.id, limit)).slices == ()
+        return len(plan.slices)
 
     async def change(self, **values: Any) -> sessions.Changed:
         changed = await self.store.write(sessions.change, self.id, self.owner, values)

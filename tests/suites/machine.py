@@ -142,6 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.message_of: dict[str, str] = {}
         self.closed = False
         self.trimmed: set[str] = set()
+        self.plans: list[trimming.Plan] = []
         self._looked_at = 0
 
     # What may happen
@@ -174,6 +175,8 @@ class StoreMachine(RuleBasedStateMachine):
             (self.clear, 1, len(self.sent) > 5),
             (self.compact, 2, ended),
             (self.trim, 2, ended),
+            (self.plan, 1, ended),
+            (self.cut, 2, bool(self.plans)),
             (self.follow, 2, len(self.readers) < 5),
             (self.read, 4, bool(self.readers)),
         ]
@@ -308,13 +311,30 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.run(self.moment())[0].messages
         plan = self.run(self.store.read(trimming.plan, self.id, limit))
         for piece in plan.slices:
-            self.see(self.run(self.store.write(trimming.cut, self.id, plan.epoch, piece)).rows)
-            self.trimmed |= set(piece.gone)
+            assert self._cut(plan, piece)
         after = self.run(self.moment())[0].messages
         assert after == before[len(before) - len(after) :] or after[1:] == before[len(before) - len(after) + 1 :]
         placed = [message for message in after if message.status != "queued"]
         assert plan.blocked or len(placed) <= limit or len({m.turn_id for m in placed if m.role == "user"}) <= 1
         assert not self.run(self.store.read(trimming.plan, self.id, limit)).slices
+
+    def plan(self, draw: Draw) -> None:
+        """What is to be trimmed is looked up; much may happen before it is."""
+        limit = draw(st.integers(0, 4))
+        plan = self.run(self.store.read(trimming.plan, self.id, limit))
+        self.plans += [plan] if plan.slices else []
+
+    def cut(self, draw: Draw) -> None:
+        plan = self.plans.pop(draw(st.integers(0, len(self.plans) - 1)))
+        before = self.run(self.moment())
+        if not self._cut(plan, plan.slices[0]):
+            assert self.run(self.moment()) == before
+
+    def _cut(self, plan: trimming.Plan, piece: trimming.Slice) -> bool:
+        rows = self.run(self.store.write(trimming.cut, self.id, plan.epoch, piece)).rows
+        self.see(rows)
+        self.trimmed |= set(piece.gone) if rows else set()
+        return bool(rows)
 
     def follow(self, draw: Draw) -> None:
         """Somebody opens the page, or reads from the beginning."""

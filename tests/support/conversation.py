@@ -19,6 +19,7 @@ from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
 from legato.store.steering import Steered
+from legato.store.trimming import Trimmed
 
 EVERYTHING = 10_000  # messages
 
@@ -181,11 +182,14 @@ class Conversation:
         """To at most so many messages; how many transactions it took."""
         plan = await self.store.read(trimming.plan, self.id, limit)
         for piece in plan.slices:
-            trimmed = await self.store.write(trimming.cut, self.id, plan.epoch, piece)
-            assert trimmed.rows
-            await self._stepped(trimmed.rows)
+            assert (await self.cut(plan, piece)).rows
         assert (await self.store.read(trimming.plan, self.id, limit)).slices == ()
         return len(plan.slices)
+
+    async def cut(self, plan: trimming.Plan, piece: trimming.Slice) -> Trimmed:
+        trimmed = await self.store.write(trimming.cut, self.id, plan.epoch, piece)
+        await self._stepped(trimmed.rows)
+        return trimmed
 
     async def change(self, **values: Any) -> sessions.Changed:
         changed = await self.store.write(sessions.change, self.id, self.owner, values)

@@ -151,7 +151,7 @@ class Trimming:
         await (conversation.again("retry", old) if by == "a retry" else conversation.start())
         before = await conversation.moment()
         for piece in plan.slices:
-            assert (await conversation.store.write(trimming.cut, conversation.id, plan.epoch, piece)).rows == ()
+            assert (await conversation.cut(plan, piece)).rows == ()
         assert await conversation.moment() == before
 
     @pytest.mark.promise("S-10")

@@ -104,7 +104,7 @@ class Fold:
         self.has_more = state.has_more if state else False
         self.messages: dict[str, Draft] = {m.id: Draft(m) for m in state.messages} if state else {}
         self.turns: dict[str, Turn] = {t.id: t for t in state.turns} if state else {}
-        self._gone: set[str] = set()
+        self.gone: set[str] = set()
 
     def apply(self, event: Event) -> None:
         """Let ``event`` happen."""
@@ -187,13 +187,13 @@ class Fold:
             path[at] = None
             last = self.messages[at]
             at = last.base.parent_id
-        if last is not None and at in self._gone:
+        if last is not None and at in self.gone:
             last.base = msgspec.structs.replace(last.base, parent_id=None)
         return list(path)[::-1]
 
     def _message(self, event: MessageEvent) -> None:
         if event.message is None:
-            self._gone.add(event.message_id)
+            self.gone.add(event.message_id)
             gone = self.messages.pop(event.message_id, None)
             if gone is not None and self.leaf_id == event.message_id:
                 self.leaf_id = gone.base.parent_id

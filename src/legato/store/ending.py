@@ -159,6 +159,7 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     usage = None if ending.text else ending.usage or meter(turn, answers)
     events: list[Event] = []
     if ending.remove:
+        events += [MessageEvent("removed", message_id) for message_id in sorted(fold.gone)]  # buried with the rest
         events += _remove(session, row)
         # Who comes later finds none of its earlier events: this tells what ended.
         events.append(TurnEvent(msgspec.structs.replace(turn, phase=None, detail=None)))

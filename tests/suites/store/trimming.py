@@ -193,6 +193,30 @@ class Trimming:
         done = next(event for _, event in await conversation.events() if isinstance(event, Done))
         assert done.turn_id == ended.turn.id
 
+    @pytest.mark.promise("S-10")
+    async def test_the_turn_that_ended_last_is_still_told_when_its_words_are_gone(
+        self, conversation: Conversation
+    ) -> None:
+        first = await conversation.answer("a1", "A")
+        second = await conversation.answer("b1", "B")
+        await conversation.again("retry", first)
+        await conversation.claimed()
+        await conversation.finish()
+        third = await conversation.answer("c1", "C")
+        await conversation.again("retry", second)
+        last = (await conversation.claimed()).turn
+        await conversation.tell(TurnEvent(msgspec.structs.replace(last, detail="reading Rumpelstilzchen")))
+        await conversation.say("b2")
+        await conversation.finish()
+        await conversation.again("retry", third)
+        await conversation.claimed()
+        await conversation.trim(2)
+        state = await conversation.state()
+        assert state.turns[0].id == last.id
+        assert await conversation.texts() == ["C", ""]
+        assert await remains(conversation, "Rumpelstilzchen", '"b2"') == []
+        await conversation.agree()
+
     @pytest.mark.promise("S-10", "R-02")
     async def test_a_trimmed_send_is_still_the_same_turn(self, conversation: Conversation) -> None:
         first = (await conversation.send("question", client_message_id="once")).turn

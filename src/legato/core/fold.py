@@ -196,7 +196,8 @@ class Fold:
             self.gone.add(event.message_id)
             gone = self.messages.pop(event.message_id, None)
             if gone is not None and self.leaf_id == event.message_id:
-                self.leaf_id = gone.base.parent_id
+                parent_id = gone.base.parent_id
+                self.leaf_id = None if parent_id in self.gone else parent_id
             return
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":

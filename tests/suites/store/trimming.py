@@ -126,6 +126,19 @@ class Trimming:
         assert await conversation.texts() == ["Rather this", ""]
 
     @pytest.mark.promise("S-10")
+    async def test_what_becomes_a_root_and_goes_at_once_leaves_nothing(self, conversation: Conversation) -> None:
+        """For a reader who was not asked for the state in between."""
+        await turns(conversation, 1)
+        await conversation.start("And now?")
+        state, cursor = await conversation.moment()
+        await conversation.trim(2)
+        await conversation.send("Rather this", mode="rollback")
+        told = await conversation.events(cursor)
+        held = Fold(state).apply_all([event for _, event in told])
+        assert held.leaf_id is None
+        assert held.state() == await conversation.state()
+
+    @pytest.mark.promise("S-10")
     async def test_nothing_goes_that_is_about_to_be_answered_again(self, conversation: Conversation) -> None:
         await turns(conversation, 1)
         again = await conversation.answer("first try", "Why?")

@@ -27,6 +27,7 @@ from legato.core.errors import (
 from legato.core.events import (
     Done,
     Event,
+    MessageEvent,
     Reset,
     StatusUpdate,
     Token,
@@ -146,6 +147,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.readers: list[Reader] = []
         self.message_of: dict[str, str] = {}
         self.closed = False
+        self.trimmed: set[str] = set()
+        self.plans: list[trimming.Plan] = []
         self._looked_at = 0
 
     # What may happen
@@ -184,6 +187,8 @@ class StoreMachine(RuleBasedStateMachine):
             (self.clear, 1, len(self.sent) > 5),
             (self.compact, 2, ended),
             (self.trim, 2, ended),
+            (self.plan, 1, ended),
+            (self.cut, 2, bool(self.plans)),
             (self.follow, 2, len(self.readers) < 5),
             (self.read, 4, bool(self.readers)),
         ]
@@ -316,13 +321,32 @@ class StoreMachine(RuleBasedStateMachine):
     def trim(self, draw: Draw) -> None:
         limit = draw(st.integers(0, 4))
         before = self.run(self.moment())[0].messages
-        trimmed = self.run(self.store.write(trimming.trim, self.id, limit))
-        self.see(trimmed.rows)
+        plan = self.run(self.store.read(trimming.plan, self.id, limit))
+        for piece in plan.slices:
+            assert self._cut(plan, piece)
         after = self.run(self.moment())[0].messages
-        assert [message.id for message in after] == [message.id for message in before][len(before) - len(after) :]
-        busy = self.owner is not None or bool(self.waiting)
-        assert busy or len(after) <= limit or len({message.turn_id for message in after if message.role == "user"}) == 1
-        assert len(after) == len(before) if busy or len(before) <= limit else after != ()
+        assert after == before[len(before) - len(after) :] or after[1:] == before[len(before) - len(after) + 1 :]
+        placed = [message for message in after if message.status != "queued"]
+        assert plan.blocked or len(placed) <= limit or len({m.turn_id for m in placed if m.role == "user"}) <= 1
+        assert not self.run(self.store.read(trimming.plan, self.id, limit)).slices
+
+    def plan(self, draw: Draw) -> None:
+        """What is to be trimmed is looked up; much may happen before it is."""
+        limit = draw(st.integers(0, 4))
+        plan = self.run(self.store.read(trimming.plan, self.id, limit))
+        self.plans += [plan] if plan.slices else []
+
+    def cut(self, draw: Draw) -> None:
+        plan = self.plans.pop(draw(st.integers(0, len(self.plans) - 1)))
+        before = self.run(self.moment())
+        if not self._cut(plan, plan.slices[0]):
+            assert self.run(self.moment()) == before
+
+    def _cut(self, plan: trimming.Plan, piece: trimming.Slice) -> bool:
+        rows = self.run(self.store.write(trimming.cut, self.id, plan.epoch, piece)).rows
+        self.see(rows)
+        self.trimmed |= set(piece.gone) if rows else set()
+        return bool(rows)
 
     def follow(self, draw: Draw) -> None:
         """Somebody opens the page, or reads from the beginning."""
@@ -359,6 +383,10 @@ class StoreMachine(RuleBasedStateMachine):
             while reader.position < head:
                 self._read(reader, 1_000, 100_000)
             assert reader.fold.state() == state
+        rows = self.run(self.store.read(journal.read_rows, self.id, 0, 1 << 30))
+        for event in journal.turn_events(rows):  # of what was trimmed nobody is told more than that it is gone
+            of_trimmed = getattr(event, "message_id", None) in self.trimmed
+            assert not of_trimmed or (isinstance(event, MessageEvent) and event.op == "removed"), event
         counts = self.run(self.store.read(_counts, self.id))
         assert counts == (self.opened + len(self.sent), len(self.sent))  # one turn for each message that was accepted
         assert len(self.watcher.status) == self.opened + len(self.sent)

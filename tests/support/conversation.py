@@ -180,8 +180,16 @@ class Conversation:
         await self._stepped(cleared.rows)
         return cleared
 
-    async def trim(self, limit: int) -> Trimmed:
-        trimmed = await self.store.write(trimming.trim, self.id, limit)
+    async def trim(self, limit: int) -> int:
+        """To at most so many messages; how many transactions it took."""
+        plan = await self.store.read(trimming.plan, self.id, limit)
+        for piece in plan.slices:
+            assert (await self.cut(plan, piece)).rows
+        assert (await self.store.read(trimming.plan, self.id, limit)).slices == ()
+        return len(plan.slices)
+
+    async def cut(self, plan: trimming.Plan, piece: trimming.Slice) -> Trimmed:
+        trimmed = await self.store.write(trimming.cut, self.id, plan.epoch, piece)
         await self._stepped(trimmed.rows)
         return trimmed
 

@@ -182,10 +182,13 @@ class Fold:
 
     def _path(self) -> list[str]:
         path: dict[str, None] = {}  # a circle, which only damage can make, is not walked for ever
-        at = self.leaf_id
+        at, last = self.leaf_id, None
         while at is not None and at in self.messages and at not in path:
             path[at] = None
-            at = self.messages[at].base.parent_id
+            last = self.messages[at]
+            at = last.base.parent_id
+        if last is not None and at in self.gone:
+            last.base = msgspec.structs.replace(last.base, parent_id=None)
         return list(path)[::-1]
 
     def _message(self, event: MessageEvent) -> None:
@@ -193,7 +196,8 @@ class Fold:
             self.gone.add(event.message_id)
             gone = self.messages.pop(event.message_id, None)
             if gone is not None and self.leaf_id == event.message_id:
-                self.leaf_id = gone.base.parent_id
+                parent_id = gone.base.parent_id
+                self.leaf_id = None if parent_id in self.gone else parent_id
             return
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":

@@ -7,13 +7,14 @@ entered), the owner was replaced (no row, and no error for its neighbours), a ro
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, text, update
 
 from legato.core.errors import Corrupted
-from legato.core.events import Event, decode_lines
+from legato.core.events import Event, MessageEvent, TurnEvent, decode_event, decode_lines, encode_lines, split_lines
 from legato.store.dialect import is_postgresql, utc_us
 from legato.store.port import Batch, Row
 from legato.store.schema import NOBODY, journal, sessions
@@ -195,14 +196,96 @@ def bury_messages(conn: Connection, session_id: str, turn_id: str) -> None:
         replace_payload(conn, row._replace(payload=b"\n".join(lines)))
 
 
-def bury_words(conn: Connection, session_id: str, turn_id: str) -> None:
-    """Leave only tombstones of what was said in the turn; how it ran and ended stays."""
-    for row in read_turn(conn, session_id, turn_id, 0):
-        lines = [line if line.startswith(_WORDLESS) else b"" for line in row.payload.split(b"\n")]
-        replace_payload(conn, row._replace(payload=b"\n".join(lines)))
+def bury_turns(conn: Connection, session_id: str, seqs: Mapping[str, tuple[int, int]]) -> None:
+    """Leave only tombstones of turns that spoke from a seq to the one of their end, and the endings."""
+    if not seqs:
+        return
+    ends = [
+        row._replace(payload=_only(row, _ENDINGS))
+        for row in rows_at(conn, session_id, {last for _, last in seqs.values()})
+    ]
+    empty = {"session_id": session_id, "empty": b"", "empty_crc": payload_crc(session_id, b"")}
+    told = [{"of_turn": turn_id, "first": first, "last": last, **empty} for turn_id, (first, last) in seqs.items()]
+    conn.execute(_BURY, told)
+    for row in ends:
+        replace_payload(conn, row)
 
 
-_WORDLESS: Final = (b"turn ", b"usage ", b"done ")
+def bury_words(conn: Connection, session_id: str, turn_id: str, after: int) -> None:
+    """Leave only tombstones of what was said in a turn after a seq; how it ran and ended stays."""
+    for row in read_turn(conn, session_id, turn_id, after):
+        replace_payload(conn, row._replace(payload=_only(row, (*_ENDINGS, b"turn "))))
+
+
+def bury_told(conn: Connection, session_id: str, seqs: Collection[int], message_ids: Collection[str]) -> None:
+    """Leave only tombstones of some messages in the rows that end with these seqs."""
+    for row in rows_at(conn, session_id, seqs):
+        seqs = {seq for seq, event in _messages(row) if event.message_id in message_ids}
+        lines = row.payload.split(b"\n")
+        kept = [b"" if seq in seqs else line for seq, line in enumerate(lines, row.first_seq)]
+        replace_payload(conn, row._replace(payload=b"\n".join(kept)))
+
+
+def messages_told(row: Row) -> set[str]:
+    """The ids of the messages that a row tells about."""
+    return {event.message_id for _, event in _messages(row)}
+
+
+def _messages(row: Row) -> Iterable[tuple[int, MessageEvent]]:
+    for seq, name, data in split_lines(row.first_seq, row.payload):
+        if name == b"message":
+            event = decode_event("message", data)
+            if isinstance(event, MessageEvent) and event.message is not None:
+                yield seq, event
+
+
+def rows_at(conn: Connection, session_id: str, last_seqs: Collection[int]) -> list[Row]:
+    """The rows that end with these seqs, without those that are damaged."""
+    found: list[Row] = []
+    for some in _parts_of(sorted(last_seqs)):
+        rows = conn.execute(_ROWS_AT, {"session_id": session_id, "seqs": some})
+        found += _whole(rows)
+    return found
+
+
+def rows_of_no_turn(conn: Connection, session_id: str) -> list[Row]:
+    """What was said of the session itself; reads all of its journal."""
+    return _whole(conn.execute(_ROWS.where(journal.c.turn_id.is_(None)), {"session_id": session_id, "after": 0}))
+
+
+def _whole(rows: Iterable[Any]) -> list[Row]:
+    return [
+        Row(row.session_id, row.first_seq, row.last_seq, bytes(row.payload))
+        for row in rows
+        if payload_crc(row.session_id, row.payload) == row.crc
+    ]
+
+
+def _parts_of(seqs: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (seqs[at : at + _AT_ONCE] for at in range(0, len(seqs), _AT_ONCE))
+
+
+def _only(row: Row, kinds: tuple[bytes, ...]) -> bytes:
+    """Its lines of these kinds, and tombstones; without the words that an agent chose for what it was doing."""
+    lines = [line if line.startswith(kinds) else b"" for line in row.payload.split(b"\n")]
+    return b"\n".join(_without_detail(line) if line.startswith(b"turn ") else line for line in lines)
+
+
+def _without_detail(line: bytes) -> bytes:
+    event = decode_event("turn", line.partition(b" ")[2])
+    assert isinstance(event, TurnEvent)  # noqa: S101 - by its name
+    return encode_lines([TurnEvent(msgspec.structs.replace(event.turn, phase=None, detail=None))])
+
+
+_AT_ONCE: Final = 500  # of the parameters of one statement
+_ENDINGS: Final = (b"usage ", b"done ")
+_ROWS_AT: Final = select(
+    journal.c.session_id, journal.c.first_seq, journal.c.last_seq, journal.c.payload, journal.c.crc
+).where(journal.c.session_id == bindparam("session_id"), journal.c.last_seq.in_(bindparam("seqs", expanding=True)))
+_BURY: Final = text(
+    "UPDATE journal SET payload = :empty, crc = :empty_crc"
+    " WHERE session_id = :session_id AND last_seq BETWEEN :first AND :last AND turn_id = :of_turn"
+)
 
 
 def replace_payload(conn: Connection, row: Row) -> None:

@@ -58,6 +58,16 @@ def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInf
     search.gone(conn, [message_id])
 
 
+def parent_of(conn: Connection, message_id: str) -> str | None:
+    """None where there is no such message, too."""
+    return conn.execute(select(messages.c.parent_id).where(messages.c.id == message_id)).scalar()
+
+
+def make_root(conn: Connection, message_id: str) -> None:
+    """Nothing is before it any more."""
+    _change(conn, message_id, {"parent_id": None})
+
+
 def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
     search.gone(conn, ids)

@@ -1,68 +1,118 @@
 """Trimming: a session keeps its newest messages, the oldest go, whole turns at a time (promise S-10).
 
 The active branch is cut before a turn's first message, which becomes the root of what is kept; whatever does not hang on it
-goes, side branches too. In the journal the removed turns keep how they ran and ended, not a word of what was said; the keys
-that make sends idempotent stay for the session's life. A session in which something runs or waits is left for later.
+goes, side branches too. Readers are told what was removed; of the removed turns the journal keeps the endings, not a word of
+what was said. The keys that make sends idempotent stay for the session's life.
+
+What goes is looked up in a read, however long the session is (``plan``), and removed in short writes (``cut``). In between
+the session goes on: a cut that its session has outrun changes nothing. No turn that runs or waits loses a message.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from legato.core.events import Event, MessageEvent
+from legato.core.errors import SessionNotFound
+from legato.core.events import MessageEvent
 from legato.store import journal, messages, scrubbing
+from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
+from legato.store.schema import NOBODY, sessions, turns
 from legato.store.schema import messages as table
-from legato.store.schema import turns
 from legato.store.turns import unfinished
 
-_SLICE: Final = 200  # messages that one transaction removes, give or take a turn
+_SLICE: Final = 100  # messages that one transaction removes, give or take a turn
+_SLICE_SEQS: Final = 20_000  # and what they may take of the journal
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction removes: messages before the ``root`` to be, and the words of turns, each with its seqs.
+
+    ``elsewhere`` are the last seqs of other turns' rows that tell of these messages, too.
+    """
+
+    root: str
+    gone: tuple[str, ...]
+    turns: Mapping[str, tuple[int, int]]
+    elsewhere: tuple[int, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The slices, the oldest first, as long as the session's epoch is this one.
+
+    ``blocked``: something that runs or waits needs what should go.
+    """
+
+    epoch: int
+    slices: tuple[Slice, ...] = ()
+    blocked: bool = False
 
 
 class Trimmed(msgspec.Struct, frozen=True):
-    """Whether there is more to remove, and what was appended."""
+    """What was appended: nothing, where the session has gone on since the plan was made."""
 
-    more: bool = False
     rows: tuple[Row, ...] = ()
 
 
-def trim(conn: Connection, session_id: str, limit: int) -> Trimmed:
-    """Remove the oldest turns of a session while its active branch has more than ``limit`` messages without them.
+def plan(conn: Connection, session_id: str, limit: int) -> Plan:
+    """What must go for the active branch to have at most ``limit`` messages, or those of its last turn.
 
     Raises:
-        SessionNotFound, Corrupted.
+        SessionNotFound: it has been deleted.
     """
-    session = lock(conn, session_id, None)
-    if unfinished(conn, session_id):
-        return Trimmed()
+    session = conn.execute(_SESSION, {"session_id": session_id}).first()
+    if session is None:
+        raise SessionNotFound
     tree = {row.id: row for row in conn.execute(_TREE, {"session_id": session_id})}
     branch = _branch(tree, session.leaf_id)
-    wanted = _cut(branch, limit)
-    if wanted == 0:
+    starts = _starts(branch)
+    fitting = [at for at in starts if len(branch) - at <= limit]
+    if len(branch) <= limit or not starts or (end := fitting[0] if fitting else starts[-1]) == 0:
+        return Plan(session.epoch)
+    hanging = _hanging(tree, branch[: end + 1])
+    told = _turns_of(conn, session_id)
+    busy = {row.id for row in unfinished(conn, session_id)}
+    gone = {message_id for ids in hanging[:end] for message_id in ids}
+    if not busy.isdisjoint(_concerned(tree, told, gone)):
+        return Plan(session.epoch, blocked=True)
+    elsewhere = list(_elsewhere(conn, session, told))
+    slices = [
+        _slice(
+            tree, told, elsewhere, [message_id for ids in hanging[first:last] for message_id in ids], branch[last].id
+        )
+        for first, last in _ranges(tree, told, hanging, starts, end)
+    ]
+    return Plan(session.epoch, tuple(slices))
+
+
+def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
+    """Remove a slice of a plan that was made in this epoch.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    gone = set(what.gone)
+    needed = {row.message_id for row in unfinished(conn, session_id)}
+    if session.epoch != epoch or not needed.isdisjoint(gone) or messages.parent_of(conn, what.root) not in gone:
         return Trimmed()
-    cut = min(wanted, _boundary(branch, _SLICE, wanted))
-    root = branch[cut]
-    kept = _below(tree.values(), root.id)
-    gone = [message_id for message_id in tree if message_id not in kept]
-    messages.remove(conn, gone)
-    first = messages.get(conn, root.id)
-    events: list[Event] = [MessageEvent("removed", message_id) for message_id in gone]
-    if first is not None:
-        first = msgspec.structs.replace(first, parent_id=None)
-        messages.replace(conn, first)
-        events.append(MessageEvent("changed", first.id, first))
-    for turn_id in _turns_of(conn, session_id, gone, {tree[message_id].turn_id for message_id in gone}):
-        journal.bury_words(conn, session_id, turn_id)
+    messages.remove(conn, what.gone)
+    messages.make_root(conn, what.root)
+    last = {turn.id for turn in last_finished(conn, session_id)}
+    journal.bury_turns(conn, session_id, {id_: seqs for id_, seqs in what.turns.items() if id_ not in last})
+    for turn_id in last & what.turns.keys():
+        journal.bury_words(conn, session_id, turn_id, what.turns[turn_id][0] - 1)
+    journal.bury_told(conn, session_id, what.elsewhere, gone)
     scrubbing.want(conn)
-    session.append(events)
-    return Trimmed(cut < wanted, session.save())
+    session.append([MessageEvent("removed", message_id) for message_id in what.gone])
+    return Trimmed(session.save())
 
 
-def _branch(tree: dict[str, Any], leaf_id: str | None) -> list[Any]:
+def _branch(tree: Mapping[str, Any], leaf_id: str | None) -> list[Any]:
     """The active branch, oldest first."""
     path, at = [], leaf_id
     while at is not None and at in tree:
@@ -71,43 +121,101 @@ def _branch(tree: dict[str, Any], leaf_id: str | None) -> list[Any]:
     return path[::-1]
 
 
-def _cut(branch: Sequence[Any], limit: int) -> int:
-    """How many of the branch's messages go: to the first turn from which on there are no more than ``limit``, or the last."""
-    starts = [at for at in range(len(branch)) if _begins_turn(branch, at)]
-    fitting = [at for at in starts if len(branch) - at <= limit]
-    return 0 if len(branch) <= limit or not starts else (fitting or starts)[0 if fitting else -1]
+def _starts(branch: Sequence[Any]) -> list[int]:
+    """Where turns begin: with what a user asked. What is steered, and what is answered again, stays with what was asked."""
+    return [at for at, row in enumerate(branch) if at == 0 or (row.role == "user" and row.asked in (row.id, None))]
 
 
-def _boundary(branch: Sequence[Any], least: int, otherwise: int) -> int:
-    """The first turn's beginning with at least so many messages before it."""
-    return next((at for at in range(least, len(branch)) if _begins_turn(branch, at)), otherwise)
-
-
-def _begins_turn(branch: Sequence[Any], at: int) -> bool:
-    """A user's message of another turn than the one before it: what answers again, or is steered, stays with what was asked."""
-    return at == 0 or (branch[at].role == "user" and branch[at].turn_id != branch[at - 1].turn_id)
-
-
-def _below(tree: Iterable[Any], root_id: str) -> set[str]:
+def _hanging(tree: Mapping[str, Any], branch: Sequence[Any]) -> list[list[str]]:
+    """Each message of the branch with what hangs on it beside the branch; what hangs on none of them is with the first."""
     children = defaultdict(list)
-    for row in tree:
-        children[row.parent_id].append(row.id)
-    kept, left = {root_id}, [root_id]
-    while left:
-        found = children[left.pop()]
-        kept.update(found)
-        left += found
-    return kept
+    for row in tree.values():
+        children[row.parent_id if row.parent_id in tree else None].append(row.id)
+    on_branch = {row.id for row in branch}
+    hanging = [_below(children, row.id, on_branch) for row in branch]
+    for root_id in children[None]:
+        if root_id not in on_branch:
+            hanging[0] += _below(children, root_id, on_branch)
+    return hanging
 
 
-def _turns_of(conn: Connection, session_id: str, message_ids: Sequence[str], turn_ids: set[str]) -> set[str]:
-    """The turns that said these messages or brought them: a steered message came with a turn of its own."""
-    return turn_ids | set(conn.execute(_BROUGHT, {"session_id": session_id, "ids": message_ids}).scalars())
+def _below(children: Mapping[str | None, Sequence[str]], message_id: str, but: set[str]) -> list[str]:
+    found = [message_id]
+    for at in found:
+        found += [child for child in children.get(at, ()) if child not in but]
+    return found
 
 
-_TREE: Final = select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role).where(
-    table.c.session_id == bindparam("session_id")
+def _ranges(
+    tree: Mapping[str, Any], told: "_Turns", hanging: Sequence[Sequence[str]], starts: Sequence[int], end: int
+) -> Iterator[tuple[int, int]]:
+    """The branch up to ``end`` in pieces that begin with turns, each small enough for a transaction."""
+    first, count, seqs = 0, 0, 0
+    stops = [at for at in starts if 0 < at <= end]
+    for begin, stop in zip([0, *stops], stops, strict=False):
+        ids = [message_id for piece in hanging[begin:stop] for message_id in piece]
+        count += len(ids)
+        seqs += sum(last - at for at, last in told.seqs(_concerned(tree, told, ids)).values())
+        if stop == end or count >= _SLICE or seqs >= _SLICE_SEQS:
+            yield first, stop
+            first, count, seqs = stop, 0, 0
+
+
+class _Turns:
+    """The session's turns: by id, and by the message that they answer."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = {row.id: row for row in rows}
+        self.answering: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            self.answering[row.message_id].append(row.id)
+
+    def seqs(self, turn_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """From where to where in the journal they speak. A rank is the seq of acceptance, but for what was imported."""
+        ends = {turn_id: self.rows[turn_id].done_seq or 0 for turn_id in turn_ids}
+        return {turn_id: (min(abs(self.rows[turn_id].rank), end), end) for turn_id, end in ends.items()}
+
+
+def _concerned(tree: Mapping[str, Any], told: _Turns, message_ids: Iterable[str]) -> set[str]:
+    """The turns that said these messages, brought them, or answer them."""
+    found: set[str] = set()
+    for message_id in message_ids:
+        found.update(told.answering.get(message_id, ()))
+        if tree[message_id].turn_id in told.rows:
+            found.add(tree[message_id].turn_id)
+    return found
+
+
+def _slice(
+    tree: Mapping[str, Any], told: _Turns, elsewhere: Sequence[tuple[int, set[str]]], gone: Sequence[str], root_id: str
+) -> Slice:
+    named = tuple(seq for seq, ids in elsewhere if not ids.isdisjoint(gone))
+    return Slice(root=root_id, gone=tuple(gone), turns=told.seqs(_concerned(tree, told, gone)), elsewhere=named)
+
+
+def _elsewhere(conn: Connection, session: Any, told: _Turns) -> Iterator[tuple[int, set[str]]]:
+    """Rows, by their last seq, that may tell of other turns' messages, and of which: a retry brings back what leads to it,
+    an import tells last what its leaf is."""
+    seqs = [row.start_seq for row in told.rows.values() if row.kind == "retry" and row.start_seq is not None]
+    rows = journal.rows_at(conn, session.id, seqs)
+    for row in [*rows, *(journal.rows_of_no_turn(conn, session.id) if session.imported_from is not None else ())]:
+        if ids := journal.messages_told(row):
+            yield row.last_seq, ids
+
+
+def _turns_of(conn: Connection, session_id: str) -> _Turns:
+    return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all())
+
+
+_SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from).where(
+    sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY
 )
-_BROUGHT: Final = select(turns.c.id).where(
-    turns.c.session_id == bindparam("session_id"), turns.c.message_id.in_(bindparam("ids", expanding=True))
+# What waits has no place in the tree yet.
+_TREE: Final = (
+    select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, turns.c.message_id.label("asked"))
+    .join(turns, turns.c.id == table.c.turn_id, isouter=True)
+    .where(table.c.session_id == bindparam("session_id"), table.c.status != "queued")
 )
+_TURNS: Final = select(
+    turns.c.id, turns.c.message_id, turns.c.kind, turns.c.rank, turns.c.start_seq, turns.c.done_seq
+).where(turns.c.session_id == bindparam("session_id"))

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from legato.core.errors import BadCursor, MessageNotFound
-from legato.core.events import ToolCall, ToolResult
+from legato.core.events import Done, StatusUpdate, ToolCall, ToolResult, TurnEvent
 from legato.core.fold import Fold
-from legato.store import snapshots
+from legato.store import snapshots, trimming
 from legato.store.port import Row, Store
 from tests.suites.store.emptying import remains
 from tests.support.conversation import Conversation
@@ -34,11 +35,10 @@ class Trimming:
         self, conversation: Conversation, limit: int, left: int
     ) -> None:
         await turns(conversation, 5)
-        trimmed = await conversation.trim(limit)
+        slices = await conversation.trim(limit)
         texts = await conversation.texts()
         assert texts == [f"{who}-{n}" for n in range(5) for who in ("question", "answer")][-left:]
-        assert not trimmed.more
-        assert bool(trimmed.rows) == (left < 10)
+        assert slices == (left < 10)
         gone = [f"{who}-{n}" for n in range(5 - left // 2) for who in ("question", "answer")]
         assert await remains(conversation, *gone) == [], "not a word of it is left in the journal"
         assert (await conversation.state()).messages[0].parent_id is None
@@ -97,14 +97,138 @@ class Trimming:
         assert await remains(conversation, "Begin", "Once", "Left, please", "Left it is") == []
 
     @pytest.mark.promise("S-10")
-    async def test_nothing_goes_while_something_runs_or_waits(self, conversation: Conversation) -> None:
+    async def test_what_lies_before_a_running_turn_goes_while_it_runs(self, conversation: Conversation) -> None:
         await turns(conversation, 3)
         await conversation.start("And now?")
-        assert (await conversation.trim(2)).rows == ()
-        await conversation.say("Now")
-        await conversation.finish()
+        await conversation.say("Now ")
+        await conversation.send("left, please", mode="steer")
         await conversation.send("Waiting")
-        assert (await conversation.trim(2)).rows == ()
+        await conversation.trim(2)
+        assert await conversation.texts() == ["And now?", "Now ", "left, please", "Waiting"]
+        await conversation.steer()
+        await conversation.say("it is")
+        await conversation.trim(1)
+        await conversation.finish()
+        await conversation.claimed()
+        await conversation.say("At last")
+        await conversation.trim(1)
+        assert await conversation.texts() == ["Waiting", "At last"]
+        await conversation.finish()
+        assert await remains(conversation, "question-", "answer-", "And now?", "Now ", "please", "it is") == []
+
+    @pytest.mark.promise("S-10")
+    async def test_a_running_turn_can_be_rolled_back_to_what_was_trimmed(self, conversation: Conversation) -> None:
+        await turns(conversation, 2)
+        await conversation.start("And now?")
+        await conversation.trim(2)
+        await conversation.send("Rather this", mode="rollback")
+        await conversation.claimed()
+        assert await conversation.texts() == ["Rather this", ""]
+
+    @pytest.mark.promise("S-10")
+    async def test_what_becomes_a_root_and_goes_at_once_leaves_nothing(self, conversation: Conversation) -> None:
+        """For a reader who was not asked for the state in between."""
+        await turns(conversation, 1)
+        await conversation.start("And now?")
+        state, cursor = await conversation.moment()
+        await conversation.trim(2)
+        await conversation.send("Rather this", mode="rollback")
+        told = await conversation.events(cursor)
+        held = Fold(state).apply_all([event for _, event in told])
+        assert held.leaf_id is None
+        assert held.state() == await conversation.state()
+
+    @pytest.mark.promise("S-10")
+    async def test_nothing_goes_that_is_about_to_be_answered_again(self, conversation: Conversation) -> None:
+        await turns(conversation, 1)
+        again = await conversation.answer("first try", "Why?")
+        await turns(conversation, 2, first=1)
+        await conversation.again("retry", again)
+        assert (await conversation.store.read(trimming.plan, conversation.id, 2)).blocked
+        assert await conversation.trim(2) == 0
+        await conversation.claimed()
+        await conversation.trim(2)
+        assert await conversation.texts() == ["Why?", ""]
+        await conversation.say("second try")
+        await conversation.finish()
+        assert await conversation.texts() == ["Why?", "second try"]
+
+    @pytest.mark.promise("S-10")
+    @pytest.mark.parametrize("by", ["a retry", "a claim"])
+    async def test_a_plan_that_the_session_has_outrun_changes_nothing(
+        self, conversation: Conversation, by: str
+    ) -> None:
+        old = await conversation.answer("first", "first")
+        await turns(conversation, 3)
+        plan = await conversation.store.read(trimming.plan, conversation.id, 2)
+        await (conversation.again("retry", old) if by == "a retry" else conversation.start())
+        before = await conversation.moment()
+        for piece in plan.slices:
+            assert (await conversation.cut(plan, piece)).rows == ()
+        assert await conversation.moment() == before
+
+    @pytest.mark.promise("S-10")
+    async def test_what_was_a_root_goes_without_a_word_left(self, conversation: Conversation) -> None:
+        for number in range(6):
+            await turns(conversation, 1, first=number)
+            await conversation.trim(2)
+        gone = [f"{who}-{n}" for n in range(5) for who in ("question", "answer")]
+        assert await remains(conversation, *gone) == []
+        assert await conversation.texts() == ["question-5", "answer-5"]
+
+    @pytest.mark.promise("S-10")
+    async def test_a_retry_that_stays_does_not_repeat_what_led_to_it(self, conversation: Conversation) -> None:
+        await turns(conversation, 1)
+        again = await conversation.answer("first try", "Why?")
+        other = await conversation.answer("answer-1", "question-1")
+        first = (await conversation.again("retry", again)).turn
+        await conversation.claimed()
+        await conversation.finish()
+        await conversation.again("retry", other)  # brings "first try" back, and tells it
+        await conversation.claimed()
+        await conversation.say("second answer")
+        await conversation.finish()
+        assert first.message_id == again.message_id
+        await conversation.trim(2)
+        assert await conversation.texts() == ["question-1", "second answer"]
+        assert await remains(conversation, "question-0", "answer-0", "Why?", "first try") == []
+
+    @pytest.mark.promise("S-10")
+    async def test_what_an_agent_was_doing_goes_too(self, conversation: Conversation) -> None:
+        turn = (await conversation.start()).turn
+        await conversation.tell(StatusUpdate(turn.id, "executing", "looking up Rumpelstilzchen"))
+        await conversation.tell(TurnEvent(msgspec.structs.replace(turn, detail="reading Rumpelstilzchen")))
+        ended = await conversation.finish()
+        await turns(conversation, 1)
+        await conversation.trim(2)
+        assert await remains(conversation, "Rumpelstilzchen") == []
+        assert ended is not None
+        done = next(event for _, event in await conversation.events() if isinstance(event, Done))
+        assert done.turn_id == ended.turn.id
+
+    @pytest.mark.promise("S-10")
+    async def test_the_turn_that_ended_last_is_still_told_when_its_words_are_gone(
+        self, conversation: Conversation
+    ) -> None:
+        first = await conversation.answer("a1", "A")
+        second = await conversation.answer("b1", "B")
+        await conversation.again("retry", first)
+        await conversation.claimed()
+        await conversation.finish()
+        third = await conversation.answer("c1", "C")
+        await conversation.again("retry", second)
+        last = (await conversation.claimed()).turn
+        await conversation.tell(TurnEvent(msgspec.structs.replace(last, detail="reading Rumpelstilzchen")))
+        await conversation.say("b2")
+        await conversation.finish()
+        await conversation.again("retry", third)
+        await conversation.claimed()
+        await conversation.trim(2)
+        state = await conversation.state()
+        assert state.turns[0].id == last.id
+        assert await conversation.texts() == ["C", ""]
+        assert await remains(conversation, "Rumpelstilzchen", '"b2"') == []
+        await conversation.agree()
 
     @pytest.mark.promise("S-10", "R-02")
     async def test_a_trimmed_send_is_still_the_same_turn(self, conversation: Conversation) -> None:
@@ -125,9 +249,11 @@ class Trimming:
         old = short.messages[0]
         await conversation.trim(4)
         told = await conversation.events(cursor)
-        held = Fold(short).apply_all([event for _, event in told]).state()
-        assert held == await conversation.state()
+        fold = Fold(short).apply_all([event for _, event in told])
+        assert (fold.state().messages, fold.state().has_more) == (short.messages, True), "one older message is left"
         await conversation.trim(2)
+        fold.apply_all([event for seq, event in await conversation.events(cursor) if seq > told[-1][0]])
+        assert fold.state() == await conversation.state()
         await turns(conversation, 1, first=4)
         with pytest.raises(BadCursor):
             await conversation.store.read(snapshots.history, conversation.id, "ann", 10, old.parent_id)
@@ -136,12 +262,9 @@ class Trimming:
     async def test_a_long_session_is_trimmed_in_slices(self, store: Store) -> None:
         conversation = await Unwatched.begin(store)
         await turns(conversation, 120)
-        sizes = [len((await conversation.state()).messages)]
-        for _ in range(2):
-            trimmed = await conversation.trim(20)
-            sizes.append(len((await conversation.state()).messages))
-            assert trimmed.more == (sizes[-1] > 20)
-        assert sizes == [240, 40, 20]
+        assert await conversation.trim(20) == 3
+        assert len(await conversation.texts()) == 20
+        assert await remains(conversation, "question-0", "answer-109") == []
 
     @pytest.mark.promise("S-10", "E-03")
     async def test_it_can_be_compacted_before_and_after(self, conversation: Conversation) -> None:

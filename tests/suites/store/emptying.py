@@ -139,17 +139,3 @@ class Emptying:
         await conversation.clear()
 
         assert await store.read(journal.read_rows, other.id, 0) == before
-
-    @pytest.mark.promise("R-03", "E-01")
-    async def test_rollback_of_a_turn_that_was_steered_before_it_said_anything(
-        self, conversation: Conversation
-    ) -> None:
-        """Whoever saw its first, empty answer is told that this one is gone, too."""
-        await conversation.answer("stays", "first")
-        await conversation.start("second")
-        for direction in ("left", "right"):
-            await conversation.send(direction, mode="steer")
-            await conversation.steer()
-        await conversation.send("third", mode="rollback")
-        assert await conversation.texts() == ["first", "stays", "third"]
-        await conversation.agree()

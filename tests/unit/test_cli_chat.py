@@ -328,6 +328,35 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
     assert len(wire.asked("POST", "/v1/sessions")) == 1
 
 
+@pytest.mark.promise("T-05")
+@pytest.mark.parametrize("said", ["Welcome!", "Wel"])
+async def test_an_agent_that_speaks_first_is_heard_and_its_suggestions_are_shown(wire: Wire, said: str) -> None:
+    """Whether it has said everything by then or not."""
+    agent = AGENT | {"default": True, "welcomes": True, "suggestions": ["A red?", "A wh\x1b[2Jite?"]}
+    over = {"status": "completed", "reason": "stop"} if said == "Welcome!" else {}
+    view = {"state": story.state(text=said, kind="welcome", **over), "cursor": str(story.cursor(5))}
+    wire.on("GET", "/v1/agents", json_reply({"data": [agent]}))
+    wire.on("GET", "/v1/sessions", json_reply(listed()))
+    wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
+    wire.on("GET", EVENTS_PATH, stream(frames([story.token("come!"), *story.ending()], first_seq=6)))
+    wire.on("POST", "/v1/sessions", lambda request: json_reply(story.session(), 201))
+    async with Screen.open(wire) as (screen, process):
+        assert screen.text == ""
+        shown = await screen.until("\n> ")
+        assert "Welcome!\n" in shown
+        assert "· A red?" in shown
+        assert "· A wh�[2Jite?" in shown
+        screen.type(":quit")
+    assert process.returncode == 0
+    assert [request.json().get("welcome") for request in wire.asked("POST", "/v1/sessions")] == [None]
+
+
+@pytest.mark.promise("T-05")
+async def test_a_question_from_the_command_line_is_answered_without_a_welcome(wire: Wire) -> None:
+    await finished(wire, "chat", "Hi")
+    assert wire.asked("POST", "/v1/sessions")[0].json()["welcome"] is False
+
+
 @pytest.mark.promise("H-06")
 async def test_a_running_answer_is_taken_up(wire: Wire) -> None:
     """The terminal was closed in mid-answer; the next one shows all of it."""

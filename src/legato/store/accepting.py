@@ -88,13 +88,14 @@ def accept(
     ended = _make_way(session, send, meter) if ahead and waiting else None
     turn = _turn(session, send)
     message = _message(session, send, turn) if turn.brings_message else None
-    turns.put(conn, turn, send.locale)
+    locale = send.locale or turns.locale_of(conn, turn.source_turn_id)
+    turns.put(conn, turn, locale)
     _remember(conn, send, turn, start)
     told: list[Event] = [MessageEvent("added", message.id, message)] if message else []
     session.append([*told, TurnEvent(turn)], turn.id)
     session.touch()
     first = ahead or not waiting
-    claimed = take(session, turn, send.locale, claimant) if claimant is not None and first else None
+    claimed = take(session, turn, locale, claimant) if claimant is not None and first else None
     return Accepted(turn, start, fresh=True, rows=session.save(), ended_turn_id=ended, claimed=claimed)
 
 

@@ -18,6 +18,11 @@ def put(conn: Connection, turn: Turn, locale: str | None) -> None:
     conn.execute(_INSERT, values | created)
 
 
+def locale_of(conn: Connection, turn_id: str | None) -> str | None:
+    """Its reader's language; None also where no turn is named."""
+    return None if turn_id is None else conn.execute(_LOCALE, {"id": turn_id}).scalar()
+
+
 def change(conn: Connection, turn_id: str, **values: object) -> None:
     conn.execute(update_by_id(turns, *values), {ROW: turn_id, **values})
 
@@ -47,6 +52,7 @@ _OF_THE_TURN: Final = (
     "attempt",
 )
 _INSERT: Final = insert(turns)
+_LOCALE: Final = select(turns.c.locale).where(turns.c.id == bindparam("id"))
 
 
 _OPEN: Final = select(turns).where(turns.c.session_id == bindparam("session_id"), turns.c.status == "in_progress")

@@ -139,7 +139,7 @@ class Welcoming:
 
     @pytest.mark.promise("T-05")
     async def test_a_retry_is_another_welcome_beside_it(self, store: Store) -> None:
-        conversation = await welcomed(store, model_id="openai:m")
+        conversation = await welcomed(store, model_id="openai:m", locale="sv")
         (waiting,) = (await conversation.state()).turns
         with pytest.raises(TurnNotFinished):
             await conversation.again("retry", waiting)
@@ -151,7 +151,7 @@ class Welcoming:
         assert (again.kind, again.source_turn_id, again.model_id) == ("welcome", claimed.turn.id, "openai:m")
         assert again.message_id != claimed.turn.message_id
         await conversation.agree()
-        await conversation.claimed()
+        assert (await conversation.claimed()).locale == "sv"
         await conversation.say("Be welcome!")
         await conversation.agree()
         await conversation.finish()

@@ -166,3 +166,14 @@ def test_sessions_go_out_to_files_and_come_in_again(tmp_path: Path) -> None:
         refused = legato("sessions", "export", "ses_nobody", "-o", str(tmp_path / "none.json"), LEGATO_URL=one.url)
         assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
         assert sorted(path.name for path in tmp_path.glob("none*")) == []
+
+
+@pytest.mark.promise("S-07", "H-06")
+def test_sessions_are_deleted(server: ServerProcess) -> None:
+    with httpx2.Client(base_url=server.url, timeout=30, headers={"Authorization": "Bearer canary-token"}) as http:
+        ids = [http.post("/v1/sessions", json={}).json()["id"] for _ in range(2)]
+        run = legato("sessions", "delete", *ids, "--url", server.url, LEGATO_TOKEN="canary-token")
+        assert (run.returncode, run.stdout) == (0, "".join(f"{each} is deleted.\n" for each in ids))
+        assert [http.get(f"/v1/sessions/{each}").status_code for each in ids] == [404, 404]
+    again = legato("sessions", "delete", ids[0], "--url", server.url, LEGATO_TOKEN="canary-token")
+    assert (again.returncode, again.stdout) == (1, "")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +20,7 @@ from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFoun
 from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
 from legato.store import messages, schema, search, sessions, sqlite
+from legato.store.finding import Filters, find
 from legato.store.locked import lock
 from legato.store.opening import open_store
 from legato.store.rows import to_time
@@ -86,6 +88,32 @@ async def test_what_leaves_the_index_of_the_search_leaves_no_bytes_in_it(store: 
     assert await store.read(_holding, "canary") == set()
     assert await store.read(_holding, "harbour") >= {"data", "entries"}
     await check_index(store, other)
+
+
+@pytest.mark.parametrize(
+    "filters", [Filters(), Filters(status="active", role="user"), Filters(agent_id="a", session_id="s")]
+)
+async def test_a_search_begins_with_the_index(store: SqliteStore, filters: Filters) -> None:
+    """Begun with the owner's entries, or sessions, it takes seconds where an owner has many."""
+
+    def plan(conn: Connection) -> list[str]:
+        asked: list[str] = []
+
+        def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            if "MATCH" in statement:
+                asked.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+        event.listen(conn, "before_cursor_execute", explain)
+        find(conn, "ann", "harbour", filters)
+        event.remove(conn, "before_cursor_execute", explain)
+        return asked
+
+    told = await store.read(plan)
+    assert told == told[:3] * (len(told) // 3)
+    first, second, third = told[:3]
+    assert first.startswith("SCAN search_index VIRTUAL TABLE")
+    assert second == "SEARCH search_entries USING PRIMARY KEY (owner_key=? AND id=?)"
+    assert third.startswith("SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)")
 
 
 def _holding(conn: Connection, word: str) -> set[str]:

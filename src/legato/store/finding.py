@@ -130,14 +130,11 @@ class _Search:
 
     def query(self, inside: bool, within: Sequence[ColumnElement[bool]]) -> Select[Any]:
         """The entries that match, the newest first."""
-        joined = entries_with(
+        found = entries_with(
             self._conn, owner_key(self._owner), self._terms, within, LOOKED_THROUGH if inside else None
         )
-        # Hidden from the planner, which else might begin with all of the owner's sessions: these come last, by their keys.
-        owned = and_(func.coalesce(sessions.c.owner, "") == self._owner, sessions.c.owner != "")
-        return joined.join(sessions, sessions.c.id == entries.c.session_id).where(
-            owned, ~entries.c.gone, *within, *self._conditions
-        )
+        owned = and_(sessions.c.owner == self._owner, sessions.c.owner != "")
+        return found.where(owned, ~entries.c.gone, *within, *self._conditions)
 
     def _ranked(self, place: Place) -> list[Any]:
         rows = self.candidates(place, RANKED)
@@ -163,13 +160,13 @@ class _Scored:
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if filters.agent_id is not None:
-        found.append(func.coalesce(sessions.c.agent_id, "") == filters.agent_id)
+        found.append(sessions.c.agent_id == filters.agent_id)
     if filters.status is not None:
         found.append(has_status(filters.status))
     if filters.role is not None:
         found.append(entries.c.role == filters.role)
     if filters.session_id is not None:
-        found.append(func.coalesce(entries.c.session_id, "") == filters.session_id)
+        found.append(entries.c.session_id == filters.session_id)
     if filters.after is not None:
         found.append(entries.c.created_at >= filters.after)
     if filters.before is not None:

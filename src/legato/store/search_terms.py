@@ -6,7 +6,10 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
+    Join,
     Select,
+    Subquery,
     and_,
     bindparam,
     cast,
@@ -19,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.ext.compiler import compiles
 
 from legato.core.search import Term
 from legato.store.dialect import is_postgresql
@@ -55,29 +59,47 @@ _COLUMNS: Final = (
 def entries_with(
     conn: Connection, key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], through: int | None
 ) -> Select[Any]:
-    """An owner's entries that have all of the terms, the newest first, to be joined with their sessions.
+    """An owner's entries that have all of the terms, the newest first, with their sessions.
 
     ``through`` None: as words, by the index. Else within words too, in the newest ``through`` entries that are ``within``.
     """
+    join = Join if is_postgresql(conn) else InThisOrder
+    found: FromClause
+    order: ColumnElement[int]
     if through is not None:
-        return _looking_through(key, terms, within, through)
-    if is_postgresql(conn):
-        asked = entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))
-        return select(*_COLUMNS).select_from(entries).where(asked).order_by(entries.c.id.desc())
-    found = _INDEX.join(entries, and_(entries.c.owner_key == key, entries.c.id == _INDEX.c.rowid))
-    asked = _INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))
-    return select(*_COLUMNS).select_from(found).where(asked).order_by(_INDEX.c.rowid.desc())
+        newest = _newest(key, within, through)
+        apart = literal(" ").concat(newest.c.words).concat(" ")
+        there = [apart.contains(f" {term} ") if term.exact else newest.c.words.contains(str(term)) for term in terms]
+        found = join(newest, entries, and_(entries.c.owner_key == key, entries.c.id == newest.c.id))
+        order = newest.c.id
+    elif is_postgresql(conn):
+        there = [entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))]
+        found, order = entries, entries.c.id
+    else:
+        there = [_INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))]
+        found = join(_INDEX, entries, and_(entries.c.owner_key == key, entries.c.id == _INDEX.c.rowid))
+        order = _INDEX.c.rowid
+    whole = join(found, sessions, sessions.c.id == entries.c.session_id)
+    return select(*_COLUMNS).select_from(whole).where(*there).order_by(order.desc())
 
 
-def _looking_through(
-    key: str, terms: tuple[Term, ...], within: Sequence[ColumnElement[bool]], most: int
-) -> Select[Any]:
+def _newest(key: str, within: Sequence[ColumnElement[bool]], most: int) -> Subquery[Any]:
     looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
-    newest = looked.order_by(entries.c.id.desc()).limit(most).subquery()
-    apart = literal(" ").concat(newest.c.words).concat(" ")
-    there = [apart.contains(f" {term} ") if term.exact else newest.c.words.contains(str(term)) for term in terms]
-    found = newest.join(entries, and_(entries.c.owner_key == key, entries.c.id == newest.c.id))
-    return select(*_COLUMNS).select_from(found).where(*there).order_by(newest.c.id.desc())
+    return looked.order_by(entries.c.id.desc()).limit(most).subquery()
+
+
+class InThisOrder(Join):
+    """A join that SQLite does from left to right. Else it asks the index for each of an owner's entries."""
+
+    inherit_cache = True
+
+
+@compiles(InThisOrder)
+def _in_this_order(element: InThisOrder, compiler: Any, **options: Any) -> str:
+    options["asfrom"] = True
+    left, right = (compiler.process(side, **options) for side in (element.left, element.right))
+    assert element.onclause is not None  # noqa: S101 - whoever makes one gives it
+    return f"{left} CROSS JOIN {right} ON {compiler.process(element.onclause, **{**options, 'asfrom': False})}"
 
 
 def _match(key: str, terms: tuple[Term, ...]) -> str:

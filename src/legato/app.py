@@ -44,6 +44,7 @@ from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog
 from legato.providers.openai_compatible import OpenAICompatible
 from legato.providers.port import Provider
+from legato.store import search
 from legato.store.opening import open_store
 from legato.store.port import Store
 from legato.store.sqlite import now_us
@@ -325,7 +326,7 @@ class _Running:
             worker=lambda: self._dispatcher.worker_id,
             settings=settings,
         )
-        scrubber = Scrubber(store=self._store)
+        scrubber = Scrubber(store=self._store, cleans=(search.clean,))
         duties = [
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 
 from legato.core.model import Message, TextPart
 from legato.core.words import words
+from legato.store import scrubbing
 from legato.store.dialect import is_postgresql, utc_us
 from legato.store.rows import to_us
 from legato.store.schema import NOBODY, sessions
@@ -110,6 +111,7 @@ def _take_slice(conn: Connection, found: Select[Any]) -> int:
             break
     if terms and not is_postgresql(conn):
         scrub(conn, terms)
+        scrubbing.want(conn)
     return touched
 
 

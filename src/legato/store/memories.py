@@ -32,7 +32,7 @@ from legato.core.errors import BadCursor, MemoryNotFound, SessionNotFound
 from legato.core.ids import new_id
 from legato.core.memory import Fact, Memory, Remembered, digest
 from legato.core.model import Message, Session
-from legato.store import messages
+from legato.store import messages, scrubbing
 from legato.store.dialect import hold, utc_us
 from legato.store.locked import Locked, lock
 from legato.store.rows import to_session, to_time
@@ -191,6 +191,7 @@ def edit(conn: Connection, memory_id: str, owner: str, fact: str) -> Memory:
     row = conn.execute(changed.values(text=fact, edited=True, changed_at=utc_us()).returning(memories)).first()
     if row is None:
         raise MemoryNotFound
+    scrubbing.want(conn)
     return _to_memory(row)
 
 
@@ -202,12 +203,14 @@ def forget(conn: Connection, memory_id: str, owner: str) -> None:
     """
     if not conn.execute(_FORGET.where(memories.c.id == memory_id, _theirs(owner))).rowcount:
         raise MemoryNotFound
+    scrubbing.want(conn)
 
 
 def forget_some(conn: Connection, owner: str, agent_id: str | None = None, limit: int = _FORGOTTEN_AT_ONCE) -> bool:
     """Erase some facts of an owner, or of those that one agent knows; whether there may be more."""
     found = _theirs(owner) if agent_id is None else and_(_theirs(owner), memories.c.agent_id == agent_id)
     some = select(memories.c.id).where(found).limit(limit)
+    scrubbing.want(conn)
     return conn.execute(_FORGET.where(memories.c.id.in_(some))).rowcount == limit
 
 
@@ -258,6 +261,7 @@ def _limit(conn: Connection, whose: ColumnElement[bool], most: int) -> None:
             going = select(memories.c.id).where(whose, memories.c.forgotten == row.forgotten, ~memories.c.edited)
             oldest = going.order_by(memories.c.changed_at, memories.c.id).limit(row.n - most)
             conn.execute(delete(memories).where(memories.c.id.in_(oldest)))
+            scrubbing.want(conn)
 
 
 def _to_memory(row: Any) -> Memory:

@@ -9,7 +9,7 @@ from legato.core.errors import BadCursor, MemoryNotFound, SessionNotFound
 from legato.core.ids import new_id
 from legato.core.memory import Fact, Memory
 from legato.engine.memory import forget_all
-from legato.store import memories, schema
+from legato.store import memories, schema, scrubbing
 from legato.store.port import Store
 from tests.support.conversation import Conversation
 
@@ -93,6 +93,24 @@ class Remembering:
             await store.write(memories.forget, memory.id, "ann")
         with pytest.raises(MemoryNotFound):
             await store.write(memories.edit, memory.id, "ann", "x")
+
+    @pytest.mark.promise("T-04")
+    @pytest.mark.parametrize("how", ["edited", "forgotten", "all forgotten"])
+    async def test_its_bytes_are_to_leave_the_files_too(
+        self, store: Store, conversation: Conversation, how: str
+    ) -> None:
+        await told(conversation, "Rumpelstilzchen")
+        (memory,) = await listed(store)
+        while (wish := await store.read(scrubbing.wanted)) is not None:
+            await store.write(scrubbing.done, wish)
+        match how:
+            case "edited":
+                await store.write(memories.edit, memory.id, "ann", "x")
+            case "forgotten":
+                await store.write(memories.forget, memory.id, "ann")
+            case _:
+                await store.write(memories.forget_some, "ann")
+        assert (await store.read(scrubbing.wanted) is not None) == (not store.shared), "PostgreSQL has its vacuum"
 
     @pytest.mark.promise("T-04")
     async def test_everything_is_forgotten_or_what_one_agent_knows(

@@ -6,7 +6,7 @@ import msgspec
 
 from legato.core.prompt import PromptCall, PromptMessage
 from legato.providers.options import Settings
-from legato.providers.port import ModelRequest
+from legato.providers.port import ModelRequest, ToolSpec
 
 
 def encode_request(request: ModelRequest, settings: Settings) -> bytes:
@@ -18,6 +18,8 @@ def encode_request(request: ModelRequest, settings: Settings) -> bytes:
         body["cache_prompt"] = True
     if request.max_tokens is not None:
         body[_max_tokens_field(settings)] = request.max_tokens
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
     messages = [_message(message) for message in request.messages]
     return msgspec.json.encode(body | request.options | {"model": request.model, "messages": messages, "stream": True})
 
@@ -27,6 +29,11 @@ def _max_tokens_field(settings: Settings) -> str:
     if settings.max_tokens_field is not None:
         return settings.max_tokens_field
     return "max_completion_tokens" if settings.host == "api.openai.com" else "max_tokens"
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
 
 
 def _message(message: PromptMessage) -> dict[str, Any]:

@@ -8,14 +8,25 @@ import msgspec
 from legato.core.prompt import PromptMessage
 
 
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool that a model may call. ``parameters`` is the JSON schema of the object that it takes."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a model. ``model`` is the provider's name for it; ``options`` go to it as they are.
 
+    ``prefill``: the messages end with an assistant's words, and the answer goes on from there.
     ``background``: nobody waits for it; people's requests come first.
     """
 
     model: str
     messages: tuple[PromptMessage, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    prefill: bool = False
     max_tokens: int | None = None
     options: dict[str, Any] = {}
     background: bool = False

@@ -18,6 +18,7 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
+from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
@@ -299,6 +300,7 @@ class _Running:
             settings=settings,
             monotonic_s=monotonic_s,
         )
+        self._approvals = approvals = Approvals(store=store, publisher=publisher, dispatcher=dispatcher)
         self.engine = Engine(
             store=store,
             publisher=publisher,
@@ -311,6 +313,7 @@ class _Running:
             models=models,
             meter=meter,
             chores=chores,
+            approvals=approvals,
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
@@ -331,6 +334,7 @@ class _Running:
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
+            Looper(step=self._approvals.step, interval_s=settings.approvals_s, name="approvals"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
             Looper(step=self._lifecycle.close_idle, interval_s=settings.close_idle_every_s, name="idle sessions"),
             Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),

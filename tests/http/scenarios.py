@@ -28,7 +28,6 @@ async def everything(api: Api, puppets: Puppets, session: str, stream: Stream) -
     await say(puppet, stream, "data: x\n\nid: 7\r", "\u2028 right ")
     puppet.phase("executing", "weather")
     await _tool(puppet, stream)
-    puppet.do(lambda: turn.approval("Send?"))
     puppet.do(lambda: turn.warn("slow", "It takes long."))
     await stream.until("warning")
     steering = (await api.send(session, "Also Rome", mode="steer"))["id"]

@@ -48,6 +48,7 @@ from legato.store import (
     ending,
     journal,
     messages,
+    rescuing,
     schema,
     sessions,
     snapshots,
@@ -281,7 +282,7 @@ class StoreMachine(RuleBasedStateMachine):
         how = Ending(status="incomplete", reason="worker_lost")
         turn_id = one.claimed.turn.id
         owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
-        ended = self.run(self.store.write(ending.rescue, self.id, turn_id, worker, how, meter))
+        ended = self.run(self.store.write(rescuing.rescue, self.id, turn_id, worker, how, meter))
         assert (ended is not None) == owned
         self._ended(turn_id, ended)
 

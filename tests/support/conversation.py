@@ -13,7 +13,18 @@ from legato.core.fold import Fold
 from legato.core.ids import new_id
 from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
-from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering, trimming
+from legato.store import (
+    accepting,
+    claiming,
+    compaction,
+    ending,
+    journal,
+    rescuing,
+    sessions,
+    snapshots,
+    steering,
+    trimming,
+)
 from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
@@ -157,7 +168,7 @@ class Conversation:
 
     async def rescue(self, turn_id: str, worker_id: str = "wrk_1") -> Ended | None:
         how = Ending(status="incomplete", reason="worker_lost")
-        ended = await self.store.write(ending.rescue, self.id, turn_id, worker_id, how, meter)
+        ended = await self.store.write(rescuing.rescue, self.id, turn_id, worker_id, how, meter)
         await self._stepped(ended.rows if ended else ())
         return ended
 

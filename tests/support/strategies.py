@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from legato.core import events as ev
 from legato.core.model import (
+    Approval,
     ContextInfo,
     ErrorInfo,
     Message,
@@ -106,6 +107,17 @@ sessions = st.builds(
     title=st.none() | texts,
     metadata=metadata,
 )
+approvals = st.builds(
+    Approval,
+    id=names,
+    session_id=st.just("s"),
+    turn_id=names,
+    question=texts,
+    status=st.sampled_from(["pending", "allowed", "denied", "expired"]),
+    created_at=times,
+    expires_at=times,
+    tool=st.none() | names,
+)
 states = st.builds(
     State,
     session=sessions,
@@ -113,6 +125,7 @@ states = st.builds(
     turns=st.lists(turns, max_size=3).map(tuple),
     leaf_id=st.none() | names,
     has_more=st.booleans(),
+    approvals=st.lists(approvals, max_size=2, unique_by=lambda approval: approval.id).map(tuple),
 )
 events: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(ev.Token, names, names, st.integers(0, 4), kinds, texts),
@@ -134,7 +147,7 @@ events: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(ev.SessionEvent, sessions),
     st.builds(ev.ToolCall, names, names, st.integers(0, 4), names, texts, texts),
     st.builds(ev.ToolResult, names, names, st.integers(0, 4), names, texts, st.booleans()),
-    st.builds(ev.Approval, names, names, texts, st.just("pending")),
+    st.builds(ev.ApprovalEvent, names, approvals),
     states.map(lambda state: ev.Snapshot(state=state)),
     messages.map(lambda message: ev.Snapshot(message=message)),
     st.builds(ev.Reset, names, names, st.integers(0, 4)),

@@ -6,8 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from legato.agents.registry import DEFAULT_MAX_TURN_S, DEFAULT_MEMORY_TOKENS, DEFAULT_RESERVE, DEFAULT_TAIL
+from legato.agents.registry import (
+    DEFAULT_MAX_STEPS,
+    DEFAULT_MAX_TURN_S,
+    DEFAULT_MEMORY_TOKENS,
+    DEFAULT_RESERVE,
+    DEFAULT_TAIL,
+)
 from legato.core.errors import Misuse
+from legato.core.model import CrashPolicy
 from legato.providers.catalog import ModelEntry
 from legato.providers.options import Count, Positive, Seconds, Settings
 
@@ -17,7 +24,7 @@ Hour = Annotated[int, msgspec.Meta(ge=0, le=23)]
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers."""
+    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers; ``tools`` likewise."""
 
     id: Identifier
     name: str | None = None
@@ -33,6 +40,9 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_running: Positive | None = None
     max_tokens: Positive | None = None
     options: dict[str, Any] = {}
+    tools: tuple[str, ...] = ()
+    max_steps: Positive = DEFAULT_MAX_STEPS
+    on_crash: CrashPolicy = "incomplete"
     single_current: bool = False
     idle_close_s: Seconds | None = None
     retention_days: Days | None = None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from legato.agents.tools import ToolLike, as_tool
 from legato.core.errors import AgentNotFound, Misuse
 from legato.core.memory import KIND
-from legato.core.model import TurnKind
+from legato.core.model import CrashPolicy, TurnKind
 
 if TYPE_CHECKING:
     from legato.agents.turn import Turn
@@ -21,6 +22,7 @@ DEFAULT_TAIL: Final = 60
 DEFAULT_RESERVE: Final = 2048
 DEFAULT_MAX_TURN_S: Final = 600.0
 DEFAULT_MEMORY_TOKENS: Final = 500
+DEFAULT_MAX_STEPS: Final = 20
 
 
 def saying(text: str) -> Run:
@@ -38,8 +40,9 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``tail`` is in messages (0 for all), ``reserve`` in tokens of the model's window kept for the answer,
     ``max_running`` how many of its turns may run at once, in all processes together (None: any number),
     ``max_tokens`` the limit sent to the provider, ``options`` further fields of its requests (``temperature``
-    …). ``unavailable`` says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not
-    a model.
+    …). ``tools`` are what its model may call, at most ``max_steps`` times in a turn. ``on_crash`` says what becomes of a turn
+    whose process dies: ``incomplete``, ``restart`` (it is answered anew) or ``continue`` (from what was said). ``unavailable``
+    says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not a model.
 
     Its sessions: ``single_current`` closes the one before when another begins (S-04), ``idle_close_s`` closes one after so
     many seconds without activity (None: never; S-05), ``retention_days`` removes one after so many days (None: as the
@@ -65,6 +68,9 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None = None
     max_tokens: int | None = None
     options: dict[str, Any] = {}
+    tools: tuple[ToolLike, ...] = ()
+    max_steps: int = DEFAULT_MAX_STEPS
+    on_crash: CrashPolicy = "incomplete"
     single_current: bool = False
     idle_close_s: float | None = None
     retention_days: float | None = None
@@ -110,8 +116,8 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, or a kind of facts
-                has no good name.
+            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, a kind of facts has
+                no good name, or a tool has none, or no types.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -125,6 +131,9 @@ class Registry:
             raise Misuse(
                 f"The agent {spec.id!r} can't remember {kind[:100]!r}: a kind has 1 to 64 of A-Z a-z 0-9 . _ -"
             )
+        names = [as_tool(tool).name for tool in spec.tools]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise Misuse(f"The agent {spec.id!r} has two tools named {min(twice)!r}.")
         self._specs[spec.id] = spec
 
     def get(self, agent_id: str) -> AgentSpec:

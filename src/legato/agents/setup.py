@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from legato.agents.demo import demo
 from legato.agents.demo_side import demo_side
 from legato.agents.keys import Providers, default_model, is_configured
 from legato.agents.registry import AgentSpec, Registry, Run
+from legato.agents.tools import Tool, as_tool
 from legato.core.errors import Misuse
 from legato.providers.catalog import Catalog, ModelEntry
 from legato.providers.options import Options
@@ -110,6 +111,9 @@ def _spec(
         max_running=entry.max_running,
         max_tokens=entry.max_tokens,
         options=entry.options,
+        tools=tuple(_tool(path, f"{place}.tools") for path in entry.tools),
+        max_steps=entry.max_steps,
+        on_crash=entry.on_crash,
         single_current=entry.single_current,
         idle_close_s=entry.idle_close_s,
         retention_days=entry.retention_days,
@@ -130,14 +134,29 @@ def _spec(
 
 def _function(path: str, place: str) -> Run:
     """The async generator function at ``package.module:function``."""
-    module, _, name = path.partition(":")
-    try:
-        found: Run = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Misuse(f"{place}: {path!r} can't be imported: {error}") from error
+    found: Run = _imported(path, place)
     if not inspect.isasyncgenfunction(found):
         raise Misuse(f"{place}: {path!r} is not an async generator function; let it yield its answer.")
     return found
+
+
+def _tool(path: str, place: str) -> Tool:
+    """The tool, or the function to be one, at ``package.module:name``."""
+    found = _imported(path, place)
+    if not isinstance(found, Tool) and not callable(found):
+        raise Misuse(f"{place}: {path!r} is not a function.")
+    try:
+        return as_tool(found)
+    except Misuse as error:
+        raise Misuse(f"{place}: {error.message}") from error
+
+
+def _imported(path: str, place: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misuse(f"{place}: {path!r} can't be imported: {error}") from error
 
 
 def _check(setup: Setup, source: str) -> None:

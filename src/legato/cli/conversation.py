@@ -13,7 +13,7 @@ from legato.cli.shown import Show, Shown
 from legato.cli.terminal import Terminal
 from legato.client import AsyncAnswer, AsyncClient, Piece, Sent
 from legato.core.errors import Invalid, LegatoError
-from legato.core.events import Approval, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
+from legato.core.events import ApprovalEvent, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
 from legato.core.model import State, Turn
 
 _MOST_SHOWN = 200  # characters of a tool's input or output
@@ -162,8 +162,9 @@ class Conversation:
                 self._terminal.aside(f"→ {event.name}({_short(event.arguments)})")
             case ToolResult():
                 self._terminal.aside(f"← {'error: ' if event.is_error else ''}{_short(event.output)}")
-            case Approval():
-                self._terminal.note(f"? {event.question} ({event.status})")
+            case ApprovalEvent():
+                self._terminal.note(f"? {event.approval.question} ({event.approval.status})")
+                self.asked = event.approval if event.approval.status == "pending" else None
             case Warning():
                 self._terminal.note(f"! {event.message}")
             case _:

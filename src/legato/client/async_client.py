@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import anyio
 
+from legato.client.approving import Approving
 from legato.client.bodies import EventsBody, SentBody, ViewBody
 from legato.client.deleting import Deleting
 from legato.client.http import Http, Notice, decode
@@ -34,7 +35,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Searching, MemoryCalls, Spending, Transfer):
+class AsyncClient(Living, Deleting, Approving, Searching, MemoryCalls, Spending, Transfer):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and

@@ -75,6 +75,18 @@ class MemoryNotFound(NotFound):
     code = "memory_not_found"
 
 
+class ApprovalNotFound(NotFound):
+    """There is no such approval."""
+
+    code = "approval_not_found"
+
+
+class GrantNotFound(NotFound):
+    """There is no such grant."""
+
+    code = "grant_not_found"
+
+
 class AgentNotFound(NotFound):
     """There is no such agent."""
 
@@ -133,6 +145,12 @@ class TurnNotQueued(Conflict):
     """The turn is no longer waiting."""
 
     code = "turn_not_queued"
+
+
+class AlreadyDecided(Conflict):
+    """This was answered before, or nobody answered in time."""
+
+    code = "already_decided"
 
 
 class ClockJumped(Conflict):
@@ -241,6 +259,24 @@ class EmptyAnswer(TurnError):
     """The model ended without an answer."""
 
     code = "empty_answer"
+
+
+class StepFailed(TurnError):
+    """A step of the agent's failed."""
+
+    code = "step_failed"
+
+
+class OutcomeUnknown(TurnError):
+    """A step had begun when its process died; whether it was done is not known, and it is not done again."""
+
+    code = "outcome_unknown"
+
+
+class ToolFailed(TurnError):
+    """The tool failed."""
+
+    code = "tool_failed"
 
 
 class TurnTimeout(TurnError):

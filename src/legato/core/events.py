@@ -12,11 +12,10 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from legato.core.errors import Corrupted
-from legato.core.model import ErrorInfo, Message, Session, State, Turn, Usage
+from legato.core.model import Approval, ErrorInfo, Message, Session, State, Turn, Usage
 from legato.core.states import Phase, TerminalStatus
 
 TokenKind = Literal["text", "reasoning", "tool_arguments"]
-ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -114,14 +113,12 @@ class ToolResult(msgspec.Struct, frozen=True):
     is_error: bool = False
 
 
-class Approval(msgspec.Struct, frozen=True):
-    """The agent asks a person, or the person has answered."""
+class ApprovalEvent(msgspec.Struct, frozen=True):
+    """The agent asks a person, or the person has answered: the approval's whole new state."""
 
     event: ClassVar[str] = "approval"
     turn_id: str
-    approval_id: str
-    question: str
-    status: ApprovalStatus
+    approval: Approval
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -169,7 +166,7 @@ Event = (
     | SessionEvent
     | ToolCall
     | ToolResult
-    | Approval
+    | ApprovalEvent
     | Snapshot
     | Reset
     | ErrorEvent
@@ -186,7 +183,7 @@ _TYPES: Final[tuple[type[Event], ...]] = (
     SessionEvent,
     ToolCall,
     ToolResult,
-    Approval,
+    ApprovalEvent,
     Snapshot,
     Reset,
     ErrorEvent,

@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from legato.core.events import (
-    Approval,
+    ApprovalEvent,
     Done,
     ErrorEvent,
     Event,
@@ -30,6 +30,7 @@ from legato.core.events import (
     Warning,
 )
 from legato.core.model import (
+    Approval,
     Message,
     Part,
     ReasoningPart,
@@ -104,6 +105,7 @@ class Fold:
         self.has_more = state.has_more if state else False
         self.messages: dict[str, Draft] = {m.id: Draft(m) for m in state.messages} if state else {}
         self.turns: dict[str, Turn] = {t.id: t for t in state.turns} if state else {}
+        self.approvals: dict[str, Approval] = {a.id: a for a in state.approvals} if state else {}
         self.gone: set[str] = set()
 
     def apply(self, event: Event) -> None:
@@ -135,7 +137,11 @@ class Fold:
                     draft.cut(event.part)
             case Snapshot():
                 self._snapshot(event)
-            case ErrorEvent() | Warning() | Approval():
+            case ApprovalEvent():
+                self.approvals.pop(event.approval.id, None)
+                if event.approval.status == "pending":
+                    self.approvals[event.approval.id] = event.approval
+            case ErrorEvent() | Warning():
                 pass
             case _:
                 assert_never(event)
@@ -164,11 +170,13 @@ class Fold:
             leaf_id=self.leaf_id,
             # A root on the branch: what was older is gone (the session was trimmed).
             has_more=self.has_more and not (path and self.messages[path[0]].base.parent_id is None),
+            approvals=tuple(self.approvals.values()),
         )
 
     def overlay(self, other: "Fold") -> None:
-        """Take over the turns and the known messages that ``other`` tells more about."""
+        """Take over the turns, the approvals and the known messages that ``other`` tells more about."""
         self.turns |= other.turns
+        self.approvals |= other.approvals
         self.messages |= {i: draft for i, draft in other.messages.items() if i in self.messages}
 
     def show(self, message: Message) -> None:

@@ -12,6 +12,8 @@ Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
 Priority = Literal["interactive", "background"]
 TurnKind = Literal["send", "continue", "retry", "welcome"]
 TitleSource = Literal["person", "model", "date"]
+ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
+CrashPolicy = Literal["incomplete", "restart", "continue"]
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -157,6 +159,28 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent asks a person, and what was answered. ``tool`` is what it wants to use, where it is one."""
+
+    id: str
+    session_id: str
+    turn_id: str
+    question: str
+    status: ApprovalStatus
+    created_at: datetime
+    expires_at: datetime
+    tool: str | None = None
+    decided_at: datetime | None = None
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool of an agent's that its owner is not asked about any more."""
+
+    id: str
+    agent_id: str
+    tool: str
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over a session. ``age_s`` is in seconds since it was created."""
 
@@ -171,7 +195,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A session at one instant: the newest messages of its active branch, oldest first, and its unfinished turns.
 
-    ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one.
+    ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one; ``approvals`` what
+    waits for a person's answer.
     ``has_more`` says that older messages exist.
     """
 
@@ -180,3 +205,4 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...] = ()
     leaf_id: str | None = None
     has_more: bool = False
+    approvals: tuple[Approval, ...] = ()

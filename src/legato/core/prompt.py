@@ -25,6 +25,7 @@ BEGINNING: Final = "(Open the conversation: nobody has written yet.)"
 OPENING: Final = "(The assistant opened the conversation.)"
 INTERRUPTED: Final = "[This answer was interrupted before its end.]"
 WORDLESS: Final = "[This answer ended with its tools' results.]"
+NOT_STARTED: Final = "not_started: the turn ended before this call was begun."
 OUTCOME_UNKNOWN: Final = "outcome_unknown: the turn ended before this call's result was recorded."
 
 
@@ -164,14 +165,20 @@ def _expand(message: Message) -> list[PromptMessage]:
     out: list[PromptMessage] = []
     text: list[str] = []
     calls: list[PromptCall] = []
+    answered = False
     for part in message.parts:
         if isinstance(part, TextPart):
             if calls:
                 out += _with_results("".join(text), calls, results)
-                text, calls = [], []
+                text, calls, answered = [], [], False
             text.append(part.text)
         elif isinstance(part, ToolCallPart):
+            if answered:  # a model's next call, not one beside the others
+                out += _with_results("".join(text), calls, results)
+                text, calls, answered = [], [], False
             calls.append(PromptCall(part.call_id, part.name, _arguments(part.arguments)))
+        elif isinstance(part, ToolResultPart):
+            answered = bool(calls)
     if calls:
         out += _with_results("".join(text), calls, results)
         text = []

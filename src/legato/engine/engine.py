@@ -16,6 +16,7 @@ from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
+from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
@@ -75,12 +76,14 @@ class Engine:
         models: Models,
         meter: Meter,
         chores: Chores,
+        approvals: Approvals,
         settings: EngineSettings,
     ) -> None:
         self.store = store
         self.hub = hub
         self.lists = lists
         self.lifecycle = lifecycle
+        self.approvals = approvals
         self.registry = registry
         self.models = models
         self._publisher = publisher

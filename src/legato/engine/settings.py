@@ -39,6 +39,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often it is looked whether the files are to be scrubbed of what was removed (G12: within 60 s)."""
     titles: bool = True
     """T-01: whether sessions get a title made, where their agent does not say otherwise."""
+    approvals_s: float = 2.0
+    """R-10: how often it is looked what nobody has answered in time."""
     close_idle_every_s: float = 60.0
     """S-05: how often sessions are closed for their silence; whoever comes to one closes it, too."""
     tidy_every_s: float = 10.0

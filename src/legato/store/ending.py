@@ -11,11 +11,22 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from legato.core.errors import Conflict, Corrupted, TurnNotFound, TurnNotQueued
-from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, TurnEvent, UsageEvent
+from legato.core.events import (
+    Done,
+    ErrorEvent,
+    Event,
+    MessageEvent,
+    Snapshot,
+    ToolResult,
+    TurnEvent,
+    UsageEvent,
+)
 from legato.core.fold import Fold
-from legato.core.model import ErrorInfo, Message, State, Turn, Usage
+from legato.core.model import ErrorInfo, Message, State, ToolCallPart, ToolResultPart, Turn, Usage
+from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.store import chores, journal, memories, messages, scrubbing
+from legato.core.steps import Step, call_digest
+from legato.store import approvals, chores, journal, memories, messages, scrubbing, steps
 from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
@@ -74,17 +85,6 @@ def finish(conn: Connection, session_id: str, turn_id: str, epoch: int, ending: 
     return Ended(end_open(session, row, ending, meter), session.save())
 
 
-def rescue(
-    conn: Connection, session_id: str, turn_id: str, worker_id: str, ending: Ending, meter: Meter
-) -> Ended | None:
-    """End a turn whose owner is dead; None when somebody else has, or a new owner runs it."""
-    session = lock(conn, session_id, None)
-    row = row_of(conn, session_id, turn_id)
-    if row.status != "in_progress" or row.worker_id != worker_id:
-        return None
-    return Ended(end_open(session, row, ending, meter), session.save())
-
-
 def cancel(conn: Connection, session_id: str, owner: str, turn_id: str, ending: Ending, meter: Meter) -> Ended:
     """End a turn from outside, running or waiting; one that has ended stays as it is.
 
@@ -136,6 +136,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
         end(session, row, ending, meter)
     scrubbing.want(conn)
     messages.remove_all(conn, session.id)
+    approvals.forget(conn, session_id=session.id)
     memories.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)
@@ -158,12 +159,16 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     except Corrupted:
         return _end_damaged(session, row, ending)
     turn = fold.turns[row.id]
+    events: list[Event] = [*approvals.close(session, row.id)] if row.asks is not None else []
+    closed = [] if ending.remove else _closed_calls(session.conn, row.id, fold.message(turn.answer_id or ""))
+    fold.apply_all(closed)
+    events += closed
     answers = tuple(m for m in (fold.message(i) for i in list(fold.messages)) if m and m.role == "assistant")
     ending = _explained(ending, fold.message(turn.answer_id or ""))
     # An ending that explains itself (the agent is switched off) is one `done` and nothing else: promise R-13.
     usage = None if ending.text else ending.usage or meter(turn, answers)
-    events: list[Event] = []
     if ending.remove:
+        approvals.forget(session.conn, turn_id=row.id)
         events += [MessageEvent("removed", message_id) for message_id in sorted(fold.gone)]  # buried with the rest
         events += _remove(session, row)
         # Who comes later finds none of its earlier events: this tells what ended.
@@ -177,12 +182,43 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     return _close(session, turn, ending, usage, events)
 
 
+def _closed_calls(conn: Connection, turn_id: str, answer: Message | None) -> list[Event]:
+    """Calls that have no result get one that says what is known of them, so that nobody retries a payment blindly (R-08)."""
+    if answer is None:
+        return []
+    answered = {part.call_id for part in answer.parts if isinstance(part, ToolResultPart)}
+    calls = [part for part in answer.parts if isinstance(part, ToolCallPart) and part.call_id not in answered]
+    if not calls:
+        return []
+    try:
+        done = [step for step in steps.of_turn(conn, turn_id) if step.kind == "step"]
+    except Corrupted:
+        done = None
+    told: list[Event] = []
+    for at, call in enumerate(calls, len(answer.parts)):
+        output, is_error = _outcome(call, done)
+        told.append(ToolResult(turn_id, answer.id, at, call.call_id, output, is_error))
+    return told
+
+
+def _outcome(call: ToolCallPart, done: list[Step] | None) -> tuple[str, bool]:
+    """What the step of a call says; each step speaks for one call."""
+    wanted = call.name, call_digest(call.name, call.arguments)
+    step = next((step for step in done or () if (step.name, step.digest) == wanted), None)
+    if done is not None and step is None:
+        return NOT_STARTED, True
+    if done is None or step is None or step.result is None:
+        return OUTCOME_UNKNOWN, True
+    done.remove(step)
+    return str(step.value()), step.failed
+
+
 def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
     """End a turn whose words can't be trusted any more: none of them is served, and the session goes on."""
     if ending.status == "completed":
         ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
     ending = msgspec.structs.replace(ending, error=ErrorInfo(Corrupted.code, "What was said in this turn is damaged."))
-    events: list[Event] = _remove(session, row) if ending.remove else []
+    events: list[Event] = [*approvals.close(session, row.id), *(_remove(session, row) if ending.remove else [])]
     messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
     return _close(session, to_turn(row), ending, None, events)
 
@@ -296,8 +332,10 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
         "cached_tokens": usage.cached_tokens if usage else None,
         "cost_usd": usage.cost_usd if usage else None,
         "estimated": usage.estimated if usage else None,
+        "asks": None,
     }
     session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
+    steps.forget(session.conn, turn.id)
     chores.ask_all(session.conn, session.id, ending.chores, session.now)
     if usage is not None:
         _sum_up(session, turn, ending, usage)

@@ -25,7 +25,7 @@ def to_us(time: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def _maybe_time(microseconds: int | None) -> datetime | None:
+def maybe_time(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else to_time(microseconds)
 
 
@@ -49,8 +49,8 @@ def to_session(row: Row[Any]) -> Session:
         title_source=row.title_source,
         created_at=to_time(row.created_at),
         last_activity=to_time(row.last_activity),
-        closed_at=_maybe_time(row.closed_at),
-        archived_at=_maybe_time(row.archived_at),
+        closed_at=maybe_time(row.closed_at),
+        archived_at=maybe_time(row.archived_at),
         pinned=row.pinned,
         keep=row.keep,
         memory=row.memory,
@@ -149,8 +149,8 @@ def to_turn(row: Row[Any]) -> Turn:
         attempt=row.attempt,
         context=None if row.context is None else _context.decode(row.context),
         created_at=to_time(row.created_at),
-        started_at=_maybe_time(row.started_at),
-        finished_at=_maybe_time(row.finished_at),
+        started_at=maybe_time(row.started_at),
+        finished_at=maybe_time(row.finished_at),
         reason=row.reason,
         text=row.explanation,
         usage=to_usage(row),

@@ -284,6 +284,11 @@ turns: Final = Table(
     Column("attempt", Integer, nullable=False),
     Column("epoch", BigInteger),
     Column("worker_id", _Name(40)),
+    # What becomes of it when its process dies, and how often one has.
+    Column("on_crash", _Name(16), nullable=False, default="incomplete"),
+    Column("crashes", Integer, nullable=False, default=0),
+    # The approval that it waits for: nobody's until that is decided.
+    Column("asks", _Name(40)),
     # The seq of the claim's last event and of `done`: where the turn's own events begin and end.
     Column("start_seq", BigInteger),
     Column("done_seq", BigInteger),
@@ -303,6 +308,8 @@ turns: Final = Table(
     Column("error_message", Text),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("priority IN ('interactive', 'background')", name="priority"),
+    CheckConstraint("on_crash IN ('incomplete', 'restart', 'continue')", name="on_crash"),
+    CheckConstraint("asks IS NULL OR worker_id IS NULL", name="asks_is_nobodys"),
     CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name="open_has_epoch"),
     CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name="failed_says_why"),
     # Single flight (guarantee G6): a session has at most one open turn, whatever the code believes.
@@ -344,6 +351,64 @@ turns: Final = Table(
         postgresql_where=text("NOT compacted AND finished_at IS NOT NULL"),
     ),
     Index("ix_turns_session_done", "session_id", "done_seq"),
+)
+
+# What a turn that is not over has done and is not to do again (``core.steps``); gone when it is over.
+steps: Final = Table(
+    "steps",
+    metadata,
+    Column("turn_id", _Name(40), ForeignKey("turns.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", _Name(16), nullable=False),
+    Column("name", _Name(255), nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("result", Text),
+    Column("failed", Boolean, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    PrimaryKeyConstraint("turn_id", "number"),
+)
+
+# What people were asked (promise R-10).
+approvals: Final = Table(
+    "approvals",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("turn_id", _Name(40), ForeignKey("turns.id", ondelete="CASCADE"), nullable=False),
+    Column("owner", _Name(255), nullable=False),
+    # Its step's number, and what tells whether the same is asked.
+    Column("number", Integer, nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("tool", _Name(255)),
+    Column("question", Text, nullable=False),
+    Column("status", _Name(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger),
+    CheckConstraint("status IN ('pending', 'allowed', 'denied', 'expired')", name="status"),
+    CheckConstraint("(status = 'pending') = (decided_at IS NULL)", name="decided"),
+    # A turn waits for one answer at a time.
+    Index(
+        "uq_approvals_pending",
+        "turn_id",
+        unique=True,
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_approvals_owner",
+        "owner",
+        "id",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_approvals_expiry",
+        "expires_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index("ix_approvals_session", "session_id"),
 )
 
 sends: Final = Table(

@@ -146,6 +146,12 @@ class MemorySwitch(_Body):
     enabled: bool
 
 
+class Decide(_Body):
+    """An answer; ``always`` allows the tool from now on."""
+
+    decision: Literal["allow", "deny", "always"]
+
+
 class Again(_Body):
     """For ``continue`` and ``retry``."""
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
-from legato.core.model import Message, Session, State, Stats, Turn
+from legato.core.model import Approval, Grant, Message, Session, State, Stats, Turn
 from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
 from legato.transfer.report import ImportReport
@@ -52,6 +52,18 @@ class MessageList(msgspec.Struct, frozen=True):
     data: tuple[Message, ...]
     has_more: bool
     next: str | None
+
+
+class ApprovalList(msgspec.Struct, frozen=True):
+    """What waits for an answer, the oldest first."""
+
+    data: tuple[Approval, ...]
+
+
+class GrantList(msgspec.Struct, frozen=True):
+    """What is allowed for always."""
+
+    data: tuple[Grant, ...]
 
 
 class HitList(msgspec.Struct, frozen=True):
@@ -153,6 +165,8 @@ _TYPES: Final = (
     MessageList,
     MemoryList,
     MemorySettings,
+    ApprovalList,
+    GrantList,
     AgentList,
     ModelList,
     EventList,

@@ -16,6 +16,7 @@ from legato.store import (
     erasing,
     health,
     journal,
+    rescuing,
     schema,
     sessions,
     snapshots,
@@ -132,7 +133,7 @@ class Deleting:
         with pytest.raises(SessionNotFound):
             await store.write(steering.steer, conversation.id, running.id, conversation.running.epoch)
         with pytest.raises(SessionNotFound):
-            await store.write(claiming.park, conversation.id, running.id, conversation.running.epoch)
+            await store.write(rescuing.park, conversation.id, running.id, conversation.running.epoch)
 
     async def test_nobody_inside_takes_it_up(self, store: Store) -> None:
         conversation = await talked(store)

@@ -167,6 +167,9 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.Column("worker_id", sa.String(length=40), nullable=True),
+        sa.Column("on_crash", sa.String(length=16), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("asks", sa.String(length=40), nullable=True),
         sa.Column("start_seq", sa.BigInteger(), nullable=True),
         sa.Column("done_seq", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -188,6 +191,8 @@ def upgrade() -> None:
             name=op.f("ck_turns_status"),
         ),
         sa.CheckConstraint("priority IN ('interactive', 'background')", name=op.f("ck_turns_priority")),
+        sa.CheckConstraint("on_crash IN ('incomplete', 'restart', 'continue')", name=op.f("ck_turns_on_crash")),
+        sa.CheckConstraint("asks IS NULL OR worker_id IS NULL", name=op.f("ck_turns_asks_is_nobodys")),
         sa.CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name=op.f("ck_turns_failed_says_why")),
         sa.CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name=op.f("ck_turns_open_has_epoch")),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_turns_session_id"), ondelete="CASCADE"),
@@ -358,12 +363,64 @@ def upgrade() -> None:
         sa.Column("estimated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("owner", "day", "agent_id", "model_id", "kind", name=op.f("pk_usage_days")),
     )
+    op.create_table(
+        "steps",
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("failed", sa.Boolean(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name=op.f("fk_steps_turn_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("turn_id", "number", name=op.f("pk_steps")),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("tool", sa.String(length=255), nullable=True),
+        sa.Column("question", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("status IN ('pending', 'allowed', 'denied', 'expired')", name=op.f("ck_approvals_status")),
+        sa.CheckConstraint("(status = 'pending') = (decided_at IS NULL)", name=op.f("ck_approvals_decided")),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_approvals_session_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name=op.f("fk_approvals_turn_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+    )
+    pending = sa.text("status = 'pending'")
+    for index, of, unique in (
+        ("uq_approvals_pending", ["turn_id"], True),
+        ("ix_approvals_owner", ["owner", "id"], False),
+        ("ix_approvals_expiry", ["expires_at"], False),
+    ):
+        op.create_index(index, "approvals", of, unique=unique, sqlite_where=pending, postgresql_where=pending)
+    op.create_index("ix_approvals_session", "approvals", ["session_id"], unique=False)
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
         op.execute("DROP TABLE search_index")
-    for table in ("usage_days", "search_entries", "searches", "preferences", "memories", "chores"):
+    for table in (
+        "approvals",
+        "steps",
+        "usage_days",
+        "search_entries",
+        "searches",
+        "preferences",
+        "memories",
+        "chores",
+    ):
         op.drop_table(table)
     for name, where, postgresql_where in reversed(PARTIAL_LISTS):
         op.drop_index(

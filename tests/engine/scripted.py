@@ -19,7 +19,7 @@ class ScriptedModel:
     """The provider ``scripted``: each call plays the next answer. ``requests`` is what it was asked."""
 
     name = "scripted"
-    capabilities = ("text", "tools", "prefill")
+    capabilities: tuple[str, ...] = ("text", "tools", "prefill")
 
     def __init__(self, *answers: Sequence[Act]) -> None:
         self.requests: list[ModelRequest] = []

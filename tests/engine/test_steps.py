@@ -18,7 +18,7 @@ from legato.core.model import TextPart, ToolResultPart
 from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
 from legato.store import steps, workers
 from legato.store.rescuing import MAX_CRASHES
-from tests.engine.scripted import ScriptedModel, calls, forever
+from tests.engine.scripted import Act, ScriptedModel, calls, forever
 from tests.engine.talking import Talk, text_of
 from tests.engine.wiring import FaultyStore, Wired, opened, working
 
@@ -121,7 +121,7 @@ async def test_a_tool_that_was_done_is_not_done_again(url: str, policy: Any) -> 
         await forever()
 
     model = ScriptedModel(["I pay. ", calls("pay", '{"amount":5}')], ["It is ", die])
-    again = [["I pay. ", calls("pay", '{"amount": 5}', "call_2")]] if policy == "restart" else []
+    again: list[list[Act]] = [["I pay. ", calls("pay", '{"amount": 5}', "call_2")]] if policy == "restart" else []
     model.then(*again, ["done." if policy == "continue" else "It is done."])
 
     _, (turn, state), told = await survived(

@@ -60,7 +60,13 @@ def request_of(route: str) -> tuple[str, str]:
     """A request for a route, with ids of what isn't there."""
     verb, _, path = route.partition(" ")
     return verb, path.replace("{model_id:path}", "m").format(
-        session_id=new_id("ses"), turn_id=new_id("trn"), agent_id="a", memory_id=new_id("mem"), search_id=new_id("sch")
+        session_id=new_id("ses"),
+        turn_id=new_id("trn"),
+        agent_id="a",
+        memory_id=new_id("mem"),
+        search_id=new_id("sch"),
+        approval_id=new_id("apr"),
+        grant_id="0" * 32,
     )
 
 

@@ -50,6 +50,15 @@ OWN_MEMORIES: Final = {
     "PUT /v1/memories/settings",
 }
 
+# What an agent asks the asker, and what he has allowed: see test_approvals.
+OWN_APPROVALS: Final = {
+    "DELETE /v1/grants/{grant_id}",
+    "GET /v1/approvals",
+    "GET /v1/approvals/{approval_id}",
+    "GET /v1/grants",
+    "POST /v1/approvals/{approval_id}",
+}
+
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {
     "PATCH /v1/sessions/{session_id}": [{"title": "Mine"}, {}, {"title": 7}],
@@ -117,7 +126,7 @@ def variants(route: str) -> list[tuple[Any, dict[str, str], bool]]:
 
 
 def test_every_route_is_considered() -> None:
-    assert {route for route in ROUTES if route not in OF_A_SESSION} == OPEN | OWN | OWN_MEMORIES
+    assert {route for route in ROUTES if route not in OF_A_SESSION} == OPEN | OWN | OWN_MEMORIES | OWN_APPROVALS
     assert {route for route in OF_A_SESSION if "{turn_id}" in route} == set(OF_A_TURN)
     assert BODIES.keys() | QUERIES.keys() <= set(OF_A_SESSION)
 

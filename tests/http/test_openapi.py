@@ -64,6 +64,8 @@ class Live:
             "model_id": "openai:m",
             "search_id": search["id"],
             "memory_id": new_id("mem"),
+            "approval_id": new_id("apr"),
+            "grant_id": "0" * 32,
         }
 
 

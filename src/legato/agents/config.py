@@ -24,7 +24,7 @@ Hour = Annotated[int, msgspec.Meta(ge=0, le=23)]
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers; ``tools`` likewise."""
+    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers; ``tools`` too."""
 
     id: Identifier
     name: str | None = None

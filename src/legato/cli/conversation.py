@@ -4,6 +4,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -12,11 +13,13 @@ from legato.cli.ending import CANCELLED_HERE, exit_status, mark
 from legato.cli.shown import Show, Shown
 from legato.cli.terminal import Terminal
 from legato.client import AsyncAnswer, AsyncClient, Piece, Sent
-from legato.core.errors import Invalid, LegatoError
+from legato.core.errors import AlreadyDecided, Invalid, LegatoError
 from legato.core.events import ApprovalEvent, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
-from legato.core.model import State, Turn
+from legato.core.model import Approval, State, Turn
 
 _MOST_SHOWN = 200  # characters of a tool's input or output
+
+Decision = Literal["allow", "deny", "always"]
 
 
 class Conversation:
@@ -32,6 +35,10 @@ class Conversation:
         self.session_id: str | None = None
         self.last_turn: Turn | None = None
         self.left = False
+        #: What is asked and not answered yet; the answer's showing stops for it.
+        self.asked: Approval | None = None
+        self._answer: AsyncAnswer | None = None
+        self._shown = Shown()
 
     def start_anew(self) -> None:
         """The next message begins a session."""
@@ -48,6 +55,17 @@ class Conversation:
         """Shows the answer that runs in the session, from its beginning, if one does."""
         return await self._watch(lambda turn: turn.status == "in_progress")
 
+    async def decide(self, decision: Decision) -> int | None:
+        """Answers what is asked, and shows how it goes on; where somebody was faster, too."""
+        asked, self.asked, answer = self.asked, None, self._answer
+        if asked is None or answer is None:
+            return None
+        try:
+            await self._client.decide(asked.id, decision)
+        except AlreadyDecided as error:
+            self._terminal.note(f"! {error.message}")
+        return await self._run(partial(_at_once, answer))
+
     async def begin(self) -> int | None:
         """Begins a session with an agent that speaks first, and shows what it says."""
         self.session_id = (await self._client.create_session(self.agent_id)).id
@@ -58,21 +76,26 @@ class Conversation:
             return None
         state, cursor = await self._client.session(self.session_id)
         found = next((turn for turn in state.turns if wanted(turn)), None)
-        return None if found is None else await self._run(partial(_at_once, Sent(found, cursor)), state)
+        self.asked = next((asked for asked in state.approvals if found and asked.turn_id == found.id), None)
+        return (
+            None
+            if found is None
+            else await self._run(partial(_at_once, self._client.watch(Sent(found, cursor), state)))
+        )
 
     async def ask(self, text: str) -> int:
         """Sends ``text`` and shows its answer; the exit status it stands for."""
-        return await self._run(partial(self._send, text))
+        return await self._run(partial(self._sent, partial(self._send, text)))
 
     async def go_on(self) -> int:
         """Continues the last answer."""
         turn = self._last()
-        return await self._run(partial(self._client.continue_, turn.session_id, turn.id))
+        return await self._run(partial(self._sent, partial(self._client.continue_, turn.session_id, turn.id)))
 
     async def try_again(self) -> int:
         """Has the last message answered again."""
         turn = self._last()
-        return await self._run(partial(self._client.retry, turn.session_id, turn.id))
+        return await self._run(partial(self._sent, partial(self._client.retry, turn.session_id, turn.id)))
 
     def _last(self) -> Turn:
         if self.last_turn is None:
@@ -85,13 +108,16 @@ class Conversation:
             self.session_id = (await self._client.create_session(self.agent_id, welcome=False)).id
         return await self._client.send(self.session_id, text)
 
-    async def _run(self, send: Callable[[], Awaitable[Sent]], state: State | None = None) -> int:
+    async def _sent(self, send: Callable[[], Awaitable[Sent]]) -> AsyncAnswer:
+        return self._client.watch(await send())
+
+    async def _run(self, begin: Callable[[], Awaitable[AsyncAnswer]]) -> int:
         interrupted = anyio.Event()
         failure: LegatoError | BrokenPipeError | None = None
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen, interrupted, tasks)
             try:
-                answer = self._client.watch(await send(), state)
+                answer = await begin()
                 self.last_turn = answer.turn
                 tasks.start_soon(self._cancel_after, interrupted, answer)
                 await self._show(answer)
@@ -108,6 +134,8 @@ class Conversation:
         return self._ended(self._last(), interrupted=interrupted.is_set())
 
     def _ended(self, turn: Turn, *, interrupted: bool) -> int:
+        if self.asked is not None and self._interactive:
+            return 0
         if told := mark(turn, can_go_on=self._interactive):
             self._terminal.note(told)
         return exit_status(turn, interrupted=interrupted)
@@ -133,14 +161,21 @@ class Conversation:
             self._terminal.note(f"· it could not be cancelled: {error.message}")
 
     async def _show(self, answer: AsyncAnswer) -> None:
-        shown = Shown()
-        if answer.text:
-            self._write(shown.take(Piece(answer.text, 0)))
+        if answer is not self._answer:
+            self._answer, self._shown = answer, Shown()
+            if answer.text:
+                self._write(self._shown.take(Piece(answer.text, 0)))
+        shown = self._shown
+        if self.asked is not None and self._interactive:  # before we came
+            self._terminal.note(f"? {self.asked.question}")
+            return
         thinking: set[int] = set()
         async with aclosing(answer.updates()) as updates:
             async for event, piece in updates:
                 if event is not None and getattr(event, "turn_id", None) == answer.turn.id:
                     self._tell(event, thinking)
+                    if self.asked is not None and self._interactive:
+                        return
                 if piece is not None:
                     self._write(shown.take(piece))
         self._write(shown.settle())
@@ -171,8 +206,8 @@ class Conversation:
                 pass
 
 
-async def _at_once(sent: Sent) -> Sent:
-    return sent
+async def _at_once(answer: AsyncAnswer) -> AsyncAnswer:
+    return answer
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from legato.cli.conversation import Conversation
+from legato.cli.conversation import Conversation, Decision
 from legato.cli.ending import CANCELLED_HERE
 from legato.cli.terminal import Terminal, printable
 from legato.client import Agent, AsyncClient
@@ -24,6 +24,8 @@ _HELP: Final = """\
 :open N     take up a session of that list (or give its id)
 :quit       leave (also Ctrl-D)
 Ctrl-C cancels an answer; a second one leaves. Everything else goes to the agent, "/" commands too; "::x" sends ":x"."""
+
+_DECISIONS: Final[dict[str, Decision]] = {"y": "allow", "n": "deny", "a": "always"}
 
 Command = Callable[[str], Coroutine[Any, Any, None]]
 
@@ -62,6 +64,8 @@ class Prompt:
         asked_to_leave = False
         while not self._conversation.left:
             try:
+                while self._conversation.asked is not None and not self._conversation.left:
+                    self._answer()
                 line = _read()
                 asked_to_leave = False
                 if line.strip() in (":quit", ":q", ":exit"):
@@ -77,6 +81,21 @@ class Prompt:
                 asked_to_leave = True
                 self._terminal.note("· Ctrl-C again leaves")
         return CANCELLED_HERE
+
+    def _answer(self) -> None:
+        """Has the person say whether what is asked is allowed; who has no answer leaves it to another device."""
+        decision = _DECISIONS.get(_read("[y]es, [n]o, [a]lways, [l]ater? ").strip().lower()[:1])
+        if decision is not None:
+            self._runner.run(self._decided(decision))
+        else:
+            self._conversation.asked = None
+            self._terminal.note("· it waits; `legato approvals` answers it")
+
+    async def _decided(self, decision: Decision) -> None:
+        try:
+            await self._conversation.decide(decision)
+        except LegatoError as error:
+            self._terminal.note(f"! {error.message}")
 
     async def _begin(self, session_id: str | None, new: bool) -> None:
         names = ", ".join(f"{agent.name} (offline demo)" if agent.demo else agent.name for agent in self._agents)
@@ -155,10 +174,10 @@ class Prompt:
         await self._conversation.watch_running()
 
 
-def _read() -> str:
+def _read(prompt: str = _PROMPT) -> str:
     if sys.stdout.isatty():
-        return input(_PROMPT)
-    print(_PROMPT, end="", file=sys.stderr, flush=True)  # input() would put it into the pipe, among the answers
+        return input(prompt)
+    print(prompt, end="", file=sys.stderr, flush=True)  # input() would put it into the pipe, among the answers
     if line := sys.stdin.readline():
         return line.removesuffix("\n")
     raise EOFError

@@ -249,6 +249,7 @@ class Fold:
             detail=None,
         )
         self._change_answer(event.turn_id, status=event.status, error=event.error)
+        self.approvals = {a.id: a for a in self.approvals.values() if a.turn_id != event.turn_id}
 
     def _snapshot(self, event: Snapshot) -> None:
         if event.state is not None:

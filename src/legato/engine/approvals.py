@@ -39,7 +39,7 @@ class Approvals:
         decided = await self._publisher.write(approvals.decide, approval_id, owner, decision)
         self._woken(decided)
         if not decided.fresh:
-            raise AlreadyDecided(approval_id=approval_id, status=decided.approval.status)
+            raise AlreadyDecided(approval_id=approval_id, decided=decided.approval.status)
         return decided.approval
 
     async def grants(self, owner: str) -> list[Grant]:

@@ -1,6 +1,7 @@
 """Approvals: an agent asks a person; its turn waits for the answer, and no process holds it meanwhile (promise R-10)."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from legato.store import port, steps
 from legato.store.dialect import utc_us
 from legato.store.locked import Locked, lock
 from legato.store.rows import maybe_time, to_time
-from legato.store.schema import approvals, preferences
+from legato.store.schema import NOBODY, approvals, preferences, sessions
 from legato.store.turns import change, open_turn
 
 Decision = Literal["allow", "deny", "always"]
@@ -131,10 +132,14 @@ def close(session: Locked, turn_id: str) -> list[ApprovalEvent]:
     return [_event(get(session.conn, row.id))]
 
 
-def forget(conn: Connection, *, session_id: str | None = None, turn_id: str | None = None) -> None:
-    """Remove what was asked in a session, or in a turn of it."""
-    of = approvals.c.session_id == session_id if turn_id is None else approvals.c.turn_id == turn_id
-    conn.execute(delete(approvals).where(of))
+def forget(conn: Connection, turn_ids: Iterable[str]) -> None:
+    """Remove what was asked in these turns."""
+    conn.execute(delete(approvals).where(approvals.c.turn_id.in_(list(turn_ids))))
+
+
+def forget_session(conn: Connection, session_id: str) -> None:
+    """Remove what was asked in a session."""
+    conn.execute(delete(approvals).where(approvals.c.session_id == session_id))
 
 
 def get(conn: Connection, approval_id: str) -> Approval:
@@ -147,8 +152,8 @@ def get(conn: Connection, approval_id: str) -> Approval:
 
 def of_owner(conn: Connection, owner: str, approval_id: str) -> Approval:
     """Raises ApprovalNotFound: there is none, or it is somebody else's."""
-    row = conn.execute(_BY_ID, {"id": approval_id}).first()
-    if row is None or row.owner != owner:
+    row = conn.execute(_OF_OWNER, {"id": approval_id, "owner": owner}).first()
+    if row is None:
         raise ApprovalNotFound
     return _approval(row)
 
@@ -242,6 +247,10 @@ def _granted(conn: Connection, owner: str, agent_id: str, tool: str) -> bool:
 
 
 _BY_ID: Final = select(approvals).where(approvals.c.id == bindparam("id"))
+# A session that was deleted is nobody's at once, and its approvals with it.
+_OF_OWNER: Final = _BY_ID.join(sessions, sessions.c.id == approvals.c.session_id).where(
+    sessions.c.owner == bindparam("owner"), sessions.c.owner != NOBODY
+)
 _PENDING: Final = approvals.c.status == "pending"
 _PENDING_OF_TURN: Final = select(approvals.c.id).where(approvals.c.turn_id == bindparam("turn_id"), _PENDING)
 _WAITING: Final = (

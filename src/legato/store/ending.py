@@ -136,7 +136,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
         end(session, row, ending, meter)
     scrubbing.want(conn)
     messages.remove_all(conn, session.id)
-    approvals.forget(conn, session_id=session.id)
+    approvals.forget_session(conn, session.id)
     memories.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)
@@ -159,7 +159,8 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     except Corrupted:
         return _end_damaged(session, row, ending)
     turn = fold.turns[row.id]
-    events: list[Event] = [*approvals.close(session, row.id)] if row.asks is not None else []
+    asked: list[Event] = [*approvals.close(session, row.id)] if row.asks is not None else []
+    events = [] if ending.remove else asked
     closed = [] if ending.remove else _closed_calls(session.conn, row.id, fold.message(turn.answer_id or ""))
     fold.apply_all(closed)
     events += closed
@@ -168,7 +169,7 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     # An ending that explains itself (the agent is switched off) is one `done` and nothing else: promise R-13.
     usage = None if ending.text else ending.usage or meter(turn, answers)
     if ending.remove:
-        approvals.forget(session.conn, turn_id=row.id)
+        approvals.forget(session.conn, [row.id])
         events += [MessageEvent("removed", message_id) for message_id in sorted(fold.gone)]  # buried with the rest
         events += _remove(session, row)
         # Who comes later finds none of its earlier events: this tells what ended.
@@ -218,7 +219,8 @@ def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
     if ending.status == "completed":
         ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
     ending = msgspec.structs.replace(ending, error=ErrorInfo(Corrupted.code, "What was said in this turn is damaged."))
-    events: list[Event] = [*approvals.close(session, row.id), *(_remove(session, row) if ending.remove else [])]
+    asked = approvals.close(session, row.id)
+    events: list[Event] = _remove(session, row) if ending.remove else [*asked]
     messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
     return _close(session, to_turn(row), ending, None, events)
 

@@ -409,6 +409,7 @@ approvals: Final = Table(
         postgresql_where=text("status = 'pending'"),
     ),
     Index("ix_approvals_session", "session_id"),
+    Index("ix_approvals_turn", "turn_id"),
 )
 
 sends: Final = Table(

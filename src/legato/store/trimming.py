@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import MessageEvent
-from legato.store import journal, messages, scrubbing
+from legato.store import approvals, journal, messages, scrubbing
 from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
@@ -107,6 +107,7 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     for turn_id in last & what.turns.keys():
         journal.bury_words(conn, session_id, turn_id, what.turns[turn_id][0] - 1)
     journal.bury_told(conn, session_id, what.elsewhere, gone)
+    approvals.forget(conn, what.turns)
     scrubbing.want(conn)
     session.append([MessageEvent("removed", message_id) for message_id in what.gone])
     return Trimmed(session.save())

@@ -406,6 +406,7 @@ def upgrade() -> None:
     ):
         op.create_index(index, "approvals", of, unique=unique, sqlite_where=pending, postgresql_where=pending)
     op.create_index("ix_approvals_session", "approvals", ["session_id"], unique=False)
+    op.create_index("ix_approvals_turn", "approvals", ["turn_id"], unique=False)
 
 
 def downgrade() -> None:

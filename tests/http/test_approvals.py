@@ -17,6 +17,7 @@ from tests.http.conftest import by_header
 from tests.http.serving import serving
 from tests.http.speaking import Api, user_of
 from tests.support.server import ServerProcess
+from tests.unit.test_cli_chat import Screen
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R-10")]
 
@@ -166,3 +167,25 @@ def test_the_command_line_answers(tmp_path: Any) -> None:
         grant_id = next(word for word in granted.split() if len(word) == 32)
         assert "asked again" in told_by(server, "revoke", grant_id)
         assert "nothing for always" in told_by(server, "grants")
+
+
+@pytest.mark.promise("H-06")
+async def test_a_conversation_in_a_terminal_asks_and_goes_on(tmp_path: Any) -> None:
+    with ServerProcess(f"sqlite:///{tmp_path / 'legato.db'}", log=tmp_path / "server.log") as server:
+        async with Screen.open(server.url, "--new") as (terminal, _):
+            await terminal.until("> ")
+            terminal.type("/approve")
+            await terminal.until("? Send the (imaginary) mail?")
+            await terminal.until("[l]ater? ")
+            terminal.type("l")
+            await terminal.until("> ")
+            terminal.type(":quit")
+        async with Screen.open(server.url) as (terminal, _):
+            before = await terminal.until("? Send the (imaginary) mail?")
+            assert "Before I send anything I ask" in before
+            await terminal.until("[l]ater? ")
+            terminal.type("y")
+            said = await terminal.until("Sent (imaginarily).")
+            assert "Before I send" not in said, "what was shown is not shown again"
+            await terminal.until("> ")
+            terminal.type(":quit")

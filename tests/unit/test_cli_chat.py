@@ -265,9 +265,9 @@ class Screen:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, wire: Wire, *words: str) -> AsyncGenerator[tuple[Self, Process], None]:
+    async def open(cls, url: str, *words: str) -> AsyncGenerator[tuple[Self, Process], None]:
         master, slave = pty.openpty()
-        arguments = [sys.executable, "-m", "legato.cli", "chat", "--url", wire.url, *words]
+        arguments = [sys.executable, "-m", "legato.cli", "chat", "--url", url, *words]
         environment = ENVIRONMENT | {"TERM": "dumb", "INPUTRC": os.devnull}
         process = await anyio.open_process(
             arguments, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
@@ -304,7 +304,7 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
     wire.on("GET", EVENTS_PATH, lambda request: stream(rest(request, said)))
     wire.on("POST", f"{TURN_PATH}/continue", json_reply(story.sent(), 202))
     wire.on("POST", f"{TURN_PATH}/retry", json_reply(story.sent(), 202))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         assert "Demo (offline demo)" in await screen.until("> ")
         screen.type("/help")
         assert "Bon�[2Jjour\n" in await screen.until("\x1b[2m[incomplete: the server that ran it died] — :continue")
@@ -340,7 +340,7 @@ async def test_an_agent_that_speaks_first_is_heard_and_its_suggestions_are_shown
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     wire.on("GET", EVENTS_PATH, stream(frames([story.token("come!"), *story.ending()], first_seq=6)))
     wire.on("POST", "/v1/sessions", lambda request: json_reply(story.session(), 201))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         assert screen.text == ""
         shown = await screen.until("\n> ")
         assert "Welcome!\n" in shown
@@ -364,7 +364,7 @@ async def test_a_running_answer_is_taken_up(wire: Wire) -> None:
     wire.on("GET", "/v1/sessions", json_reply(listed(story.session())))
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     wire.on("GET", EVENTS_PATH, stream(frames([story.token("jour"), *story.ending()], first_seq=6)))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         shown = await screen.until("\n> ")
         assert "> Hello" in shown
         assert shown.rstrip().endswith("Bonjour")
@@ -389,7 +389,7 @@ async def test_ctrl_c_in_a_terminal(wire: Wire) -> None:
 
     wire.on("GET", EVENTS_PATH, lambda _: stream(said()))
     wire.on("POST", f"{TURN_PATH}/cancel", cancel)
-    async with Screen.open(wire, "--new") as (screen, process):
+    async with Screen.open(wire.url, "--new") as (screen, process):
         await screen.until("> ")
         screen.type("Go")
         await screen.until("The beginning")

@@ -73,10 +73,9 @@ async def waits_for_a_lock(raw: Any) -> None:
 
 async def test_what_can_never_be_stored_is_no_outage(store: PostgresStore) -> None:
     """Who is told that the store is away tries again, for ever."""
-    for text, limit in ((" ".join(f"{number:064}" for number in range(17_000)), "54000"), ("nonsense'", "22")):
-        with pytest.raises(Invalid) as refused:
-            await store.write(_cast, text)
-        assert getattr(refused.value.__cause__, "orig").sqlstate.startswith(limit)
+    with pytest.raises(Invalid) as refused:
+        await store.write(_cast, " ".join(f"{number:064}" for number in range(17_000)))
+    assert isinstance(refused.value.__cause__, DBAPIError)
 
 
 def _cast(conn: Connection, value: str) -> None:

@@ -95,9 +95,7 @@ def sessions_with(conn: Connection, owner: str, text: str) -> Select[Any] | None
 _NEWEST: Final = select(func.max(entries.c.id)).where(entries.c.owner_key == bindparam("owner_key"))
 
 
-def _matching(
-    conn: Connection, question: Question, inside: bool, within: Sequence[ColumnElement[bool]]
-) -> Select[Any]:
+def _matching(conn: Connection, question: Question, inside: bool, within: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """The entries that match, the newest first."""
     owner = question.owner
     found = entries_with(conn, owner_key(owner), question.terms, within, LOOKED_THROUGH if inside else None)

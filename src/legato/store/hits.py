@@ -28,9 +28,7 @@ def ranked(rows: Sequence[Any], terms: tuple[Term, ...], place: Place) -> list[S
     return sorted((one for one in scored if place.is_before(one)), key=lambda one: one.rank)
 
 
-def shown(
-    found: Sequence[Scored], told: Iterable[Any], terms: tuple[Term, ...], *, inside: bool
-) -> tuple[Hit, ...]:
+def shown(found: Sequence[Scored], told: Iterable[Any], terms: tuple[Term, ...], *, inside: bool) -> tuple[Hit, ...]:
     """The hits; ``told`` are the rows of their messages."""
     texts = _texts(told)
     hits: list[Hit] = []

@@ -172,8 +172,12 @@ def test_sessions_go_out_to_files_and_come_in_again(tmp_path: Path) -> None:
 def test_sessions_are_deleted(server: ServerProcess) -> None:
     with httpx2.Client(base_url=server.url, timeout=30, headers={"Authorization": "Bearer canary-token"}) as http:
         ids = [http.post("/v1/sessions", json={}).json()["id"] for _ in range(2)]
-        run = legato("sessions", "delete", *ids, "--url", server.url, LEGATO_TOKEN="canary-token")
+        unasked = legato("sessions", "delete", *ids, "--url", server.url, LEGATO_TOKEN="canary-token")
+        assert (unasked.returncode, unasked.stdout) == (2, "")
+        assert "--yes" in unasked.stderr
+        assert [http.get(f"/v1/sessions/{each}").status_code for each in ids] == [200, 200]
+        run = legato("sessions", "delete", *ids, "--yes", "--url", server.url, LEGATO_TOKEN="canary-token")
         assert (run.returncode, run.stdout) == (0, "".join(f"{each} is deleted.\n" for each in ids))
         assert [http.get(f"/v1/sessions/{each}").status_code for each in ids] == [404, 404]
-    again = legato("sessions", "delete", ids[0], "--url", server.url, LEGATO_TOKEN="canary-token")
+    again = legato("sessions", "delete", ids[0], "--yes", "--url", server.url, LEGATO_TOKEN="canary-token")
     assert (again.returncode, again.stdout) == (1, "")

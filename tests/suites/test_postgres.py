@@ -9,11 +9,12 @@ from typing import Any, Final
 import anyio
 import asyncpg
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, cast, delete, select, update
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
+from legato.core.errors import Invalid, LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
 from legato.store import accepting, claiming, journal, postgres, schema, sessions, workers
 from legato.store.ending import Ending, cancel
 from legato.store.locked import readable
@@ -68,6 +69,17 @@ async def waits_for_a_lock(raw: Any) -> None:
     with anyio.fail_after(PATIENCE_S):
         while not await raw.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
+
+
+async def test_what_can_never_be_stored_is_no_outage(store: PostgresStore) -> None:
+    """Who is told that the store is away tries again, for ever."""
+    with pytest.raises(Invalid) as refused:
+        await store.write(_cast, " ".join(f"{number:064}" for number in range(17_000)))
+    assert isinstance(refused.value.__cause__, DBAPIError)
+
+
+def _cast(conn: Connection, value: str) -> None:
+    conn.execute(select(cast(value, TSVECTOR)))
 
 
 async def test_a_stuck_neighbour_costs_nobody_more_than_his_own_request(store: PostgresStore) -> None:

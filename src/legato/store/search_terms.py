@@ -15,6 +15,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    func,
     literal,
     select,
     table,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.compiler import compiles
 
-from legato.core.search import Term
+from legato.core.search import MOST_COUNTED, Term
 from legato.store.dialect import is_postgresql
 from legato.store.schema import search_entries as entries
 from legato.store.schema import sessions
@@ -43,13 +44,15 @@ def vector(key: str, said: str) -> str:
     return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
 
 
+# Never a whole long message: hundreds are read at a time.
+_WORDS: Final = func.substr(entries.c.words, 1, MOST_COUNTED).label("words")
 _COLUMNS: Final = (
     entries.c.id,
     entries.c.session_id,
     entries.c.message_id,
     entries.c.role,
     entries.c.created_at,
-    entries.c.words,
+    _WORDS,
     sessions.c.title,
     sessions.c.agent_id,
     sessions.c.agent_name,
@@ -61,7 +64,8 @@ def entries_with(
 ) -> Select[Any]:
     """An owner's entries that have all of the terms, the newest first, with their sessions.
 
-    ``through`` None: as words, by the index. Else within words too, in the newest ``through`` entries that are ``within``.
+    ``through`` None: as words, by the index. Else within words too, where the newest ``through`` entries that are ``within``
+    begin. The rows' ``words`` are where they begin as well.
     """
     join = Join if is_postgresql(conn) else InThisOrder
     found: FromClause
@@ -84,7 +88,7 @@ def entries_with(
 
 
 def _newest(key: str, within: Sequence[ColumnElement[bool]], most: int) -> Subquery[Any]:
-    looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
+    looked = select(entries.c.id, _WORDS).where(entries.c.owner_key == key, ~entries.c.gone, *within)
     return looked.order_by(entries.c.id.desc()).limit(most).subquery()
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import SessionEvent
+from legato.engine.searching import find
 from legato.store import sessions, titles
 from legato.store.port import Store
 from legato.store.titles import Untitled
@@ -43,6 +44,17 @@ class Titles:
         found = await store.read(titles.untitled, conversation.id)
         assert found is not None
         assert found.question == "Hello"
+
+    @pytest.mark.promise("T-01", "S-14")
+    async def test_it_is_found_as_long_as_it_is_the_title(self, store: Store, conversation: Conversation) -> None:
+        named = await store.write(titles.entitle, conversation.id, "Small Talk", "model")
+        assert named is not None
+        await conversation.took(named.rows)
+        (hit,) = (await find(store, "ann", "talk")).data
+        assert (hit.message_id, hit.session.title) == (None, "Small Talk")
+        await conversation.change(title="Mine")
+        assert (await find(store, "ann", "talk")).data == ()
+        await conversation.agree()
 
     @pytest.mark.promise("T-01")
     async def test_it_is_made_from_the_first_answered_question(self, store: Store, conversation: Conversation) -> None:

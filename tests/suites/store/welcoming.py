@@ -6,9 +6,11 @@ import pytest
 
 from legato.core.errors import TurnInProgress, TurnNotFinished
 from legato.core.events import MessageEvent, SessionEvent, TurnEvent
+from legato.engine.searching import find
 from legato.store import rescuing
 from legato.store.port import Store
 from legato.store.welcoming import Welcome
+from tests.suites.store.emptying import remains
 from tests.support.conversation import Conversation
 
 
@@ -195,6 +197,23 @@ class Welcoming:
             await conversation.say(word)
         await conversation.finish()
         assert await conversation.compact(claimed.turn.id)
+        await conversation.agree()
+
+    @pytest.mark.promise("T-05", "S-14", "S-10")
+    async def test_it_is_found_and_goes_when_it_is_the_oldest(self, store: Store) -> None:
+        conversation = await welcomed(store)
+        await conversation.claimed()
+        await conversation.say("Welcome!")
+        assert (await find(store, "ann", "welcome")).data == ()
+        await conversation.finish()
+        (hit,) = (await find(store, "ann", "welcome")).data
+        assert (hit.role, hit.snippet) == ("assistant", "<mark>Welcome</mark>!")
+
+        await conversation.answer("Hi", "Hello")
+        await conversation.trim(2)
+        assert await conversation.texts() == ["Hello", "Hi"]
+        assert (await find(store, "ann", "welcome")).data == ()
+        assert await remains(conversation, "Welcome!") == []
         await conversation.agree()
 
     async def test_it_goes_with_what_is_cleared(self, store: Store) -> None:

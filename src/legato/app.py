@@ -31,6 +31,7 @@ from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.looper import Looper
 from legato.engine.memory import Memories
+from legato.engine.owned import Owner
 from legato.engine.pruner import Pruner
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
@@ -42,8 +43,9 @@ from legato.engine.tidying import Tidying
 from legato.engine.titles import Titles
 from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
-from legato.providers.catalog import Catalog
+from legato.providers.catalog import Catalog, ModelEntry
 from legato.providers.openai_compatible import OpenAICompatible
+from legato.providers.options import DEFAULT_CONTEXT_WINDOW, Options
 from legato.providers.port import Provider
 from legato.store import search
 from legato.store.opening import open_store
@@ -53,6 +55,7 @@ from legato.web.application import create_app
 from legato.web.auth import Authenticate, LoopbackUser
 from legato.web.settings import WebSettings
 
+_NOWHERE = "http://localhost"  # of a provider that is not reached by an address
 _END_S = (
     1.0  # how long turns get to write their end: with what stops after them, the grace is exceeded by less than 2 s
 )
@@ -112,6 +115,7 @@ class Legato:
         self._clock_us = clock_us
         self._monotonic_s = monotonic_s
         self._declared: list[AgentSpec] = []
+        self._own: dict[str, tuple[Provider, Options]] = {}
         self._running: _Running | None = None
         self._stopping: _Running | None = None
 
@@ -126,12 +130,23 @@ class Legato:
 
         return register
 
+    def provider(
+        self, provider: Provider, *, context_window: int = DEFAULT_CONTEXT_WINDOW, models: tuple[ModelEntry, ...] = ()
+    ) -> None:
+        """Add a way to models of the host's own; ``models`` say more about some of them."""
+        self._own[provider.name] = provider, Options(base_url=_NOWHERE, context_window=context_window)
+        self._config = msgspec.structs.replace(self._config, models=(*self._config.models, *models))
+
     @property
     def engine(self) -> Engine:
         """Raises NotStarted."""
         if self._running is None:
             raise NotStarted
         return self._running.engine
+
+    def of(self, owner: str) -> Owner:
+        """What a host's own routes ask for one of its users. Raises NotStarted."""
+        return Owner(self.engine, owner)
 
     def asgi(self, auth: Authenticate | None = None) -> Any:
         """The HTTP application, to be mounted anywhere. ``auth`` says who asks; without it, only loopback may."""
@@ -193,8 +208,9 @@ class Legato:
         )
 
     def _agents_and_models(self) -> tuple[Registry, Models]:
-        setup = make_setup(self._config, self._environment, source=self._source)
-        providers = Providers(self._config, self._environment)
+        own = {name: options for name, (_, options) in self._own.items()}
+        setup = make_setup(self._config, self._environment, source=self._source, own=own)
+        providers = Providers(self._config, self._environment, own)
         declared = [self._checked(spec, providers) for spec in self._declared]
         configured = () if declared and setup.agents == (DEMO,) else setup.agents
         registry = Registry(*declared, *configured, default=setup.default_agent)
@@ -202,8 +218,11 @@ class Legato:
         options = dict(setup.providers)
         options |= {name: providers.options[name] for model in named if (name := model.partition(":")[0])}
         catalog = Catalog(providers=options, entries=setup.models, named=named)
-        drivers = {name: OpenAICompatible(name=name, options=option) for name, option in options.items()}
+        drivers: dict[str, Provider] = {name: self._driver(name, option) for name, option in options.items()}
         return registry, Models(catalog=catalog, providers=drivers)
+
+    def _driver(self, name: str, options: Options) -> Provider:
+        return self._own[name][0] if name in self._own else OpenAICompatible(name=name, options=options)
 
     def _checked(self, spec: AgentSpec, providers: Providers) -> AgentSpec:
         if spec.side_model is not None:

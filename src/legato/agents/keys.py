@@ -25,10 +25,10 @@ def default_model(env: Mapping[str, str]) -> str:
 
 
 class Providers:
-    """``options`` by name. ``openai`` is there without being configured."""
+    """``options`` by name, with the host's own among them. ``openai`` is there without being configured."""
 
-    def __init__(self, config: Config, env: Mapping[str, str]) -> None:
-        self.options: dict[str, Options] = {}
+    def __init__(self, config: Config, env: Mapping[str, str], own: Mapping[str, Options] | None = None) -> None:
+        self.options: dict[str, Options] = dict(own or {})
         self._lacking: dict[str, str] = {}
         for name, entry in config.providers.items():
             self._add(name, entry, env)

@@ -59,15 +59,17 @@ def from_environment(env: Mapping[str, str]) -> Setup:
     return make_setup(Config(), env)
 
 
-def make_setup(config: Config, env: Mapping[str, str], *, source: str = "configuration") -> Setup:
+def make_setup(
+    config: Config, env: Mapping[str, str], *, source: str = "configuration", own: Mapping[str, Options] | None = None
+) -> Setup:
     """What the configuration says; what it says nothing about comes from the environment.
 
-    An agent whose provider lacks its key is there and unavailable.
+    An agent whose provider lacks its key is there and unavailable. ``own`` are providers of the host's.
 
     Raises:
         Misuse: an agent or a model names a provider or a function that isn't there, or an id stands twice.
     """
-    providers = Providers(config, env)
+    providers = Providers(config, env, own)
     entries = config.agents or _entries_from(env)
     agents = tuple(
         _spec(entry, providers, env, config.side_model, f"{source}: agents[{index}]")

@@ -75,7 +75,7 @@ def make_setup(
         _spec(entry, providers, env, config.side_model, f"{source}: agents[{index}]")
         for index, entry in enumerate(entries)
     )
-    used = {*config.providers, *(model.partition(":")[0] for spec in agents for model in spec.models)}
+    used = {*config.providers, *(own or ()), *(model.partition(":")[0] for spec in agents for model in spec.models)}
     setup = Setup(
         agents=agents or (DEMO,),
         providers={name: options for name, options in providers.options.items() if name in used},

@@ -117,6 +117,11 @@ class Owner:
     async def turn(self, session_id: str, turn_id: str) -> Turn:
         return await self._engine.turn(self.id, session_id, turn_id)
 
+    async def sent(self, session_id: str, turn_id: str) -> Sent:
+        """A turn that was accepted before, to ``follow`` it from its beginning. Raises SessionNotFound, TurnNotFound."""
+        seq = await self._engine.store.read(snapshots.begun_at, session_id, self.id, turn_id)
+        return Sent(await self.turn(session_id, turn_id), self._engine.cursor(seq), fresh=False)
+
     async def cancel(self, session_id: str, turn_id: str) -> Turn:
         return await self._engine.cancel(self.id, session_id, turn_id)
 

@@ -8,6 +8,7 @@ from starlette.responses import StreamingResponse
 
 from legato.core.sse import KEEP_ALIVE, encode_frame
 from legato.web.problems import install as install
+from legato.web.replies import reply as reply
 
 #: An event's type, and its data (anything that is JSON).
 Told = tuple[str, object]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, HTTPException
 
 from legato import Legato
+from legato.core.model import Message, TextPart
 from legato.serving import run
 from legato.web.hosting import install
 
@@ -15,6 +16,11 @@ def _user(x_user: Annotated[str | None, Header()] = None) -> str:
     if not x_user:
         raise HTTPException(401, "Say who you are: X-User.")
     return x_user
+
+
+def text_of(message: Message) -> str:
+    """The words of a message."""
+    return "".join(part.text for part in message.parts if isinstance(part, TextPart))
 
 
 User = Annotated[str, Depends(_user)]

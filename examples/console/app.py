@@ -8,11 +8,11 @@ import msgspec
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from examples.common import User, application, database, model, serve
+from examples.common import User, application, database, model, serve, text_of
 from legato import Legato, Turn, tool
-from legato.core.errors import AgentNotFound
+from legato.core.errors import AgentNotFound, TurnNotFound
 from legato.core.events import Done, Snapshot, StatusUpdate, Token, UsageEvent
-from legato.core.model import Message, TextPart
+from legato.core.model import Message, State
 from legato.core.model import Turn as TurnState
 from legato.engine.engine import Sent
 from legato.providers.catalog import ModelEntry
@@ -21,7 +21,11 @@ from legato.providers.port import ModelRequest
 from legato.web.hosting import event_stream, reply
 
 PRICES = ModelEntry(id="demo:script", context_window=32_768, cost_per_1m_input=0.5, cost_per_1m_output=1.5)
-ROLES = {"planner": (None, "You plan the work."), "coder": ("planner", "You write code."), "tester": ("coder", "You test.")}
+ROLES = {
+    "planner": (None, "You plan the work."),
+    "coder": ("planner", "You write code."),
+    "tester": ("coder", "You test."),
+}
 STATUS = {"queued": "planning", "completed": "complete", "cancelled": "complete"}
 
 chat = Legato(database("console"))
@@ -60,7 +64,14 @@ async def work(turn: Turn) -> AsyncIterator[str]:
 
 for name, (parent, system) in ROLES.items():
     chat.agent(
-        name, name=name.title(), role=name, parent_role=parent, model=model(), system=system, tools=(deploy,), single_current=True
+        name,
+        name=name.title(),
+        role=name,
+        parent_role=parent,
+        model=model(),
+        system=system,
+        tools=(deploy,),
+        single_current=True,
     )(work)
 
 
@@ -78,7 +89,13 @@ class NewMessage(BaseModel):
 @app.get("/api/agents")
 async def agents(user: User) -> list[dict[str, object]]:
     return [
-        {"id": spec.id, "name": spec.name, "role": spec.role, "parent_role": spec.parent_role, "available": spec.available}
+        {
+            "id": spec.id,
+            "name": spec.name,
+            "role": spec.role,
+            "parent_role": spec.parent_role,
+            "available": spec.available,
+        }
         for spec in chat.engine.registry.list()
     ]
 
@@ -107,14 +124,10 @@ async def stream(user: User, session_id: str) -> Response:
     """The newest answer, from its beginning, whether it runs or has ended: exactly four types of events."""
     me = chat.of(user)
     state, _ = await me.session(session_id, 1)
-    turn = next((t for t in state.turns if t.status == "in_progress"), state.turns[0] if state.turns else None)
-    following = _events(user, await me.sent(session_id, turn.id)) if turn else _nothing()
-    return event_stream(following, keep_alive_s=15)
-
-
-async def _nothing() -> AsyncIterator[tuple[str, object]]:
-    return
-    yield  # an empty stream
+    turn = _newest(state)
+    if turn is None:
+        raise TurnNotFound
+    return event_stream(_events(user, await me.sent(session_id, turn.id)), keep_alive_s=15)
 
 
 async def _events(user: str, sent: Sent) -> AsyncIterator[tuple[str, object]]:
@@ -124,7 +137,7 @@ async def _events(user: str, sent: Sent) -> AsyncIterator[tuple[str, object]]:
                 case Token(kind="text", turn_id=sent.turn.id):
                     yield "token", {"content": event.text}
                 case Snapshot(message=Message() as said) if said.turn_id == sent.turn.id:
-                    yield "token", {"content": _text(said)}
+                    yield "token", {"content": text_of(said)}
                 case StatusUpdate(turn_id=sent.turn.id):
                     yield "status_update", {"status": event.phase, "detail": event.detail}
                 case UsageEvent(turn_id=sent.turn.id):
@@ -153,16 +166,21 @@ async def sessions(user: User) -> Response:
 @app.get("/api/chat/sessions/{session_id}")
 async def history(user: User, session_id: str) -> dict[str, object]:
     state, _ = await chat.of(user).session(session_id, 200)
-    turn = state.turns[0] if state.turns else None
+    turn = _newest(state)
     usage = next((m.usage for m in reversed(state.messages) if m.usage), None)
     gauge = {"tokens": turn.context.tokens, "window": PRICES.context_window} if turn and turn.context else None
-    messages = [{"id": m.id, "role": m.role, "content": _text(m)} for m in state.messages]
+    messages = [{"id": m.id, "role": m.role, "content": text_of(m)} for m in state.messages]
     return {"messages": messages, "status": _status(turn), "gauge": gauge, "usage": msgspec.to_builtins(usage)}
 
 
 @app.post("/api/chat/approvals/{approval_id}")
 async def approve(user: User, approval_id: str, allow: bool) -> dict[str, object]:
     return {"status": (await chat.of(user).decide(approval_id, "allow" if allow else "deny")).status}
+
+
+def _newest(state: State) -> TurnState | None:
+    """What runs, else what ended last."""
+    return next((t for t in state.turns if t.status == "in_progress"), state.turns[0] if state.turns else None)
 
 
 def _status(turn: TurnState | None) -> str:
@@ -172,10 +190,6 @@ def _status(turn: TurnState | None) -> str:
     if turn.status == "in_progress":
         return turn.phase or "executing"
     return STATUS.get(turn.status, "error")
-
-
-def _text(message: Message) -> str:
-    return "".join(part.text for part in message.parts if isinstance(part, TextPart))
 
 
 app.mount("/legato", chat.asgi(lambda request: request.headers.get("x-user")))  # exports, usage, search, approvals

@@ -10,10 +10,10 @@ from uuid import uuid4
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from examples.common import User, application, database, model, serve
+from examples.common import User, application, database, model, serve, text_of
 from legato import Legato, Turn, tool
 from legato.core.errors import Unavailable
-from legato.core.model import Message, Session, TextPart
+from legato.core.model import Message, Session
 from legato.providers.demo import Call, DemoModel, newest, results
 from legato.providers.port import ModelRequest
 
@@ -26,7 +26,9 @@ app = application(chat, "Task threads")
 
 def _tasks() -> sqlite3.Connection:
     db = sqlite3.connect(TASKS, isolation_level=None, timeout=10)
-    db.execute("CREATE TABLE IF NOT EXISTS tasks (id INTEGER PRIMARY KEY, owner TEXT, title TEXT, notes TEXT DEFAULT '')")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS tasks (id INTEGER PRIMARY KEY, owner TEXT, title TEXT, notes TEXT DEFAULT '')"
+    )
     return db
 
 
@@ -147,8 +149,8 @@ async def stats(user: User, thread_id: str) -> dict[str, object]:
 
 
 def _told(message: Message) -> dict[str, object]:
-    text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
-    return {"id": message.id, "role": message.role, "content": text, "created_at": message.created_at.isoformat()}
+    at = message.created_at.isoformat()
+    return {"id": message.id, "role": message.role, "content": text_of(message), "created_at": at}
 
 
 def main() -> None:

@@ -152,6 +152,8 @@ class Engine:
     def _welcomed(self, begun: Begun) -> Begun:
         if begun.created and self.registry.get(begun.session.agent_id).welcome:
             self._dispatcher.wake(begun.session.id)  # it waits to be said
+        if begun.created and self.lifecycle.policy(begun.session.agent_id).single_current:
+            self._chores.due()  # facts are drawn from the one that it has closed
         return begun
 
     async def get_session(self, owner: str, session_id: str) -> Session:

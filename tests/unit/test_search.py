@@ -97,9 +97,9 @@ def test_the_first_mention_is_found_wherever_it_stands(filler: str, before: int)
     lead = (filler * before)[:before].rpartition(filler)[0] + filler if before else ""
     text = f"{lead}- My harbour, a harbour; {filler * 50_000}"
     shown = snippet(text, parse('"my harbour" harb'))
-    assert "- <mark>My harbour</mark>, a <mark>harbour</mark>; " in shown
+    assert "<mark>My harbour</mark>, a <mark>harbour</mark>; " in shown
     inside = snippet(text, parse("arbour"), inside=True)
-    assert "- My h<mark>arbour</mark>, a h<mark>arbour</mark>; " in inside
+    assert "My h<mark>arbour</mark>, a h<mark>arbour</mark>; " in inside
     assert shown.startswith("…") == (before > 60)
     assert len(re.sub("</?mark>", "", shown)) < 400
 

@@ -4,17 +4,19 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import pytest
 
+from legato import Turn
 from legato.agents.registry import AgentSpec
 from legato.core import snippet as snippets
+from legato.core.events import Token
 from legato.core.search import MOST_COUNTED, Term
 from legato.core.words import Word
 from legato.engine.searching import find
 from legato.store import finding, hits
 from tests.engine.talking import Talk
 from tests.engine.wiring import FaultyStore, opened, working
-from tests.http.puppets import echo
 from tests.suites.store.searching import telling
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S-14")]
@@ -87,7 +89,6 @@ async def test_long_messages_cost_a_search_little(store: FaultyStore, monkeypatc
 
 
 async def test_pages_go_on_below_what_is_ranked(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was removed between two looks of a search is left out."""
     monkeypatch.setattr(finding, "RANKED", 2)
     await telling(store, *(f"harbour {number}" for number in range(5)))
     seen: list[str] = []
@@ -103,9 +104,18 @@ async def test_pages_go_on_below_what_is_ranked(store: FaultyStore, monkeypatch:
 @pytest.mark.promise("R-05")
 async def test_an_answer_of_too_many_long_words_ends_and_is_found(store: FaultyStore) -> None:
     """It was refused by the index of PostgreSQL, again and again, and its turn never ended."""
-    text = " ".join(f"{number:064}" for number in range(15_000))
-    async with working(store, AgentSpec(id="echo", name="Echo", run=echo)) as wired:
+    async with working(store, AgentSpec(id="wordy", name="Wordy", run=wordy)) as wired:
         talk = await Talk.begin(wired.engine)
-        assert (await talk.ask(text)).status == "completed"
+        assert (await talk.ask("Count!")).status == "completed"
+        turn = await talk.send("Again, and stay!")
+        await talk.until(lambda event: isinstance(event, Token) and event.turn_id == turn.id and "15999" in event.text)
+        assert (await talk.cancel(turn.id)).status == "cancelled"
     page = await find(store, "ann", f"{7:064}")
-    assert {hit.role for hit in page.data} == {"user", "assistant"}
+    assert [hit.role for hit in page.data] == ["assistant", "assistant"]
+
+
+async def wordy(turn: Turn) -> AsyncIterator[str]:
+    for start in range(0, 16_000, 100):
+        yield "".join(f"{number:064} " for number in range(start, start + 100))
+    if "stay" in turn.text:
+        await anyio.sleep_forever()

@@ -19,8 +19,9 @@ from sqlalchemy.exc import ProgrammingError
 from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFound, StoreFull, StoreInUse, Unavailable
 from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
+from legato.core.search import parse
 from legato.store import messages, schema, search, sessions, sqlite
-from legato.store.finding import Filters, find
+from legato.store.finding import Filters, Question, begin
 from legato.store.locked import lock
 from legato.store.opening import open_store
 from legato.store.rows import to_time
@@ -104,7 +105,7 @@ async def test_a_search_begins_with_the_index(store: SqliteStore, filters: Filte
                 asked.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
         event.listen(conn, "before_cursor_execute", explain)
-        find(conn, "ann", "harbour", filters)
+        begin(conn, Question("ann", parse("harbour"), filters))
         event.remove(conn, "before_cursor_execute", explain)
         return asked
 

@@ -92,16 +92,22 @@ def test_what_is_asked_for_is_marked(said: list[str]) -> None:
 
 
 @pytest.mark.parametrize("filler", ["pier ", "Öl, ", "京", "x\n", "ﬁ fi\u0301 ", "שָׁלוֹם "])
-@pytest.mark.parametrize("before", [0, 50, 3_990, 4_000, 5_990, 30_000])
+@pytest.mark.parametrize("before", [0, 50, 3_990, 4_000, 4_160, 4_165, 4_170, 5_990, 30_000])
 def test_the_first_mention_is_found_wherever_it_stands(filler: str, before: int) -> None:
     lead = (filler * before)[:before].rpartition(filler)[0] + filler if before else ""
     text = f"{lead}- My harbour, a harbour; {filler * 50_000}"
     shown = snippet(text, parse('"my harbour" harb'))
-    assert "- <mark>My harbour</mark>, a <mark>harbour</mark>; " in shown
+    assert "<mark>My harbour</mark>, a <mark>harbour</mark>; " in shown
     inside = snippet(text, parse("arbour"), inside=True)
-    assert "- My h<mark>arbour</mark>, a h<mark>arbour</mark>; " in inside
+    assert "My h<mark>arbour</mark>, a h<mark>arbour</mark>; " in inside
     assert shown.startswith("…") == (before > 60)
     assert len(re.sub("</?mark>", "", shown)) < 400
+
+
+def test_a_phrase_with_a_gap_is_found_wherever_it_stands() -> None:
+    for before in (0, 700, 780):
+        shown = snippet(f"{'pier ' * before}my{'.' * 500}harbour pier", parse('"my harbour"'))
+        assert f"<mark>my{'.' * 500}harbour</mark>" in shown
 
 
 def test_what_is_far_away_is_not_looked_for() -> None:

@@ -13,7 +13,7 @@ from legato.core.words import words
 #: What of a question is looked at.
 MOST_CHARS: Final = 2_000
 MOST_ASKED: Final = 32
-#: Characters of what was said that are counted, and looked into for what stands within words.
+#: Characters of what was said that are counted.
 MOST_COUNTED: Final = 10_000
 
 _PIECE: Final = re.compile(r'"([^"]*)"|([^\s"]+)')

@@ -60,9 +60,8 @@ def _mentions(text: str, terms: tuple[Term, ...], *, inside: bool) -> list[Span]
         begin = _at_word(text, max(0, start - _OVERLAP))
         window = text[begin : start + _WINDOW + _AFTER]
         said = folded(window)
-        likely = [
-            term for term in terms if term.words[-1] in said
-        ]  # at a glance; few windows are gone through by words
+        # Told at a glance: few windows need to be gone through word by word.
+        likely = [term for term in terms if term.words[-1] in said]
         found = _mentions_in(window, likely, inside=inside) if likely else []
         if found and begin + found[0][0] < start + _WINDOW:
             return [(begin + first, begin + last) for first, last in found]

@@ -9,7 +9,7 @@ from legato.core.search import parse
 from legato.store import finding, hits
 from legato.store.finding import Filters, Question
 from legato.store.port import Store
-from legato.store.search_place import read_place, write_place
+from legato.store.search_place import Place, read_place, write_place
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -33,12 +33,12 @@ async def find(
     Raises:
         BadCursor: the cursor is not from here.
     """
-    place = None if cursor is None else read_place(cursor)
+    place = Place() if cursor is None else read_place(cursor)
     terms = parse(text)
     if not terms:
         return Found()
     question = Question(owner, terms, filters or Filters())
-    if place is None:
+    if cursor is None:
         place, rows = await store.read(finding.begin, question)
     else:
         rows = () if place.in_rest else await store.read(finding.candidates, question, place)

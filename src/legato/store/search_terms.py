@@ -44,7 +44,8 @@ def vector(key: str, said: str) -> str:
     return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
 
 
-# Never a whole long message: hundreds are read at a time.
+_LOOKED_INTO: Final = 100_000  # characters of an entry, for what stands within its words
+# Never all words of a long message: hundreds are read at a time.
 _WORDS: Final = func.substr(entries.c.words, 1, MOST_COUNTED).label("words")
 _COLUMNS: Final = (
     entries.c.id,
@@ -88,7 +89,9 @@ def entries_with(
 
 
 def _newest(key: str, within: Sequence[ColumnElement[bool]], most: int) -> Subquery[Any]:
-    looked = select(entries.c.id, _WORDS).where(entries.c.owner_key == key, ~entries.c.gone, *within)
+    looked = select(entries.c.id, func.substr(entries.c.words, 1, _LOOKED_INTO).label("words")).where(
+        entries.c.owner_key == key, ~entries.c.gone, *within
+    )
     return looked.order_by(entries.c.id.desc()).limit(most).subquery()
 
 

@@ -315,12 +315,13 @@ class Searching:
 
     async def test_of_a_long_text_the_beginning_counts(self, store: Store) -> None:
         """As a whole it would take seconds to count in hundreds of them."""
-        await telling(store, "harbour", "pier " * 3_000 + "harbour " * 5_000, "x" * 12_000 + "harbour")
+        await telling(store, "harbour", "pier " * 3_000 + "harbour " * 5_000)
         short, long = await found(store, "harbour")
         assert short.snippet == "<mark>harbour</mark>"
         assert long.score == 0
         assert "pier <mark>harbour</mark> " in long.snippet
-        assert await snippets(store, "arbour") == ["h<mark>arbour</mark>"]
+        await telling(store, "x" * 90_000 + "pier", "x" * 100_000 + "piers")
+        assert len(await found(store, "ier")) == 2
 
     async def test_thoughts_tools_and_what_runs_are_not_found(self, store: Store, conversation: Conversation) -> None:
         turn = (await conversation.start("question")).turn
@@ -423,10 +424,9 @@ class Searching:
         assert len(await found(store, "a" * 3_000)) == 1
 
     @pytest.mark.promise("R-01", "X-09")
-    async def test_a_message_may_have_as_many_long_words_as_it_likes(
-        self, store: Store, conversation: Conversation
-    ) -> None:
+    async def test_a_message_may_have_as_many_long_words_as_it_likes(self, store: Store) -> None:
         """PostgreSQL's index takes no more than 1 MiB of a message."""
+        conversation = await Conversation.begin(store)
         text = " ".join(f"{number:064}" for number in range(16_000))
         first, last, beyond = (f"{number:064}" for number in (0, 12_306, 12_307))
         await conversation.answer(text, text)

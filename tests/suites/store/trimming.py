@@ -13,7 +13,7 @@ from legato.store.port import Row, Store
 from legato.store.sessions import Changed
 from tests.suites.store.emptying import remains
 from tests.support.conversation import Conversation
-from tests.support.transferring import EVERYTHING, Ferry
+from tests.support.transferring import EVERYTHING, Ferry, document
 
 
 async def turns(conversation: Conversation, count: int, first: int = 0) -> None:
@@ -28,10 +28,13 @@ class Unwatched(Conversation):
         pass
 
 
-async def imported(conversation: Conversation) -> Conversation:
-    """The same as it comes in again, as Bob's, followed from the beginning of its journal."""
+async def imported(conversation: Conversation, leaf_id: str | None = None) -> Conversation:
+    """The same as it comes in again, as Bob's, followed from its beginning; with another leaf if one is named."""
     store, ferry = conversation.store, Ferry(conversation.store)
-    report = await ferry.into(await ferry.out(conversation.id), owner="bob")
+    file = document(await ferry.out(conversation.id))
+    if leaf_id is not None:
+        file = msgspec.structs.replace(file, session=msgspec.structs.replace(file.session, leaf_id=leaf_id))
+    report = await ferry.into(msgspec.json.encode(file), owner="bob")
     await ferry.tasks.settle(5)
     session_id = report.imported[0].id
     assert session_id is not None
@@ -296,20 +299,20 @@ class Trimming:
         again = await conversation.answer("first try", "question-3")
         await conversation.again("retry", again)
         await conversation.claimed()
-        await conversation.say("answer-3")
+        await conversation.say("second try")
         await conversation.finish()
-        came = await imported(conversation)
-        assert await came.texts() == [f"{who}-{n}" for n in range(4) for who in ("question", "answer")]
+        came = await imported(conversation, again.answer_id)
+        assert len(await came.texts()) == 8
 
         await came.trim(4)
-        assert await came.texts() == [f"{who}-{n}" for n in (2, 3) for who in ("question", "answer")]
+        assert await came.texts() == ["question-2", "answer-2", "question-3", "first try"]
         assert await remains(came, *(f"{who}-{n}" for n in (0, 1) for who in ("question", "answer"))) == []
         await came.agree()
 
         await turns(came, 1, first=4)
         await came.trim(2)
         assert await came.texts() == ["question-4", "answer-4"]
-        assert await remains(came, "question-2", "answer-2", "question-3", "first try", "answer-3") == []
+        assert await remains(came, "question-2", "answer-2", "question-3", "first try", "second try") == []
         await came.agree()
         await conversation.agree()
 

@@ -49,8 +49,8 @@ def test_an_array_of_any_length_is_held_in_pieces(monkeypatch: pytest.MonkeyPatc
         list(elements(io.BytesIO(b'[{"a":"' + b"x" * 200_000 + b'"}]')))
     with pytest.raises(TooLarge):
         list(elements(io.BytesIO(b'[{"a":' + b"[" * 200_000)))
-    with pytest.raises(TooLarge):
-        list(lines(io.BytesIO(b"x" * 200_000)))
+    monkeypatch.setattr(elements_module, "MAX_LINE_BYTES", 10_000)
+    assert list(lines(io.BytesIO(b"x" * 200_000 + b"\na\n" + b"x" * 30_000))) == [None, b"a\n", None]
     assert list(lines(io.BytesIO(b"a\n\n  \nb"))) == [b"a\n", b"b"]
 
 

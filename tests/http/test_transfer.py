@@ -357,6 +357,26 @@ async def test_files_go_both_ways_while_answers_stream(api: Api, stranger: Api, 
     assert await api.texts(session) == ["Count", said]
 
 
+async def refused_either_way(api: Api, file: bytes) -> None:
+    """Also where the answer has begun already."""
+    await api.refused(422, "invalid_request", "POST", "/v1/import", content=file)
+    response = await api.ask("POST", "/v1/import", content=file, headers=LINES)
+    last = msgspec.json.decode(response.content.splitlines()[-1])
+    assert (last["type"], last["problem"]["code"], last["problem"]["status"]) == ("problem", "invalid_request", 422)
+
+
+async def test_a_damaged_archive_is_nobodys_bug(api: Api) -> None:
+    chats = (FIXTURES / "claude.json").read_bytes()
+    packed = zipped(conversations_json=chats)
+    flipped = bytearray(packed)
+    for at in range(100, 140):
+        flipped[at] ^= 0xFF
+    encrypted = bytearray(packed)
+    encrypted[packed.rfind(b"PK\x01\x02") + 8] |= 1
+    for file in (bytes(flipped), bytes(encrypted), packed[:-30]):
+        await refused_either_way(api, file)
+
+
 def zipped(**files: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,6 +14,7 @@ from legato.transfer import elements as elements_module
 from legato.transfer import zipped
 from legato.transfer.elements import Splitter, TooLarge, elements, lines
 from legato.transfer.reading import Unrecognised, conversations
+from legato.transfer.zipped import Damaged
 from tests.support.strategies import split, texts
 
 pytestmark = pytest.mark.promise("S-13")
@@ -83,5 +84,5 @@ def test_an_archive_with_a_list_of_files_beyond_measure_is_not_read() -> None:
 def test_only_conversations_are_looked_for() -> None:
     with pytest.raises(Unrecognised, match=r"no conversations\.json"):
         list(conversations(archive(("chat.html", b"<html>"), ("my-conversations.json.txt", b"[]"))))
-    with pytest.raises(TooLarge):
+    with pytest.raises(Damaged):
         list(conversations(io.BytesIO(b"PK\x03\x04" + b"x" * 100)))

@@ -6,7 +6,7 @@ that takes away the one that is not; the next run takes up the rest, as what is 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
@@ -22,8 +22,8 @@ from legato.store import importing
 from legato.store.importing import Entry, Given
 from legato.store.port import Store
 from legato.transfer.arriving import Arrival, arrive
-from legato.transfer.elements import TooLarge
-from legato.transfer.reading import Source, Unrecognised, conversations
+from legato.transfer.elements import Refused
+from legato.transfer.reading import Source, conversations
 from legato.transfer.records import Conversation, Skipped
 from legato.transfer.report import Imported, ImportProgress, ImportReport, Tally
 
@@ -76,10 +76,7 @@ class Importing:
         arriving = _Arriving(owner, self.agent(agent_id), Tally(dry_run=dry_run), dry_run)
         tally, total = arriving.tally, await asyncio.to_thread(_size, file)
         found, weight = conversations(file, source), 0
-        while (each := await asyncio.to_thread(_next, found)) is not None:
-            if isinstance(each, Skipped):
-                tally.skip([each])
-                continue
+        while (each := await asyncio.to_thread(_next, found, tally)) is not None:
             await self._take(arriving, each)
             weight += 1 + len(each.messages)
             if weight >= _TELL_EVERY:
@@ -203,10 +200,15 @@ class _Arriving(NamedTuple):
     dry_run: bool
 
 
-def _next(found: Iterator[Conversation | Skipped]) -> Conversation | Skipped | None:
+def _next(found: Iterator[Conversation | Skipped], tally: Tally) -> Conversation | None:
+    """The next conversation; what is skipped before it is told. Raises Invalid."""
     try:
-        return next(found, None)
-    except (Unrecognised, TooLarge) as error:
+        for each in found:
+            if isinstance(each, Conversation):
+                return each
+            tally.skip([each])
+        return None
+    except Refused as error:
         raise Invalid(f"This file can't be imported: {error}.") from error
 
 

@@ -194,6 +194,17 @@ async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:
     assert ferry.importing._entries == 1
 
 
+async def test_sums_over_what_was_imported_do_not_break(store: FaultyStore, ferry: Ferry) -> None:
+    whole = document(long_session(50))
+    turns = tuple(msgspec.structs.replace(each, usage=Usage(2**62, 2**62, 2**62, 2**63, 1e308)) for each in whole.turns)
+    report = await ferry.into(encode(msgspec.structs.replace(whole, turns=turns)))
+    assert report.skipped_count == 50
+    session_id = report.imported[0].id
+    assert session_id is not None
+    stats = await store.read(sessions.stats, session_id, "bob")
+    assert (stats.usage.prompt_tokens, stats.usage.cost_usd) == (50 * 10**12, None)
+
+
 async def test_only_so_many_at_once(ferry: Ferry) -> None:
     with ferry.importing.place(), ferry.importing.place(), pytest.raises(Busy), ferry.importing.place():
         pass

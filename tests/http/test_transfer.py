@@ -377,6 +377,21 @@ async def test_a_damaged_archive_is_nobodys_bug(api: Api) -> None:
         await refused_either_way(api, file)
 
 
+async def test_metadata_that_nobody_could_read_again_breaks_no_list(api: Api) -> None:
+    """However deep it is nested."""
+    session = await api.session("echo")
+    await api.answered(session)
+    file = await exported(api, session)
+    for depth in (40, 200, 330, 900):
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        one = file.replace(b'"id":"ses_', b'"metadata":' + deep + b',"id":"%d_' % depth, 1)
+        report = await imported(api, one)
+        assert report["skipped_count"] == 1
+        assert (await api.call("GET", "/v1/sessions"))["data"]
+        if report["sessions"]:
+            assert report["skipped"][0]["what"] == "metadata"
+
+
 def zipped(**files: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

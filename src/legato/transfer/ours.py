@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from legato.core.model import Message, TextPart, Turn
+from legato.transfer.amounts import unsound
 from legato.transfer.bounds import bounded_message, bounded_session, bounded_turn, origin
 from legato.transfer.decoding import Unreadable, decoded
 from legato.transfer.elements import MAX_ELEMENT_BYTES, MAX_LINE_BYTES, split
@@ -69,6 +70,7 @@ class _Gathering:
         elif sum(len(part.text) for part in message.parts if isinstance(part, TextPart)) > MAX_TEXT:
             self.skip(place, "message", TOO_LONG)
         else:
+            self._tell_of_numbers(place, message)
             self.messages[message.id] = bounded_message(settled_message(message))
 
     def turn(self, place: str, turn: Turn) -> None:
@@ -77,7 +79,12 @@ class _Gathering:
         elif len(self.turns) >= _MOST_MESSAGES:
             self.skip(place, "turn", f"a session may have {_MOST_MESSAGES} turns")
         else:
+            self._tell_of_numbers(place, turn)
             self.turns[turn.id] = bounded_turn(settled_turn(turn, self.session.last_activity))
+
+    def _tell_of_numbers(self, place: str, thing: Message | Turn) -> None:
+        for what in unsound(thing):
+            self.skip(place, what, "a number in it is beyond all bounds")
 
     def whole(self) -> Conversation:
         session, skipped = bounded_session(self.session, self.place)

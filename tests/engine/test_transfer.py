@@ -194,6 +194,25 @@ async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:
     assert ferry.importing._entries == 1
 
 
+async def test_what_has_not_come_yet_stands_first_for_a_day_at_most(store: FaultyStore, ferry: Ferry) -> None:
+    whole = document(long_session(1))
+    never = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    session = msgspec.structs.replace(whole.session, created_at=never, last_activity=never)
+    messages = tuple(msgspec.structs.replace(each, created_at=never) for each in whole.messages)
+    turns = tuple(msgspec.structs.replace(each, finished_at=never) for each in whole.turns)
+    file = encode(msgspec.structs.replace(whole, session=session, messages=messages, turns=turns))
+    report = await ferry.into(file)
+    assert [each.what for each in report.skipped] == ["time"]
+    session_id = report.imported[0].id
+    assert session_id is not None
+    latest = (await store.read(importing.now)) + timedelta(days=1)
+    told = document(await ferry.out(session_id, owner="bob"))
+    times = [told.session.last_activity, *(each.created_at for each in told.messages)]
+    times += [each.finished_at for each in told.turns if each.finished_at]
+    assert all(at <= latest for at in times)
+    await ferry.agrees(session_id, "bob")
+
+
 async def test_sums_over_what_was_imported_do_not_break(store: FaultyStore, ferry: Ferry) -> None:
     whole = document(long_session(50))
     turns = tuple(msgspec.structs.replace(each, usage=Usage(2**62, 2**62, 2**62, 2**63, 1e308)) for each in whole.turns)

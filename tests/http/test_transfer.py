@@ -1,6 +1,7 @@
 """Files over HTTP: a session goes out and comes in elsewhere, whole, once, and only to whom it belongs."""
 
 import io
+import json
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -375,6 +376,15 @@ async def test_a_damaged_archive_is_nobodys_bug(api: Api) -> None:
     encrypted[packed.rfind(b"PK\x01\x02") + 8] |= 1
     for file in (bytes(flipped), bytes(encrypted), packed[:-30]):
         await refused_either_way(api, file)
+
+
+async def test_numbers_and_times_beyond_all_bounds_come_in_or_not(api: Api) -> None:
+    value = msgspec.json.decode((FIXTURES / "chatgpt.json").read_bytes())
+    value[0] |= {"create_time": 10**400, "update_time": "9999-12-31T23:59:59-11:00"}
+    report = await imported(api, json.dumps(value).encode())
+    assert report["sessions"] == 1
+    listed = await api.call("GET", "/v1/sessions")
+    assert listed["data"][0]["last_activity"] < "9000"
 
 
 async def test_metadata_that_nobody_could_read_again_breaks_no_list(api: Api) -> None:

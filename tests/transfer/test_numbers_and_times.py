@@ -12,6 +12,7 @@ from legato.transfer.records import (
     Document,
     encode,
 )
+from legato.transfer.times import not_after
 from tests.transfer.making import NOW, message, read, session, turn
 
 pytestmark = pytest.mark.promise("S-13")
@@ -20,6 +21,28 @@ pytestmark = pytest.mark.promise("S-13")
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), 1e300])
 def test_a_time_of_any_length_is_none(value: float) -> None:
     assert moment(value) is None
+
+
+def test_times_of_the_future_are_put_back() -> None:
+    late = NOW + timedelta(days=900)
+    latest = NOW + timedelta(days=1)
+    whole = Document(
+        exported_at=NOW,
+        session=msgspec.structs.replace(session(), last_activity=late, archived_at=late),
+        messages=(message("m"), msgspec.structs.replace(message("n"), created_at=late)),
+        turns=(turn(finished_at=late),),
+    )
+    (conversation,), _ = read(encode(whole))
+    capped = not_after(conversation, latest)
+    assert (capped.session.created_at, capped.session.last_activity, capped.session.archived_at) == (
+        NOW,
+        latest,
+        latest,
+    )
+    assert [each.created_at for each in capped.messages] == [NOW, latest]
+    assert [(each.created_at, each.finished_at) for each in capped.turns] == [(NOW, latest)]
+    assert [each.what for each in capped.skipped] == ["time"]
+    assert not_after(capped, latest) is capped
 
 
 def test_numbers_beyond_all_bounds_are_cut_and_told() -> None:

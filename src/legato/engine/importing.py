@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -26,11 +27,13 @@ from legato.transfer.elements import Refused
 from legato.transfer.reading import Source, conversations
 from legato.transfer.records import Conversation, Skipped
 from legato.transfer.report import Imported, ImportProgress, ImportReport, Tally
+from legato.transfer.times import not_after
 
 _AT_ONCE: Final = 2
 _SLICE_S: Final = 0.005  # of the writer; the house allows 20 ms, and a disk may be slower next time
 _MOST_BYTES: Final = 256 * 1024
 _MOST_ENTRIES: Final = 200
+_AHEAD: Final = timedelta(days=1)  # so far may somebody else's clock be
 _TELL_EVERY: Final = 500  # messages
 
 
@@ -75,8 +78,9 @@ class Importing:
         """
         arriving = _Arriving(owner, self.agent(agent_id), Tally(dry_run=dry_run), dry_run)
         tally, total = arriving.tally, await asyncio.to_thread(_size, file)
+        latest = await self._store.read(importing.now) + _AHEAD
         found, weight = conversations(file, source), 0
-        while (each := await asyncio.to_thread(_next, found, tally)) is not None:
+        while (each := await asyncio.to_thread(_next, found, tally, latest)) is not None:
             await self._take(arriving, each)
             weight += 1 + len(each.messages)
             if weight >= _TELL_EVERY:
@@ -200,12 +204,12 @@ class _Arriving(NamedTuple):
     dry_run: bool
 
 
-def _next(found: Iterator[Conversation | Skipped], tally: Tally) -> Conversation | None:
+def _next(found: Iterator[Conversation | Skipped], tally: Tally, latest: datetime) -> Conversation | None:
     """The next conversation; what is skipped before it is told. Raises Invalid."""
     try:
         for each in found:
             if isinstance(each, Conversation):
-                return each
+                return not_after(each, latest)
             tally.skip([each])
         return None
     except Refused as error:

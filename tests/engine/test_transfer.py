@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from legato.core.errors import Busy, Corrupted, Invalid, SessionNotFound, Unavailable
 from legato.core.model import Message, TextPart, Turn, Usage
 from legato.store import chores, importing, schema, sessions
+from legato.store.importing import Entry
 from legato.transfer.arriving import arrive
 from legato.transfer.ours import from_document
 from legato.transfer.records import Conversation, Document, SessionRecord, encode
@@ -185,13 +186,38 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
 
 
 async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:
-    ferry.importing._entries = 8
+    """Counted in messages."""
+    ferry.importing._messages = 8
     ferry.importing._learn(8, 0.001)
-    assert ferry.importing._entries == 16
+    assert ferry.importing._messages == 16
     ferry.importing._learn(16, 0.064)
-    assert ferry.importing._entries == 1
+    assert ferry.importing._messages == 1
     ferry.importing._learn(1, 5.0)
-    assert ferry.importing._entries == 1
+    assert ferry.importing._messages == 1
+
+
+@pytest.mark.parametrize("turn_id", ["t0", "nowhere"])
+async def test_a_turn_of_any_length_enters_in_slices(store: FaultyStore, ferry: Ferry, turn_id: str) -> None:
+    """Thousands of messages of one turn, or of a turn that the file lacks: no transaction has more than a few of them."""
+    whole = document(long_session(500))
+    messages = tuple(msgspec.structs.replace(each, turn_id=turn_id) for each in whole.messages)
+    file = encode(msgspec.structs.replace(whole, messages=messages, turns=whole.turns[:1]))
+    slices: list[list[Entry]] = []
+    write = store._store.write
+
+    async def watched(change: Any, *args: Any, **kwargs: Any) -> Any:
+        if change is importing.add:
+            slices.append(args[2])
+        return await write(change, *args, **kwargs)
+
+    store._store.write = watched  # type: ignore[method-assign,assignment]
+    ferry.importing._learn = lambda count, took_s: None  # type: ignore[method-assign]
+    session_id = (await ferry.into(file)).imported[0].id
+    assert session_id is not None
+    assert sum(len(entry.messages) for each in slices for entry in each) == 1_000
+    assert max(sum(len(entry.messages) for entry in each) for each in slices) <= 16
+    await ferry.agrees(session_id, "bob")
+    assert without_ids(document(await ferry.out(session_id, owner="bob"))) == without_ids(document(file))
 
 
 async def test_what_has_not_come_yet_stands_first_for_a_day_at_most(store: FaultyStore, ferry: Ferry) -> None:

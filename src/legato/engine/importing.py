@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -32,7 +33,7 @@ from legato.transfer.times import not_after
 _AT_ONCE: Final = 2
 _SLICE_S: Final = 0.005  # of the writer; the house allows 20 ms, and a disk may be slower next time
 _MOST_BYTES: Final = 256 * 1024
-_MOST_ENTRIES: Final = 200
+_MOST_MESSAGES: Final = 400
 _AHEAD: Final = timedelta(days=1)  # so far may somebody else's clock be
 _TELL_EVERY: Final = 500  # messages
 
@@ -47,7 +48,7 @@ class Importing:
         self._models = models
         self._tasks = tasks
         self._running = 0
-        self._entries = 8  # in a slice; as many as the last ones were quick enough for
+        self._messages = 16  # in a slice; as many as the last ones were quick enough for
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -164,10 +165,10 @@ class Importing:
             waiting = [Entry(each.turn, each.messages, each.count, each.payload) for each in arrival.pieces]
             at = 0
             while at < len(waiting):
-                entries = self._slice(waiting[at : at + self._entries])
+                entries = self._slice(islice(waiting, at, None))
                 taken = await self._store.write(importing.add, session.id, head, entries)
                 head, at = taken.head, at + len(entries)
-                self._learn(len(entries), taken.took_s)
+                self._learn(sum(map(_weight, entries)), taken.took_s)
                 await asyncio.sleep(taken.took_s)  # as long for everybody else
             given = await self._publisher.write(importing.give, session, head, arrival.leaf_id, arrival.leaf, origin)
             return given
@@ -179,20 +180,22 @@ class Importing:
         with contextlib.suppress(Unavailable):  # it goes all the same, when its chore is due
             await self._tasks.uncancelled(self._store.write(importing.abandon, session_id), "abandon an import")
 
-    def _slice(self, waiting: Sequence[Entry]) -> list[Entry]:
+    def _slice(self, waiting: Iterator[Entry]) -> list[Entry]:
+        """What the next transaction takes, one entry at least: each is small, but for a single long message in it."""
         entries: list[Entry] = []
-        size = 0
+        size = messages = 0
         for entry in waiting:
             size += len(entry.payload)
-            if entries and size > _MOST_BYTES:
+            messages += _weight(entry)
+            if entries and (size > _MOST_BYTES or messages > self._messages):
                 break
             entries.append(entry)
         return entries
 
     def _learn(self, count: int, took_s: float) -> None:
-        """As many in the next slice as would have taken ``_SLICE_S``; never twice as many at once."""
+        """As many messages in the next slice as would have taken ``_SLICE_S``; never twice as many at once."""
         fitting = int(count * _SLICE_S / max(took_s, 1e-6))
-        self._entries = max(1, min(fitting, count * 2, _MOST_ENTRIES))
+        self._messages = max(1, min(fitting, count * 2, _MOST_MESSAGES))
 
 
 class _Arriving(NamedTuple):
@@ -202,6 +205,10 @@ class _Arriving(NamedTuple):
     spec: AgentSpec
     tally: Tally
     dry_run: bool
+
+
+def _weight(entry: Entry) -> int:
+    return max(1, len(entry.messages))
 
 
 def _next(found: Iterator[Conversation | Skipped], tally: Tally, latest: datetime) -> Conversation | None:

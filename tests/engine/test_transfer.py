@@ -250,6 +250,23 @@ async def test_sums_over_what_was_imported_do_not_break(store: FaultyStore, ferr
     assert (stats.usage.prompt_tokens, stats.usage.cost_usd) == (50 * 10**12, None)
 
 
+async def test_one_file_of_an_owner_is_on_its_way_at_once(ferry: Ferry) -> None:
+    with ferry.importing.uploading("bob"):
+        with pytest.raises(Busy), ferry.importing.uploading("bob"):
+            pass
+        with ferry.importing.uploading("ann"):
+            pass
+    with (
+        ferry.importing.place(),
+        ferry.importing.place(),
+        pytest.raises(Busy),
+        ferry.importing.uploading("bob"),  # it would come in vain
+    ):
+        pass
+    with ferry.importing.uploading("bob"):
+        pass
+
+
 async def test_only_so_many_at_once(ferry: Ferry) -> None:
     with ferry.importing.place(), ferry.importing.place(), pytest.raises(Busy), ferry.importing.place():
         pass

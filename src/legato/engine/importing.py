@@ -48,13 +48,29 @@ class Importing:
         self._models = models
         self._tasks = tasks
         self._running = 0
+        self._uploading: set[str] = set()
         self._messages = 16  # in a slice; as many as the last ones were quick enough for
+
+    @contextmanager
+    def uploading(self, owner: str) -> Iterator[None]:
+        """While the owner's file arrives, which may take long: it takes no place, but one at a time. Raises Busy."""
+        if owner in self._uploading:
+            raise Busy("Another file of yours is on its way.")
+        self._check()
+        self._uploading.add(owner)
+        try:
+            yield
+        finally:
+            self._uploading.discard(owner)
+
+    def _check(self) -> None:
+        if self._running >= _AT_ONCE:
+            raise Busy("Other imports are going on; try again later.")
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Room for one import. Raises Busy."""
-        if self._running >= _AT_ONCE:
-            raise Busy("Other imports are going on; try again later.")
+        self._check()
         self._running += 1
         try:
             yield

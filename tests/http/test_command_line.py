@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -166,6 +167,18 @@ def test_sessions_go_out_to_files_and_come_in_again(tmp_path: Path) -> None:
         refused = legato("sessions", "export", "ses_nobody", "-o", str(tmp_path / "none.json"), LEGATO_URL=one.url)
         assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
         assert sorted(path.name for path in tmp_path.glob("none*")) == []
+        kept = legato("sessions", "export", "-o", str(everything), LEGATO_URL=one.url)
+        assert (kept.returncode, kept.stdout, kept.stderr.count("\n")) == (1, "", 1)
+        assert "--force" in kept.stderr
+        again = legato("sessions", "export", "-o", str(everything), "--force", LEGATO_URL=one.url)
+        assert again.returncode == 0, again.stderr
+        broken = tmp_path / "export.zip"
+        with zipfile.ZipFile(broken, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("conversations.json", chats.read_bytes())
+        broken.write_bytes(broken.read_bytes()[:-30])
+        refused = legato("sessions", "import", str(broken), LEGATO_URL=one.url)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert "the archive is cut off" in refused.stderr
 
 
 @pytest.mark.promise("S-07", "H-06")

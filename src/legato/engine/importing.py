@@ -6,8 +6,10 @@ that takes away the one that is not; the next run takes up the rest, as what is 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -22,15 +24,17 @@ from legato.store import importing
 from legato.store.importing import Entry, Given
 from legato.store.port import Store
 from legato.transfer.arriving import Arrival, arrive
-from legato.transfer.elements import TooLarge
-from legato.transfer.reading import Source, Unrecognised, conversations
+from legato.transfer.elements import Refused
+from legato.transfer.reading import Source, conversations
 from legato.transfer.records import Conversation, Skipped
 from legato.transfer.report import Imported, ImportProgress, ImportReport, Tally
+from legato.transfer.times import not_after
 
 _AT_ONCE: Final = 2
 _SLICE_S: Final = 0.005  # of the writer; the house allows 20 ms, and a disk may be slower next time
 _MOST_BYTES: Final = 256 * 1024
-_MOST_ENTRIES: Final = 200
+_MOST_MESSAGES: Final = 400
+_AHEAD: Final = timedelta(days=1)  # so far may somebody else's clock be
 _TELL_EVERY: Final = 500  # messages
 
 
@@ -44,13 +48,29 @@ class Importing:
         self._models = models
         self._tasks = tasks
         self._running = 0
-        self._entries = 8  # in a slice; as many as the last ones were quick enough for
+        self._uploading: set[str] = set()
+        self._messages = 16  # in a slice; as many as the last ones were quick enough for
+
+    @contextmanager
+    def uploading(self, owner: str) -> Iterator[None]:
+        """While the owner's file arrives, which may take long: it takes no place, but one at a time. Raises Busy."""
+        if owner in self._uploading:
+            raise Busy("Another file of yours is on its way.")
+        self._check()
+        self._uploading.add(owner)
+        try:
+            yield
+        finally:
+            self._uploading.discard(owner)
+
+    def _check(self) -> None:
+        if self._running >= _AT_ONCE:
+            raise Busy("Other imports are going on; try again later.")
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Room for one import. Raises Busy."""
-        if self._running >= _AT_ONCE:
-            raise Busy("Other imports are going on; try again later.")
+        self._check()
         self._running += 1
         try:
             yield
@@ -75,11 +95,9 @@ class Importing:
         """
         arriving = _Arriving(owner, self.agent(agent_id), Tally(dry_run=dry_run), dry_run)
         tally, total = arriving.tally, await asyncio.to_thread(_size, file)
+        latest = await self._store.read(importing.now) + _AHEAD
         found, weight = conversations(file, source), 0
-        while (each := await asyncio.to_thread(_next, found)) is not None:
-            if isinstance(each, Skipped):
-                tally.skip([each])
-                continue
+        while (each := await asyncio.to_thread(_next, found, tally, latest)) is not None:
             await self._take(arriving, each)
             weight += 1 + len(each.messages)
             if weight >= _TELL_EVERY:
@@ -163,10 +181,10 @@ class Importing:
             waiting = [Entry(each.turn, each.messages, each.count, each.payload) for each in arrival.pieces]
             at = 0
             while at < len(waiting):
-                entries = self._slice(waiting[at : at + self._entries])
+                entries = self._slice(islice(waiting, at, None))
                 taken = await self._store.write(importing.add, session.id, head, entries)
                 head, at = taken.head, at + len(entries)
-                self._learn(len(entries), taken.took_s)
+                self._learn(sum(map(_weight, entries)), taken.took_s)
                 await asyncio.sleep(taken.took_s)  # as long for everybody else
             given = await self._publisher.write(importing.give, session, head, arrival.leaf_id, arrival.leaf, origin)
             return given
@@ -178,20 +196,22 @@ class Importing:
         with contextlib.suppress(Unavailable):  # it goes all the same, when its chore is due
             await self._tasks.uncancelled(self._store.write(importing.abandon, session_id), "abandon an import")
 
-    def _slice(self, waiting: Sequence[Entry]) -> list[Entry]:
+    def _slice(self, waiting: Iterator[Entry]) -> list[Entry]:
+        """What the next transaction takes, one entry at least: each is small, but for a single long message in it."""
         entries: list[Entry] = []
-        size = 0
+        size = messages = 0
         for entry in waiting:
             size += len(entry.payload)
-            if entries and size > _MOST_BYTES:
+            messages += _weight(entry)
+            if entries and (size > _MOST_BYTES or messages > self._messages):
                 break
             entries.append(entry)
         return entries
 
     def _learn(self, count: int, took_s: float) -> None:
-        """As many in the next slice as would have taken ``_SLICE_S``; never twice as many at once."""
+        """As many messages in the next slice as would have taken ``_SLICE_S``; never twice as many at once."""
         fitting = int(count * _SLICE_S / max(took_s, 1e-6))
-        self._entries = max(1, min(fitting, count * 2, _MOST_ENTRIES))
+        self._messages = max(1, min(fitting, count * 2, _MOST_MESSAGES))
 
 
 class _Arriving(NamedTuple):
@@ -203,10 +223,19 @@ class _Arriving(NamedTuple):
     dry_run: bool
 
 
-def _next(found: Iterator[Conversation | Skipped]) -> Conversation | Skipped | None:
+def _weight(entry: Entry) -> int:
+    return max(1, len(entry.messages))
+
+
+def _next(found: Iterator[Conversation | Skipped], tally: Tally, latest: datetime) -> Conversation | None:
+    """The next conversation; what is skipped before it is told. Raises Invalid."""
     try:
-        return next(found, None)
-    except (Unrecognised, TooLarge) as error:
+        for each in found:
+            if isinstance(each, Conversation):
+                return not_after(each, latest)
+            tally.skip([each])
+        return None
+    except Refused as error:
         raise Invalid(f"This file can't be imported: {error}.") from error
 
 

@@ -7,6 +7,7 @@ gives it to its owner, and takes the chore back.
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from legato.store import chores, messages, search
 from legato.store.dialect import utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
-from legato.store.rows import to_json, to_us
+from legato.store.rows import to_json, to_time, to_us
 from legato.store.schema import NOBODY, sessions, turns
 from legato.store.schema import chores as chore_table
 
@@ -48,6 +49,10 @@ class Given(msgspec.Struct, frozen=True):
 
     rows: tuple[Row, ...]
     context_dropped: bool = False
+
+
+def now(conn: Connection) -> datetime:
+    return to_time(conn.execute(select(utc_us())).scalar_one())
 
 
 def known(conn: Connection, owner: str, origin: str) -> str | None:

@@ -4,7 +4,8 @@ A *piece* is a turn with its messages and the events that tell it, as if it had 
 events in order hold the session (guarantee G17). A piece is one row of the journal.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,11 +14,14 @@ from legato.core.fold import Fold
 from legato.core.ids import Prefix, new_id
 from legato.core.model import Message, Turn
 from legato.core.states import TerminalStatus, is_terminal
-from legato.transfer.records import Conversation, Skipped
+from legato.transfer.records import Conversation, Skipped, leave_out, size_of
+
+_MOST_TOGETHER: Final = 16  # messages
+_MOST_CHARS: Final = 64 * 1024
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A turn (None: messages of a turn that the file lacks), its messages, and ``count`` events as a journal's payload."""
+    """A turn (None: messages that come without theirs), its messages, and ``count`` events as a journal's payload."""
 
     turn: Turn | None
     messages: tuple[Message, ...]
@@ -103,7 +107,8 @@ def _as_a_tree(conversation: Conversation) -> tuple[list[Message], list[Skipped]
         for each in reversed(chain):
             if each.parent_id is not None and each.parent_id not in placed:
                 why = "the message before it is missing" if each.parent_id not in known else "it stands in a circle"
-                skipped.append(Skipped(place=f"{conversation.place}, message {each.id[:64]}", what="parent", why=why))
+                place = f"{conversation.place}, message {each.id[:64]}"
+                leave_out(skipped, Skipped(place=place, what="parent", why=why))
                 each = msgspec.structs.replace(each, parent_id=None)
             placed.add(each.id)
             out.append(each)
@@ -148,10 +153,34 @@ def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterato
     known = {turn.id for turn in turns}
     for turn_id, theirs in mine.items():
         if turn_id not in known:
-            yield _piece(None, theirs, [MessageEvent("added", each.id, each) for each in theirs], heard)
+            yield from _alone(theirs, heard)
     for turn in turns:
         theirs = mine.get(turn.id, [])
+        if not _is_small(theirs):
+            yield from _alone([each for each in theirs if each.id != turn.answer_id], heard)
+            theirs = [each for each in theirs if each.id == turn.answer_id]
         yield _piece(turn, theirs, _told(turn, theirs), heard)
+
+
+def _alone(messages: Sequence[Message], heard: _Leaf) -> Iterator[Piece]:
+    """Messages without their turn, in pieces that are small where the messages are."""
+    for group in _groups(messages):
+        yield _piece(None, group, [MessageEvent("added", each.id, each) for each in group], heard)
+
+
+def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    group: list[Message] = []
+    for message in messages:
+        if group and not _is_small([*group, message]):
+            yield group
+            group = []
+        group.append(message)
+    if group:
+        yield group
+
+
+def _is_small(messages: Sequence[Message]) -> bool:
+    return len(messages) <= _MOST_TOGETHER and sum(size_of(each.parts) for each in messages) <= _MOST_CHARS
 
 
 def _piece(turn: Turn | None, messages: list[Message], events: list[Event], heard: _Leaf) -> Piece:

@@ -5,15 +5,19 @@ and ``end`` last (without it the file is cut off). A document has them under ``s
 and turns are those of the protocol. Turns stand in the order in which they ended; a message may stand before its parent.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from legato.core.model import Message, Session, TitleSource, Turn
+from legato.core.model import Message, Part, Session, TitleSource, Turn
 
 FORMAT: Final = "legato"
 VERSION: Final = 1
+#: Characters of a message, as many as a request may bring. Its words enter the search's index in one transaction.
+MAX_TEXT: Final = 1 << 20
+TOO_LONG: Final = f"it is longer than {MAX_TEXT} characters"
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,6 +91,18 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+#: How much of what is left out is told: of a conversation, and in a report.
+MOST_TOLD: Final = 1_000
+
+
+def leave_out(skipped: list[Skipped], one: Skipped) -> None:
+    """Tell one thing more that is left out of a conversation; those beyond the first 1,000 are mentioned together."""
+    if len(skipped) < MOST_TOLD:
+        skipped.append(one)
+    elif len(skipped) == MOST_TOLD:
+        skipped.append(Skipped(place=one.place, what="more", why=f"of one conversation {MOST_TOLD} things are told"))
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A session as a file has it, with the file's own ids. ``origin`` tells it from every other one: ``chatgpt:…``.
 
@@ -101,12 +117,19 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...] = ()
 
 
+def size_of(parts: Iterable[Part]) -> int:
+    """How much room parts take, in characters: an empty one is not for nothing."""
+    texts = (value for part in parts for value in (*msgspec.structs.astuple(part), _PART) if isinstance(value, str))
+    return sum(map(len, texts))
+
+
 def record_of(session: Session, leaf_id: str | None) -> SessionRecord:
     """A session to be written down."""
     fields = {name: getattr(session, name) for name in SessionRecord.__struct_fields__ if name != "leaf_id"}
     return SessionRecord(**fields, leaf_id=leaf_id)
 
 
+_PART: Final = " " * 32  # what a part takes besides its texts
 _encoder: Final = msgspec.json.Encoder()
 
 

@@ -1,6 +1,5 @@
 """What requests may contain. Unknown fields are refused: a misspelt option must not be ignored in silence."""
 
-import math
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,28 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from legato.core.ids import is_id
 from legato.core.memory import MOST_CHARS, line_of
+from legato.core.metadata import clean
 from legato.core.model import Mode, Priority, TextPart
 from legato.core.text import normalise
 
-_MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
 _MAX_METADATA_BYTES: Final = 16 * 1024  # every list of sessions carries it, and every change of a session tells it anew
-
-
-def _clean(value: Any, depth: int = _MAX_DEPTH) -> Any:
-    """JSON that can be stored and read again: text as everywhere else, numbers that are some, not nested without end."""
-    match value:
-        case str():
-            return normalise(value)
-        case float() if not math.isfinite(value):
-            raise ValueError("a number must be finite")
-        case dict() | list() if depth == 0:
-            raise ValueError(f"it may be nested {_MAX_DEPTH} deep")
-        case dict():
-            return {normalise(key): _clean(inner, depth - 1) for key, inner in value.items()}
-        case list():
-            return [_clean(inner, depth - 1) for inner in value]
-        case _:
-            return value
 
 
 def _bounded(value: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +29,7 @@ Text = Annotated[str, AfterValidator(normalise)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 Title = Annotated[Text, StringConstraints(max_length=200), AfterValidator(_seen)]
 Key = Annotated[Text, StringConstraints(min_length=1, max_length=512)]
-Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_clean), AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(clean), AfterValidator(_bounded)]
 MessageId = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 
 

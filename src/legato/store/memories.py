@@ -53,8 +53,8 @@ _OFF: Final = "off"  # else it says since when it is on
 class Material(msgspec.Struct, frozen=True):
     """What facts may be drawn from: the active branch, oldest first; nothing where memory is switched off.
 
-    ``known_id``: up to there they were drawn before; ``since``: what was said earlier is not remembered either, as memory was
-    off. ``leaf_id`` is where the branch ends.
+    ``known_id``: up to there they were drawn before, None: none of it was; ``since``: what was said earlier is not remembered
+    either, as memory was off. ``leaf_id`` is where the branch ends.
     """
 
     session: Session
@@ -89,7 +89,17 @@ def material(conn: Connection, session_id: str) -> Material | None:
         return None
     since_us = _on_since(conn, row.owner)
     branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if row.memory and since_us is not None else []
-    return Material(to_session(row), tuple(branch), row.remembered_id, to_time(since_us or 0), row.leaf_id)
+    known_id = _known_there(conn, row.remembered_id, branch)
+    since = to_time(max(since_us or 0, row.memory_since or 0))
+    return Material(to_session(row), tuple(branch), known_id, since, row.leaf_id)
+
+
+def _known_there(conn: Connection, known_id: str | None, branch: Sequence[Message]) -> str | None:
+    """Up to where facts were drawn before, on this branch: where it leaves the one on which they were, if that is another."""
+    if known_id is None or any(message.id == known_id for message in branch):
+        return known_id
+    known = messages.branch_ids(conn, known_id)
+    return next((message.id for message in reversed(branch) if message.id in known), None)
 
 
 def _row(conn: Connection, session_id: str) -> Any:

@@ -107,6 +107,8 @@ sessions: Final = Table(
     Column("memory", Boolean, nullable=False, default=True),
     # The message up to which facts were drawn.
     Column("remembered_id", _Name(40)),
+    # When memory was switched on here again: what was said before is not remembered.
+    Column("memory_since", BigInteger),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
     Column("metadata", Text, nullable=False, default="{}"),

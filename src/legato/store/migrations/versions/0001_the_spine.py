@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("keep", sa.Boolean(), nullable=False),
         sa.Column("memory", sa.Boolean(), nullable=False),
         sa.Column("remembered_id", sa.String(length=40), nullable=True),
+        sa.Column("memory_since", sa.BigInteger(), nullable=True),
         sa.Column("context", sa.String(length=512), nullable=True),
         sa.Column("imported_from", sa.String(length=255), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),

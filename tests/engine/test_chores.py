@@ -159,5 +159,31 @@ async def test_one_that_could_not_be_given_back_is_taken_up_again(store: FaultyS
     assert len(done) == 2
 
 
+@pytest.mark.parametrize("refused", ["take", "finish"])
+async def test_while_the_store_takes_nothing_it_waits_for_the_next_look(
+    store: FaultyStore, tasks: Tasks, refused: str
+) -> None:
+    """A full disk: what is due can be read, and nothing can be done about it."""
+    await asked(store)
+    done: list[Chore] = []
+    woken: list[str] = []
+
+    async def work(chore: Chore) -> None:
+        done.append(chore)
+
+    await store.write(workers.register, "wrk_me")
+    side = Chores(store=store, tasks=tasks, worker=lambda: "wrk_me", duties=(Duty(kind="title", work=work),))
+    side.on_due = lambda: woken.append("woken")
+    store.broken.add(refused)
+    await side.step()
+    await tasks.settle(5)
+    assert woken == []
+    store.broken.clear()
+    await side.step()
+    await tasks.settle(5)
+    assert woken == ["woken"]
+    assert await waiting(store) == []
+
+
 def _soon(conn: Connection, session_id: str) -> None:
     conn.execute(update(schema.chores).where(schema.chores.c.session_id == session_id).values(due_at=1))

@@ -64,7 +64,7 @@ class Chores:
         self._tasks = tasks
         self._worker = worker
         self._duties = duties
-        self._running: dict[tuple[str, Kind], asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, Kind], asyncio.Task[bool]] = {}
         self._stopped = False
 
     def due(self) -> None:
@@ -94,27 +94,36 @@ class Chores:
     def _begin(self, duty: Duty, session_id: str) -> None:
         key = session_id, duty.kind
         task = self._running[key] = self._tasks.start(self._do(duty, session_id), f"{duty.kind} {session_id}")
-        task.add_done_callback(lambda _: self._done(key))
+        task.add_done_callback(lambda done: self._done(key, done))
 
-    def _done(self, key: tuple[str, Kind]) -> None:
+    def _done(self, key: tuple[str, Kind], task: asyncio.Task[bool]) -> None:
+        """Go on with the next one; but what the store does not take now is still due, and would be begun again and again."""
         del self._running[key]
-        self.due()
+        if not task.cancelled() and task.result():
+            self.due()
 
-    async def _do(self, duty: Duty, session_id: str) -> None:
+    async def _do(self, duty: Duty, session_id: str) -> bool:
+        """Whether the store has taken what became of it; if not it stays ours, see ``chores.take``."""
         try:
-            worker_id = self._worker()
-            chore = await self._store.write(chores.take, session_id, duty.kind, worker_id)
-            if chore is None:
-                return
-            again_s = await self._attempt(duty, chore)
-            if again_s is None:
-                await self._store.write(chores.finish, chore, worker_id)
-            else:
-                await self._store.write(chores.put_off, chore, worker_id, again_s)
+            await self._take_up(duty, session_id)
         except Unavailable:
-            log.warning(
-                "%s of %s: the store is unavailable", duty.kind, session_id
-            )  # it stays ours: see ``chores.take``
+            log.warning("%s of %s: the store is unavailable", duty.kind, session_id)
+            return False
+        except Exception as error:  # the next one may do better
+            report(error, f"{duty.kind} of {session_id}")
+            return False
+        return True
+
+    async def _take_up(self, duty: Duty, session_id: str) -> None:
+        worker_id = self._worker()
+        chore = await self._store.write(chores.take, session_id, duty.kind, worker_id)
+        if chore is None:
+            return
+        again_s = await self._attempt(duty, chore)
+        if again_s is None:
+            await self._store.write(chores.finish, chore, worker_id)
+        else:
+            await self._store.write(chores.put_off, chore, worker_id, again_s)
 
     async def _attempt(self, duty: Duty, chore: Chore) -> float | None:
         """Seconds until it is to be taken up again; None when it is done, or given up."""

@@ -14,10 +14,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
-from legato.store import accepting, claiming, journal, postgres, schema, sessions, workers
+from legato.core.ids import new_id
+from legato.store import accepting, claiming, journal, lifecycle, postgres, schema, sessions, workers
 from legato.store.ending import Ending, cancel
+from legato.store.lifecycle import Policy
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
+from legato.store.sessions import NewSession
 from legato.store.upgrade import incarnation
 from tests.support.conversation import Conversation, batch, claimant, meter, new_session
 from tests.support.postgres import postgres_server
@@ -103,6 +106,33 @@ async def test_a_lock_that_is_not_given_back_makes_its_session_unavailable(
                 await hasty.write(sessions.change, held.id, "ann", {"title": "mine"})
             assert (await hasty.write(sessions.change, free.id, "ann", {"title": "mine"})).session.title == "mine"
         assert (await hasty.write(sessions.change, held.id, "ann", {"title": "now"})).session.title == "now"
+
+
+@pytest.mark.promise("S-04")
+@pytest.mark.parametrize("how", ["reopen", "current"])
+async def test_who_changes_several_sessions_locks_them_in_the_order_that_all_keep(
+    store: PostgresStore, raw: Any, how: str
+) -> None:
+    """Whoever appends to several sessions does it in the order of their ids."""
+    policy = Policy(single_current=True, idle_us=0)
+    low, high = sorted([(await new_session(store, owner=how)).session.id for _ in range(2)])
+    await store.write(sessions.change, high, how, {"closed": how == "reopen"})  # and the newest in any case
+    work = (
+        store.write(lifecycle.reopen, high, how, policy)
+        if how == "reopen"
+        else store.write(lifecycle.current, NewSession(id=new_id("ses"), owner=how, agent_id="demo", agent_name=""), policy)
+    )
+    async with anyio.create_task_group() as group:
+        async with raw.transaction():
+            await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", low)
+            group.start_soon(_awaited, work)
+            await waits_for_a_lock(raw)
+            await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE NOWAIT", high)
+    assert (await store.read(sessions.get, low, how)).read_only
+
+
+async def _awaited(work: Any) -> None:
+    await work
 
 
 async def test_a_server_that_loses_what_it_acknowledged_is_refused(tmp_path: Path) -> None:

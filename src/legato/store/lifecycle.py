@@ -1,17 +1,18 @@
 """How a session lives: found or begun, closed for its silence or for the next one. Whatever closes by a rule leaves alone what
 is queued, running or parked; closing, pruning and accepting meet on the session's row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, exists, select
 
+from legato.core.errors import SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session
 from legato.store import chores, sessions
 from legato.store.dialect import hold, utc_us
-from legato.store.locked import Locked, lock, readable
+from legato.store.locked import Locked, lock, lock_all, readable
 from legato.store.port import Row
 from legato.store.rows import to_session
 from legato.store.schema import NOBODY, turns
@@ -52,23 +53,30 @@ def begin(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun:
             return Begun(found, created=False)
     elif policy.single_current:
         hold(conn, f"current {new.owner} {new.agent_id}")
+    return _begin(conn, new, policy, _AT_ONCE)
+
+
+def _begin(conn: Connection, new: sessions.NewSession, policy: Policy, at_once: int) -> Begun:
     made = sessions.create(conn, new)
-    closed = close_others(conn, made.session, policy) if policy.single_current and new.context is None else ()
-    return Begun(made.session, created=True, rows=made.rows + closed)
+    if not policy.single_current or new.context is not None:
+        return Begun(made.session, created=True, rows=made.rows)
+    others = _others(conn, made.session.id, new.owner, new.agent_id, at_once)
+    return Begun(made.session, created=True, rows=made.rows + _close_all(lock_all(conn, others, new.owner), policy))
 
 
 def current(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun:
     """The owner's active session with an agent, else a new one (S-04); one too silent for its policy closes on the way."""
     hold(conn, f"current {new.owner} {new.agent_id}")
+    newest = [row.id for row in _active(conn, new.owner, new.agent_id, _AT_ONCE)]
+    there = lock_all(conn, newest, new.owner)
     closed: tuple[Row, ...] = ()
-    for row in _active(conn, new.owner, new.agent_id, _AT_ONCE):
-        session = lock(conn, row.id, new.owner)
+    for session in (there[session_id] for session_id in newest if session_id in there):
         if session.closed:
             continue
         if not _is_idle(session, policy):
             return Begun(session.known, created=False, rows=closed)
         closed += _close(session, policy)
-    begun = begin(conn, new, policy)
+    begun = _begin(conn, new, policy, at_once=0)  # nothing is locked after the others
     return msgspec.structs.replace(begun, rows=closed + begun.rows)
 
 
@@ -83,16 +91,20 @@ def of_context(conn: Connection, owner: str, agent_id: str, context: str) -> Ses
     return None if row is None else to_session(row)
 
 
-def close_others(conn: Connection, session: Session, policy: Policy) -> tuple[Row, ...]:
-    """Close the owner's other sessions with the agent; one in which something runs or waits, as soon as that is over."""
-    rows: tuple[Row, ...] = ()
-    others = [row.id for row in _active(conn, session.owner, session.agent_id, _MANY) if row.id != session.id]
-    for session_id in others[_AT_ONCE:]:
+def _others(conn: Connection, but_id: str, owner: str, agent_id: str, at_once: int) -> list[str]:
+    """The owner's other open sessions with the agent: those that are to be closed here. What are more have it asked for."""
+    others = [row.id for row in _active(conn, owner, agent_id, _MANY) if row.id != but_id]
+    for session_id in others[at_once:]:
         chores.ask(conn, session_id, "close")
-    for session_id in sorted(others[:_AT_ONCE]):  # in one order everywhere, so that two can't wait for each other
-        other = lock(conn, session_id, session.owner)
-        if unfinished(conn, session_id):
-            chores.ask(conn, session_id, "close")
+    return others[:at_once]
+
+
+def _close_all(others: Mapping[str, Locked], policy: Policy) -> tuple[Row, ...]:
+    """Close them; one in which something runs or waits, as soon as that is over."""
+    rows: tuple[Row, ...] = ()
+    for other in others.values():
+        if unfinished(other.conn, other.id):
+            chores.ask(other.conn, other.id, "close")
         elif not other.closed:
             rows += _close(other, policy)
     return rows
@@ -105,16 +117,19 @@ def reopen(conn: Connection, session_id: str, owner: str, policy: Policy) -> Beg
         SessionNotFound.
     """
     row = readable(conn, session_id, owner)
-    single = policy.single_current and row.context is None
-    if single:
+    others: Sequence[str] = ()
+    if policy.single_current and row.context is None:
         hold(conn, f"current {owner} {row.agent_id}")  # before any session is locked, as everywhere
-    session = lock(conn, session_id, owner)
+        others = _others(conn, session_id, owner, row.agent_id, _AT_ONCE)
+    there = lock_all(conn, [session_id, *others], owner)
+    if (session := there.pop(session_id, None)) is None:
+        raise SessionNotFound
     session.change(closed_at=None)
     session.touch()  # else it would close again for its old silence
     reopened = session.session()
     session.append([SessionEvent(reopened)])
     rows = session.save()
-    return Begun(reopened, created=False, rows=rows + (close_others(conn, reopened, policy) if single else ()))
+    return Begun(reopened, created=False, rows=rows + _close_all(there, policy))
 
 
 class Visited(msgspec.Struct, frozen=True):

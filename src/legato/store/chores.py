@@ -39,6 +39,16 @@ def ask_all(conn: Connection, session_id: str, delays_us: Mapping[Kind, int], no
         ask(conn, session_id, kind, now_us + delay_us if delay_us else NOW)
 
 
+def is_asked(conn: Connection, session_id: str, kind: Kind) -> bool:
+    """Whether it is still to be done. Where it is taken back under the session's lock, ask under it."""
+    return conn.execute(_ASKED, {"id": session_id, "of_kind": kind}).first() is not None
+
+
+def take_back(conn: Connection, session_id: str, kind: Kind) -> None:
+    """It is not wanted any more, also not by whoever is at it just now."""
+    conn.execute(delete(chores).where(chores.c.session_id == session_id, chores.c.kind == kind))
+
+
 def due(conn: Connection, kind: Kind, worker_id: str, limit: int) -> list[str]:
     """Sessions that wait for this, the longest waiting first; those that this worker has taken are among them."""
     return list(conn.execute(_DUE, {"kind": kind, "worker": worker_id, "limit": limit}).scalars())
@@ -74,6 +84,9 @@ _FREE: Final = or_(
     chores.c.worker_id.is_(None),
     chores.c.worker_id == bindparam("worker"),
     chores.c.worker_id.not_in(select(workers.c.id)),
+)
+_ASKED: Final = select(chores.c.version).where(
+    chores.c.session_id == bindparam("id"), chores.c.kind == bindparam("of_kind")
 )
 _ASK: Final = text(
     "INSERT INTO chores (session_id, kind, due_at, version, tries) VALUES (:session_id, :kind, :due_at, 1, 0)"

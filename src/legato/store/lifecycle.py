@@ -124,6 +124,7 @@ def reopen(conn: Connection, session_id: str, owner: str, policy: Policy) -> Beg
     there = lock_all(conn, [session_id, *others], owner)
     if (session := there.pop(session_id, None)) is None:
         raise SessionNotFound
+    chores.take_back(conn, session_id, "close")  # it was to close for the one that it takes the place of
     session.change(closed_at=None)
     session.touch()  # else it would close again for its old silence
     reopened = session.session()
@@ -142,7 +143,8 @@ class Visited(msgspec.Struct, frozen=True):
 def close_if_idle(
     conn: Connection, session_id: str, policy: Policy, boot: Boot, *, at_once: bool = False
 ) -> Visited | None:
-    """Close a session that is silent for too long (``at_once``: however long); None while something runs or waits in it.
+    """Close a session that is silent for too long (``at_once``: one whose chore says so); None while something runs or waits
+    in it.
 
     Raises:
         SessionNotFound: it has been deleted.
@@ -150,7 +152,7 @@ def close_if_idle(
     session = lock(conn, session_id, None)
     if unfinished(conn, session_id):
         return None
-    if session.closed or not (at_once or _is_idle(session, policy)):
+    if session.closed or not (chores.is_asked(conn, session_id, "close") if at_once else _is_idle(session, policy)):
         return Visited()
     if not at_once and not tick(conn, "closing", boot, policy.idle_us or 0).sane:
         return Visited()  # its silence is perhaps only the clock's

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import Connection
 
 from legato.core.ids import new_id
-from legato.store import erasing, lifecycle, sessions
+from legato.store import chores, erasing, lifecycle, sessions
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
 from legato.store.sessions import NewSession
+from legato.store.ticks import this_boot
 from tests.support.conversation import Conversation, meter, new_session
 
 SINGLE = Policy(single_current=True)
@@ -48,3 +49,24 @@ class Living:
         await conversation.took([row for row in begun.rows if row.session_id == conversation.id])
         assert begun.created == (how == "begin")
         assert (await store.read(sessions.get, conversation.id, "ann")).read_only == (how == "begin")
+
+    @pytest.mark.promise("S-04", "S-05")
+    async def test_who_reopens_a_session_that_was_to_close_keeps_it_open(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        """Also where somebody is about to close it already."""
+        await conversation.start()
+        begun = await store.write(lifecycle.begin, another(), SINGLE)
+        assert await store.write(chores.take, conversation.id, "close", "wrk_1") is not None
+        await conversation.finish()
+        reopened = await store.write(lifecycle.reopen, conversation.id, "ann", SINGLE)
+        await conversation.took([row for row in reopened.rows if row.session_id == conversation.id])
+
+        visited = await store.write(lifecycle.close_if_idle, conversation.id, SINGLE, this_boot(), at_once=True)
+        assert visited is not None
+        assert not visited.closed
+        assert await store.read(chores.due, "close", "wrk_1", 10) == []
+        assert not (await store.read(sessions.get, conversation.id, "ann")).read_only
+        assert (await store.read(sessions.get, begun.session.id, "ann")).read_only
+        current = await store.write(lifecycle.current, another(), SINGLE)
+        assert current.session.id == conversation.id

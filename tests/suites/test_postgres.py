@@ -21,6 +21,7 @@ from legato.store.lifecycle import Policy
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
 from legato.store.sessions import NewSession
+from legato.store.ticks import this_boot
 from legato.store.upgrade import incarnation
 from tests.support.conversation import Conversation, batch, claimant, meter, new_session
 from tests.support.postgres import postgres_server
@@ -120,7 +121,13 @@ async def test_who_changes_several_sessions_locks_them_in_the_order_that_all_kee
     work = (
         store.write(lifecycle.reopen, high, how, policy)
         if how == "reopen"
-        else store.write(lifecycle.current, NewSession(id=new_id("ses"), owner=how, agent_id="demo", agent_name=""), policy)
+        else store.write(
+            lifecycle.current,
+            NewSession(id=new_id("ses"), owner=how, agent_id="demo", agent_name=""),
+            policy,
+            this_boot(),
+            0,
+        )
     )
     async with anyio.create_task_group() as group:
         async with raw.transaction():

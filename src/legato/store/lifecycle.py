@@ -18,7 +18,7 @@ from legato.store.rows import to_session
 from legato.store.schema import NOBODY, turns
 from legato.store.schema import chores as chore_table
 from legato.store.schema import sessions as session_table
-from legato.store.ticks import Boot, tick
+from legato.store.ticks import Boot, Told, tick
 from legato.store.turns import unfinished
 
 
@@ -64,8 +64,11 @@ def _begin(conn: Connection, new: sessions.NewSession, policy: Policy, at_once: 
     return Begun(made.session, created=True, rows=made.rows + _close_all(lock_all(conn, others, new.owner), policy))
 
 
-def current(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun:
-    """The owner's active session with an agent, else a new one (S-04); one too silent for its policy closes on the way."""
+def current(conn: Connection, new: sessions.NewSession, policy: Policy, boot: Boot, window_us: int) -> Begun:
+    """The owner's active session with an agent, else a new one (S-04); one too silent for its policy closes on the way.
+
+    The clock is as in ``look``.
+    """
     hold(conn, f"current {new.owner} {new.agent_id}")
     newest = [row.id for row in _active(conn, new.owner, new.agent_id, _AT_ONCE)]
     there = lock_all(conn, newest, new.owner)
@@ -73,7 +76,7 @@ def current(conn: Connection, new: sessions.NewSession, policy: Policy) -> Begun
     for session in (there[session_id] for session_id in newest if session_id in there):
         if session.closed:
             continue
-        if not _is_idle(session, policy):
+        if not _is_silent(session, policy, boot, window_us):
             return Begun(session.known, created=False, rows=closed)
         closed += _close(session, policy)
     begun = _begin(conn, new, policy, at_once=0)  # nothing is locked after the others
@@ -140,11 +143,8 @@ class Visited(msgspec.Struct, frozen=True):
     closed: bool = False
 
 
-def close_if_idle(
-    conn: Connection, session_id: str, policy: Policy, boot: Boot, *, at_once: bool = False
-) -> Visited | None:
-    """Close a session that is silent for too long (``at_once``: one whose chore says so); None while something runs or waits
-    in it.
+def close_if_idle(conn: Connection, session_id: str, policy: Policy, boot: Boot, window_us: int) -> Visited | None:
+    """Close a session that is silent for too long; None while something runs or waits in it. The clock is as in ``look``.
 
     Raises:
         SessionNotFound: it has been deleted.
@@ -152,11 +152,29 @@ def close_if_idle(
     session = lock(conn, session_id, None)
     if unfinished(conn, session_id):
         return None
-    if session.closed or not (chores.is_asked(conn, session_id, "close") if at_once else _is_idle(session, policy)):
+    if session.closed or not _is_silent(session, policy, boot, window_us):
         return Visited()
-    if not at_once and not tick(conn, "closing", boot, policy.idle_us or 0).sane:
-        return Visited()  # its silence is perhaps only the clock's
     return Visited(_close(session, policy), closed=True)
+
+
+def close_as_asked(conn: Connection, session_id: str, policy: Policy) -> Visited | None:
+    """Close a session whose chore says so, however long it is silent; None while something runs or waits in it.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    if unfinished(conn, session_id):
+        return None
+    if session.closed or not chores.is_asked(conn, session_id, "close"):
+        return Visited()
+    return Visited(_close(session, policy), closed=True)
+
+
+def look(conn: Connection, boot: Boot, window_us: int) -> Told:
+    """What the clock is worth for closing by silence. To be called all the time: what jumped between two looks can be told only
+    by what was seen before. ``window_us``: the longest silence that any agent waits for, whichever agent it is about."""
+    return tick(conn, "closing", boot, window_us)
 
 
 def idle(conn: Connection, agent_id: str, idle_us: int, limit: int) -> list[str]:
@@ -164,11 +182,11 @@ def idle(conn: Connection, agent_id: str, idle_us: int, limit: int) -> list[str]
     return list(conn.execute(_IDLE, {"agent_id": agent_id, "idle_us": idle_us, "limit": limit}).scalars())
 
 
-def _is_idle(session: Locked, policy: Policy) -> bool:
-    last = session.last_activity
-    return (
-        policy.idle_us is not None and session.now - last >= policy.idle_us and not unfinished(session.conn, session.id)
-    )
+def _is_silent(session: Locked, policy: Policy, boot: Boot, window_us: int) -> bool:
+    """Whether it is silent for too long, and that is not perhaps only the clock's doing."""
+    if policy.idle_us is None or session.now - session.last_activity < policy.idle_us:
+        return False
+    return not unfinished(session.conn, session.id) and look(session.conn, boot, window_us).sane
 
 
 def _close(session: Locked, policy: Policy) -> tuple[Row, ...]:

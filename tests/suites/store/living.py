@@ -43,7 +43,7 @@ class Living:
             case "begin":
                 begun = await store.write(lifecycle.begin, another(), SINGLE)
             case "current":
-                begun = await store.write(lifecycle.current, another(), SINGLE)
+                begun = await store.write(lifecycle.current, another(), SINGLE, this_boot(), 0)
             case _:
                 begun = await store.write(lifecycle.reopen, conversation.id, "ann", SINGLE)
         await conversation.took([row for row in begun.rows if row.session_id == conversation.id])
@@ -62,11 +62,11 @@ class Living:
         reopened = await store.write(lifecycle.reopen, conversation.id, "ann", SINGLE)
         await conversation.took([row for row in reopened.rows if row.session_id == conversation.id])
 
-        visited = await store.write(lifecycle.close_if_idle, conversation.id, SINGLE, this_boot(), at_once=True)
+        visited = await store.write(lifecycle.close_as_asked, conversation.id, SINGLE)
         assert visited is not None
         assert not visited.closed
         assert await store.read(chores.due, "close", "wrk_1", 10) == []
         assert not (await store.read(sessions.get, conversation.id, "ann")).read_only
         assert (await store.read(sessions.get, begun.session.id, "ann")).read_only
-        current = await store.write(lifecycle.current, another(), SINGLE)
+        current = await store.write(lifecycle.current, another(), SINGLE, this_boot(), 0)
         assert current.session.id == conversation.id

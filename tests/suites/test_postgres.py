@@ -129,12 +129,11 @@ async def test_who_changes_several_sessions_locks_them_in_the_order_that_all_kee
             0,
         )
     )
-    async with anyio.create_task_group() as group:
-        async with raw.transaction():
-            await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", low)
-            group.start_soon(_awaited, work)
-            await waits_for_a_lock(raw)
-            await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE NOWAIT", high)
+    async with anyio.create_task_group() as group, raw.transaction():
+        await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", low)
+        group.start_soon(_awaited, work)
+        await waits_for_a_lock(raw)
+        await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE NOWAIT", high)
     assert (await store.read(sessions.get, low, how)).read_only
 
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
-
-from sqlalchemy import Connection
 
 from legato.core.errors import Unavailable
 from legato.engine.chores import Duty
@@ -14,9 +11,6 @@ from legato.engine.tasks import log
 from legato.store import erasing
 from legato.store.chores import Chore
 from legato.store.port import Store
-
-#: Takes a slice of a session's entries out of an index; how many there were.
-Forget = Callable[[Connection, str], int]
 
 _SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns append in between
 _FEWEST_ROWS: Final = 10
@@ -31,11 +25,10 @@ _LINGER_S: Final = 2.0  # for the lists of other processes, which look whose ses
 class Eraser:
     """Erases one session after the other. ``rows`` is how many a slice takes: it follows what the last ones took."""
 
-    def __init__(self, *, store: Store, forgets: tuple[Forget, ...] = ()) -> None:
+    def __init__(self, *, store: Store) -> None:
         self.duty = Duty(kind="erase", work=self.work, most_tries=0)
         self.rows = _FIRST_ROWS
         self._store = store
-        self._forgets = forgets
 
     async def work(self, chore: Chore) -> float | None:
         """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased."""
@@ -60,9 +53,6 @@ class Eraser:
 
     async def _slice(self, session_id: str) -> bool:
         """Whether that was the last one."""
-        for forget in self._forgets:
-            if await self._store.write(forget, session_id):
-                return False
         done = await self._store.write(erasing.erase, session_id, self.rows)
         reached("in_erase")
         if done.took_s > _SLICE_S:

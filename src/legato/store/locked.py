@@ -98,7 +98,10 @@ def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
 
 
 def lock_all(conn: Connection, session_ids: Iterable[str], owner: str | None) -> dict[str, Locked]:
-    """Lock several sessions, in one order everywhere, so that two can't wait for each other; without those that are not there."""
+    """Lock several sessions, in one order everywhere, so that two can't wait for each other.
+
+    Those that are not there are left out.
+    """
     found: dict[str, Locked] = {}
     for session_id in sorted(set(session_ids)):
         with contextlib.suppress(SessionNotFound):

@@ -73,6 +73,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_age", "sessions", ["agent_id", "last_activity"], unique=False)
+    still_open = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_sessions_idle",
+        "sessions",
+        ["agent_id", "last_activity"],
+        unique=False,
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
     for name, columns in ONCE:
         given = sa.text(f"{columns[-1]} IS NOT NULL")
         op.create_index(name, "sessions", ["owner", *columns], unique=True, sqlite_where=given, postgresql_where=given)

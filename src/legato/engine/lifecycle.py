@@ -126,14 +126,16 @@ class Lifecycle:
         found = await self._store.read(retention.overdue, self.ages_us, limit, owner)
         return await self._store.read(retention.count, self.ages_us, owner), found
 
-    async def prune_all(self, owner: str | None = None) -> int:
-        """Remove what is too old, of one owner who asks for it or of all; how many sessions went.
+    async def prune_all(self, owner: str | None = None, most: int | None = None) -> int:
+        """Remove what is too old, of one owner who asks for it or of all, at most so many; how many sessions went.
 
         Raises:
             ClockJumped: something is left, as how old anything is can't be told at the moment.
         """
         gone, last = 0, None
-        while found := await self._store.read(retention.overdue, self.ages_us, _AT_ONCE, owner, last):
+        while (left := _AT_ONCE if most is None else min(_AT_ONCE, most - gone)) and (
+            found := await self._store.read(retention.overdue, self.ages_us, left, owner, last)
+        ):
             last = found[-1]
             for start in range(0, len(found), _TOGETHER):  # so that they share commits
                 few = found[start : start + _TOGETHER]
@@ -141,6 +143,10 @@ class Lifecycle:
         if await self._store.read(retention.count, self.ages_us, owner) and not await self._is_sane():
             raise ClockJumped
         return gone
+
+    async def count_overdue(self) -> retention.Size:
+        """How many sessions are too old, of anybody's."""
+        return await self._store.read(retention.size, self.ages_us)
 
     async def _prune_or_say(self, session_id: str) -> bool:
         try:
@@ -166,8 +172,10 @@ class Lifecycle:
     async def _look_at(self, session: Session) -> None:
         policy = self.policy(session.agent_id)
         too_old = policy.retention_us is not None and self._is_past(session, policy.retention_us)
-        if too_old and not session.keep and await self._prune(session.id, vouched=False):
-            return
+        if too_old and not session.keep:
+            few = await self._store.read(retention.are_few, self.ages_us)
+            if await self._prune(session.id, vouched=few):
+                return
         if policy.idle_us is not None and not session.read_only and self._is_past(session, policy.idle_us):
             await self._close_if_idle(session.id, policy)
 

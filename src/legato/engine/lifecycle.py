@@ -97,10 +97,13 @@ class Lifecycle:
         return (await self._publisher.write(lifecycle.reopen, session_id, owner, policy)).session
 
     async def visit(self, owner: str, session_id: str) -> None:
-        """Somebody comes to a session: what its rules say happens now, not when the next duty comes past."""
+        """Somebody comes to a session: what its rules say happens now, not when the next duty comes past.
+
+        Where the store takes nothing (a full disk), it happens later, and who comes to read reads.
+        """
         if not self._has_rules:
             return
-        with contextlib.suppress(NotFound):  # for whoever asked to find out
+        with contextlib.suppress(NotFound, Unavailable):  # for whoever asked to find out
             await self._look_at(await self._store.read(sessions.get, session_id, owner))
 
     async def close_idle(self) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy.util import await_only
 
 from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
 from legato.core.ids import new_id
-from legato.store import accepting, claiming, journal, lifecycle, postgres, schema, sessions, workers
-from legato.store.ending import Ending, cancel
+from legato.store import accepting, claiming, erasing, journal, lifecycle, memories, postgres, schema, sessions, workers
+from legato.store.ending import Ending, cancel, clear
 from legato.store.lifecycle import Policy
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
@@ -135,6 +135,25 @@ async def test_who_changes_several_sessions_locks_them_in_the_order_that_all_kee
         await waits_for_a_lock(raw)
         await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE NOWAIT", high)
     assert (await store.read(sessions.get, low, how)).read_only
+
+
+@pytest.mark.promise("T-04")
+@pytest.mark.parametrize("how", ["forget", "clear", "delete"])
+async def test_who_changes_several_facts_has_them_to_himself(store: PostgresStore, raw: Any, how: str) -> None:
+    """As who stores some has: he holds the first, and wants the second, which the other might hold already."""
+    owner = f"facts {how}"
+    session_id = (await new_session(store, owner=owner)).session.id
+    match how:
+        case "forget":
+            work = store.write(memories.forget_some, owner)
+        case "clear":
+            work = store.write(clear, session_id, owner, meter)
+        case _:
+            work = store.write(erasing.remove, session_id, owner, meter)
+    async with anyio.create_task_group() as group, raw.transaction():
+        await raw.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"legato memory of {owner}")
+        group.start_soon(_awaited, work)
+        await waits_for_a_lock(raw)
 
 
 async def _awaited(work: Any) -> None:

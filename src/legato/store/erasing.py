@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from legato.store import chores, scrubbing, search
+from legato.store import memories as facts
 from legato.store.dialect import locked
 from legato.store.ending import Ending, Meter, end_open
 from legato.store.locked import Locked, lock
@@ -59,9 +60,10 @@ def make_unreachable(conn: Connection, session: Locked, meter: Meter, reason: st
 
     Short, however long the session is. The caller publishes it (``Publisher.gone``) once it is committed.
     """
+    facts.alone(conn, session.owner)
     ended = _end_all(session, meter, reason)
-    for drop in (_FACTS, _CHORES):
-        conn.execute(drop, {"session_id": session.id})
+    facts.remove_all(conn, session.id)
+    conn.execute(_CHORES, {"session_id": session.id})
     chores.ask(conn, session.id, "erase")
     session.raise_epoch()
     session.move_leaf(None)
@@ -96,7 +98,6 @@ def _end_all(session: Locked, meter: Meter, reason: str) -> tuple[str, ...]:
     return (*ended, *waiting.scalars())
 
 
-_FACTS: Final = delete(memories).where(memories.c.session_id == bindparam("session_id"))
 _CHORES: Final = delete(chore_table).where(chore_table.c.session_id == bindparam("session_id"))
 _END_WAITING: Final = (
     update(turns)

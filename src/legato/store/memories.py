@@ -121,7 +121,7 @@ def keep(conn: Connection, session_id: str, facts: Sequence[Fact], upto_id: str 
     session = lock(conn, session_id, None)
     session.change(remembered_id=upto_id)
     session.save()
-    _alone(conn, session.owner)
+    alone(conn, session.owner)
     if not facts or not session.known.memory or not enabled(conn, session.owner):
         return
     there = _still_there(conn, session_id, [fact.message_id for fact in facts])
@@ -147,7 +147,7 @@ def _values(session: Locked, fact: Fact) -> dict[str, object]:
 
 
 def remove_all(conn: Connection, session_id: str) -> None:
-    """What came from a session goes, with the traces of what was forgotten."""
+    """What came from a session goes, with the traces of what was forgotten; ``alone`` is the caller's."""
     conn.execute(delete(memories).where(memories.c.session_id == session_id))
 
 
@@ -220,6 +220,7 @@ def forget_some(conn: Connection, owner: str, agent_id: str | None = None, limit
     """Erase some facts of an owner, or of those that one agent knows; whether there may be more."""
     found = _theirs(owner) if agent_id is None else and_(_theirs(owner), memories.c.agent_id == agent_id)
     some = select(memories.c.id).where(found).limit(limit)
+    alone(conn, owner)
     scrubbing.want(conn)
     return conn.execute(_FORGET.where(memories.c.id.in_(some))).rowcount == limit
 
@@ -237,15 +238,19 @@ def _on_since(conn: Connection, owner: str) -> int | None:
 
 def switch(conn: Connection, owner: str, *, on: bool) -> None:
     """Remember, or do not: what is there stays there, and is given to nobody while it is off."""
-    _alone(conn, owner)
+    alone(conn, owner)
     if on != enabled(conn, owner):
         now: int = conn.execute(select(utc_us())).scalar_one()
         conn.execute(delete(preferences).where(preferences.c.owner == owner, preferences.c.name == _PREFERENCE))
         conn.execute(insert(preferences).values(owner=owner, name=_PREFERENCE, value=str(now) if on else _OFF))
 
 
-def _alone(conn: Connection, owner: str) -> None:
-    """Who stores facts and who switches them off must not overtake each other."""
+def alone(conn: Connection, owner: str) -> None:
+    """Have an owner's facts to oneself, before several of them change: in no order, so that two could wait for each other.
+
+    Whoever locks a session, too, does that before. Who stores facts and who switches them off must not overtake each other,
+    either.
+    """
     hold(conn, f"memory of {owner}")
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
-from legato.core.errors import Busy, Corrupted, Invalid, SessionNotFound, Unavailable
-from legato.core.model import Message, TextPart, Turn, Usage
+from legato.core.errors import Busy, Conflict, Corrupted, Invalid, SessionNotFound, Unavailable
+from legato.core.ids import new_id
+from legato.core.model import Message, Session, TextPart, Turn, Usage
 from legato.store import chores, importing, schema, sessions
 from legato.store.importing import Entry
 from legato.transfer.arriving import arrive
@@ -171,8 +172,6 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
     arrival = arrive(conversation, "demo")
     fields = msgspec.structs.asdict(conversation.session) | {"id": arrival.session_id, "owner": "ann"}
     del fields["leaf_id"]
-    from legato.core.model import Session
-
     session = Session(**fields)
     head = await store.write(importing.begin, session)
     given = await store.write(importing.give, session, head, None, (), "legato:x")
@@ -183,6 +182,22 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
     other = msgspec.structs.replace(session, id="ses_" + "0" * 26, context=None)
     head = await store.write(importing.begin, other)
     assert await store.write(importing.give, other, head, None, (), "legato:x") is None
+
+
+async def test_what_is_being_erased_is_nobodys_any_more(store: FaultyStore, ferry: Ferry) -> None:
+    """An import that took longer than a day: its chore was taken, and something of it may be missing."""
+    talk = await Talk.begin(store)
+    conversation = next(from_document(await ferry.out(talk.id)))
+    assert isinstance(conversation, Conversation)
+    fields = msgspec.structs.asdict(conversation.session) | {"id": new_id("ses"), "owner": "ann"}
+    del fields["leaf_id"]
+    session = Session(**fields)
+    head = await store.write(importing.begin, session)
+    await store.write(chores.ask, session.id, "erase")
+    assert await store.write(chores.take, session.id, "erase", "wrk_1") is not None
+    with pytest.raises(Conflict):
+        await store.write(importing.give, session, head, None, (), "legato:x")
+    assert await store.read(chores.due, "erase", "wrk_1", 10) == [session.id]
 
 
 async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:

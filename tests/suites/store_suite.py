@@ -14,6 +14,7 @@ from tests.suites.store.deleting import Deleting
 from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
+from tests.suites.store.living import Living
 from tests.suites.store.reading import Reading
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
@@ -35,6 +36,7 @@ class StoreSuite(
     Endings,
     Emptying,
     Deleting,
+    Living,
     Remembering,
     Spending,
     Steering,

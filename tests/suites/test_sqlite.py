@@ -20,7 +20,7 @@ from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFoun
 from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
 from legato.core.search import parse
-from legato.store import messages, schema, search, sessions, sqlite
+from legato.store import lifecycle, messages, schema, search, sessions, sqlite
 from legato.store.finding import Filters, Question, begin
 from legato.store.locked import lock
 from legato.store.opening import open_store
@@ -89,6 +89,22 @@ async def test_what_leaves_the_index_of_the_search_leaves_no_bytes_in_it(store: 
     assert await store.read(_holding, "canary") == set()
     assert await store.read(_holding, "harbour") >= {"data", "entries"}
     await check_index(store, other)
+
+
+async def test_who_closes_by_age_walks_through_nothing_that_is_closed(store: SqliteStore) -> None:
+    """That is most of what there is, after some years."""
+    plans: list[str] = []
+
+    def plan(conn: Connection) -> None:
+        def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+        event.listen(conn, "before_cursor_execute", explain)
+        lifecycle.idle(conn, "demo", 1_000_000, 100)
+        event.remove(conn, "before_cursor_execute", explain)
+
+    await store.read(plan)
+    assert any("ix_sessions_idle (agent_id=? AND last_activity<?)" in step for step in plans), plans
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ TIMEOUT_S: Final = 35.0
 
 _MAX_TOKENS: Final = 1024  # few are a title's; the rest is for models that think before they speak
 _MOST_TRIES: Final = 3  # then the day: whatever keeps a title from being made (a process that dies of it) has its limit
-_ELSEWHERE_S: Final = 30.0  # until it is looked at again, where the agent runs in another process
 
 
 class Titles:
@@ -47,26 +46,28 @@ class Titles:
         """Give a session its title, if it still has none; the seconds after which to try again, None when it is done.
 
         Raises:
-            Unavailable: the store is away. SessionNotFound: it was deleted meanwhile.
+            Unavailable: the store is away. SessionNotFound: it was deleted meanwhile. AgentNotFound: another process may have
+            its agent.
         """
         found = await self._store.read(titles.untitled, chore.session_id)
         if found is None:
             return None
-        spec = self._spec(found.session.agent_id)
+        spec = self._spec(found.session.agent_id, chore.tries)
         if spec is not None and not spec.titles:
             return None
-        if spec is None and chore.tries < _MOST_TRIES:
-            return _ELSEWHERE_S
         made = await self._made(spec, found) if spec is not None and chore.tries <= _MOST_TRIES else None
         source: TitleSource = "date" if made is None else "model"
         title = dated(found.session.created_at, found.locale) if made is None else made
         await self._publisher.write(titles.entitle, chore.session_id, title, source)
         return None
 
-    def _spec(self, agent_id: str) -> AgentSpec | None:
+    def _spec(self, agent_id: str, tries: int) -> AgentSpec | None:
+        """None where the day has to do, as nobody who has the agent came in time."""
         try:
             return self._registry.get(agent_id)
         except AgentNotFound:
+            if tries < _MOST_TRIES:
+                raise
             return None
 
     async def _made(self, spec: AgentSpec, found: Untitled) -> str | None:

@@ -127,6 +127,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
         SessionNotFound.
     """
     session = lock(conn, session_id, owner)
+    memories.alone(conn, owner)
     before = session.head
     ending = Ending(status="cancelled", reason="cleared", remove=True)
     found = select(turns).where(turns.c.session_id == session.id, turns.c.status.in_(("in_progress", "queued")))

@@ -14,10 +14,11 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from legato.core.errors import Conflict
 from legato.core.events import Event, SessionEvent, encode_lines
 from legato.core.model import ErrorInfo, Message, Session, Turn
 from legato.store import chores, messages, search
-from legato.store.dialect import utc_us
+from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
 from legato.store.rows import to_json, to_time, to_us
@@ -100,7 +101,12 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
 def give(
     conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str
 ) -> Given | None:
-    """Let its owner have the session; None when the owner has it from there already, by another import at the same time."""
+    """Let its owner have the session; None when the owner has it from there already, by another import at the same time.
+
+    Raises:
+        Conflict: it took so long that its erasure has begun.
+    """
+    _refuse_what_is_erased(conn, session.id)
     dropped = session.context is not None and taken(conn, session.owner, session.agent_id, session.context)
     try:
         with conn.begin_nested():
@@ -138,6 +144,15 @@ def _give(
     )
     conn.execute(delete(chore_table).where(chore_table.c.session_id == session.id))
     return Given((row,), dropped)
+
+
+def _refuse_what_is_erased(conn: Connection, session_id: str) -> None:
+    """Lock the session, as its erasure does. Somebody's name on the chore: something may be missing already."""
+    there = conn.execute(_NOBODYS_LOCKED, {"session_id": session_id}).first() is not None
+    if not there or conn.execute(_UNTAKEN, {"session_id": session_id}).first() is None:
+        raise Conflict(
+            "The session took too long to come in, and what there was of it is being erased. Import it again."
+        )
 
 
 def abandon(conn: Connection, session_id: str) -> None:
@@ -217,5 +232,13 @@ _TAKEN: Final = select(sessions.c.id).where(
     sessions.c.context == bindparam("context"),
 )
 _NOBODYS: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id"), sessions.c.owner == NOBODY)
+_NOBODYS_LOCKED: Final = locked(_NOBODYS)
+_UNTAKEN: Final = locked(
+    select(chore_table.c.version).where(
+        chore_table.c.session_id == bindparam("session_id"),
+        chore_table.c.kind == "erase",
+        chore_table.c.worker_id.is_(None),
+    )
+)
 _MOVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id")).values(head=bindparam("moved"))
 _TURN: Final = insert(turns)

@@ -1,5 +1,7 @@
 """A session's row, locked for one transaction: the only way to change a session and to append outside a running turn."""
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -93,6 +95,18 @@ def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
     if row is None or row.owner == NOBODY or (owner is not None and row.owner != owner):
         raise SessionNotFound
     return Locked(conn, row)
+
+
+def lock_all(conn: Connection, session_ids: Iterable[str], owner: str | None) -> dict[str, Locked]:
+    """Lock several sessions, in one order everywhere, so that two can't wait for each other.
+
+    Those that are not there are left out.
+    """
+    found: dict[str, Locked] = {}
+    for session_id in sorted(set(session_ids)):
+        with contextlib.suppress(SessionNotFound):
+            found[session_id] = lock(conn, session_id, owner)
+    return found
 
 
 def readable(conn: Connection, session_id: str, owner: str) -> Any:

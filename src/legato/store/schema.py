@@ -107,6 +107,8 @@ sessions: Final = Table(
     Column("memory", Boolean, nullable=False, default=True),
     # The message up to which facts were drawn.
     Column("remembered_id", _Name(40)),
+    # When memory was switched on here again: what was said before is not remembered.
+    Column("memory_since", BigInteger),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
     Column("metadata", Text, nullable=False, default="{}"),
@@ -122,8 +124,15 @@ sessions: Final = Table(
     _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
     _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
     _listed("ix_sessions_context", "context", where="context IS NOT NULL"),
-    # What has been silent for how long, for those who close and prune by age.
+    # What has been silent for how long, for those who prune by age, and who close by it: most are closed for good.
     Index("ix_sessions_age", "agent_id", "last_activity"),
+    Index(
+        "ix_sessions_idle",
+        "agent_id",
+        "last_activity",
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
     # One canonical thread for each thing of the host's (promise S-09), and one import of each foreign session (G18).
     _once("uq_sessions_context", "agent_id", "context"),
     _once("uq_sessions_imported", "imported_from"),

@@ -2,7 +2,7 @@
 
 An entry is written in the message's own transaction. When a message is removed, its entry is marked in that transaction, and
 nobody finds it any more; what it left in the index is taken out in slices, so that no token waits for it: by ``clean``, or
-sooner by those who erase, with ``forget`` and ``forget_session``.
+sooner by those who erase, with ``forget_session``.
 """
 
 import hashlib
@@ -66,16 +66,6 @@ def gone(conn: Connection, message_ids: Sequence[str]) -> None:
 def all_gone(conn: Connection, session_id: str) -> None:
     """Nobody finds any message of the session any more; its title stays."""
     conn.execute(_MARK_SESSION, {"session": session_id})
-
-
-def forget(conn: Connection, message_ids: Sequence[str]) -> None:
-    """Take these messages out of the index, to the last byte, at once.
-
-    For a few of them: one of 60 words costs 2 to 5 ms on SQLite.
-    """
-    found = _FORGETTABLE.where(entries.c.message_id.in_(message_ids))
-    while _take_slice(conn, found):
-        continue
 
 
 def forget_session(conn: Connection, session_id: str, limit: int = 1_000) -> int:

@@ -103,7 +103,8 @@ def change(
         if flag in values and values[flag] == (getattr(found.known, f"{flag}_at") is None):
             columns[f"{flag}_at"] = found.now if values[flag] else None
     if columns.get("memory") and not found.known.memory:
-        columns["remembered_id"] = found.leaf_id  # what was said while it was off is not remembered
+        # What was said while it was off is not remembered, wherever in the tree it stands.
+        columns |= {"remembered_id": found.leaf_id, "memory_since": found.now}
     if columns:
         found.change(**columns)
     session = found.session()

@@ -11,7 +11,7 @@ from legato.core.model import Message, Session, TextPart, TitleSource
 from legato.store import messages, search
 from legato.store.locked import lock
 from legato.store.rows import to_session
-from legato.store.schema import sessions, turns
+from legato.store.schema import NOBODY, sessions, turns
 from legato.store.sessions import Changed
 
 _MOST_HOPS: Final = 20  # turns that continue one another
@@ -31,7 +31,7 @@ class Untitled(msgspec.Struct, frozen=True):
 
 def untitled(conn: Connection, session_id: str) -> Untitled | None:
     """What a title is made from; None for a session that is gone or has one."""
-    row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
+    row = conn.execute(select(sessions).where(sessions.c.id == session_id, sessions.c.owner != NOBODY)).first()
     if row is None or row.title is not None:
         return None
     locale = conn.execute(_LOCALE, {"session_id": session_id}).scalar()

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("keep", sa.Boolean(), nullable=False),
         sa.Column("memory", sa.Boolean(), nullable=False),
         sa.Column("remembered_id", sa.String(length=40), nullable=True),
+        sa.Column("memory_since", sa.BigInteger(), nullable=True),
         sa.Column("context", sa.String(length=512), nullable=True),
         sa.Column("imported_from", sa.String(length=255), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),
@@ -72,6 +73,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_age", "sessions", ["agent_id", "last_activity"], unique=False)
+    still_open = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_sessions_idle",
+        "sessions",
+        ["agent_id", "last_activity"],
+        unique=False,
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
     for name, columns in ONCE:
         given = sa.text(f"{columns[-1]} IS NOT NULL")
         op.create_index(name, "sessions", ["owner", *columns], unique=True, sqlite_where=given, postgresql_where=given)

@@ -224,17 +224,17 @@ class ModelCalls:
         tool = self._tools.get(call.name)
         if tool is None:
             return f"There is no tool {call.name[:100]!r}.", True
-        return await perform(self._turn, self._stage, tool, call.arguments)
+        return await perform(self._turn, self._stage, tool, call.arguments, call.call_id)
 
 
-async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str) -> tuple[str, bool]:
+async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str, call_id: str) -> tuple[str, bool]:
     """What a call of a tool comes to, and whether it is an error. It is a recorded step: what was done is not done again."""
     if tool.approve:
         question = f"Use {tool.name} with {arguments}?"
         answer = await turn.ask(question[:_MOST_QUESTION_CHARS], tool=tool.name)
         if answer != "allowed":
             return _NOT_ALLOWED[answer], True
-    step, known = await stage.begin_step("step", tool.name, call_digest(tool.name, arguments))
+    step, known = await stage.begin_step("step", tool.name, call_digest(tool.name, arguments), call_id)
     if known and step.result is not None:
         return str(step.value()), step.failed
     if known and not tool.repeatable:
@@ -246,6 +246,7 @@ async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str) -> t
 
 
 async def _called(turn: "Turn", stage: "Stage", tool: Tool, arguments: str) -> tuple[str, bool]:
+    turn.performing += 1
     try:
         return await tool.call(turn, arguments), False
     except ToolFailed as error:
@@ -253,6 +254,8 @@ async def _called(turn: "Turn", stage: "Stage", tool: Tool, arguments: str) -> t
     except Exception as error:  # a model can go on without it, and what it said is the log's
         stage.report(error, f"the tool {tool.name} failed")
         return ToolFailed().message, True
+    finally:
+        turn.performing -= 1
 
 
 def _together(calls: Sequence[ToolCallPart], tools: dict[str, Tool]) -> int:

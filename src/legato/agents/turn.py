@@ -68,7 +68,7 @@ class Stage(Protocol):
         """The words and thoughts that an earlier attempt has said from here on, until it was interrupted."""
         ...
 
-    async def begin_step(self, kind: StepKind, name: str, asked: str) -> tuple[Step, bool]:
+    async def begin_step(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
         """The next step, and whether it was recorded before; else it is on disk, before anything is done, that it begins."""
         ...
 
@@ -131,6 +131,7 @@ class Turn:
         self._models = models
         self._calls: set[ModelCalls] = set()
         self._own_calls: dict[str, Step] = {}
+        self.performing = 0  # tools and steps that are being done
 
     @property
     def id(self) -> str:
@@ -206,6 +207,7 @@ class Turn:
         return step.value()
 
     async def _done(self, step: Step, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Step:
+        self.performing += 1
         try:
             if inspect.iscoroutinefunction(function):
                 value = await function(*args, **kwargs)
@@ -218,6 +220,8 @@ class Turn:
             done = msgspec.structs.replace(step, result=encoded(said), failed=True)
             await self._stage.end_step(done)
             raise StepFailed(said) from error
+        finally:
+            self.performing -= 1
         result = encoded(value)
         if len(result) > MAX_RESULT_BYTES:
             raise Misuse(f"the result of the step {step.name!r} has more than {MAX_RESULT_BYTES} bytes")
@@ -230,7 +234,7 @@ class Turn:
         made, said = as_tool(tool), encoded(arguments)
         call_id = self._stage.call(made.name, said)
         await self._stage.room()
-        output, is_error = await perform(self, self._stage, made, said)
+        output, is_error = await perform(self, self._stage, made, said, call_id)
         self._stage.result(call_id, output, is_error=is_error)
         await self._stage.room()
         if is_error:
@@ -242,7 +246,12 @@ class Turn:
 
         The agent is begun anew then, as after a crash, and comes back here with the answer. ``tool`` is what he may allow for
         always. ``expired``: nobody has answered in ``expires_s``.
+
+        Raises:
+            Misuse: a tool asks that has begun. It would not know whether it was done; ``tool(approve=True)`` asks before.
         """
+        if self.performing:
+            raise Misuse("a tool that has begun can't ask; let it be asked before: tool(approve=True)")
         question = cut(question)
         step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question))
         if known and step.result is not None:
@@ -266,7 +275,8 @@ class Turn:
         """Show that a tool is called with ``arguments`` (JSON text), by the agent's own means; returns the call's id."""
         name, arguments = normalise(name), normalise(arguments)
         call_id = self._stage.call(name, arguments)
-        self._own_calls[call_id], _ = await self._stage.begin_step("step", name, call_digest(name, arguments))
+        asked = call_digest(name, arguments)
+        self._own_calls[call_id], _ = await self._stage.begin_step("step", name, asked, call_id)
         await self._stage.room()
         return call_id
 

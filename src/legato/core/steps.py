@@ -19,7 +19,7 @@ MAX_RESULT_BYTES: Final = 256 * 1024
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """``result`` is JSON text, None while it is not known; ``failed``: it is what went wrong.
+    """``result`` is JSON text, None while it is not known; ``failed``: it is what went wrong. ``call_id``: whose step it is.
 
     Steps have numbers from 0 in their order; below 0 stand those whose order counts no more.
     """
@@ -28,6 +28,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     kind: StepKind
     name: str
     digest: str
+    call_id: str | None = None
     result: str | None = None
     failed: bool = False
 
@@ -79,8 +80,16 @@ class Steps:
         self._next = 0
         self.unsaved: list[Change] = []
 
-    def begin(self, kind: StepKind, name: str, asked: str) -> tuple[Step, bool]:
+    def begin(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
         """The next step, and whether it was recorded before; without a result then, its outcome is not known."""
+        step, known = self._begin(kind, name, asked)
+        if step.call_id != call_id:
+            step = msgspec.structs.replace(step, call_id=call_id)
+            if known:
+                self.unsaved.append(step)
+        return step, known
+
+    def _begin(self, kind: StepKind, name: str, asked: str) -> tuple[Step, bool]:
         number = self._next
         self._next += 1
         known = self._ordered.pop(number, None)

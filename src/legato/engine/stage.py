@@ -1,6 +1,7 @@
 """A running turn: what it has said, where the next word goes, and why it was told to stop."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -8,13 +9,13 @@ import anyio
 import msgspec
 
 from legato.agents.turn import Turn as AgentTurn
-from legato.core.errors import MAX_WORD_BYTES, cut
+from legato.core.errors import MAX_WORD_BYTES, Unavailable, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, ToolCall, ToolResult, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, ToolResultPart, Turn, Usage
-from legato.core.steps import Step, StepKind, Steps
+from legato.core.steps import Change, Step, StepKind, Steps
 from legato.core.text import normalise
-from legato.engine.journal import BACKGROUND_ROOM_BYTES, Fenced, TurnWriter
+from legato.engine.journal import BACKGROUND_ROOM_BYTES, RETRY_FOR_S, Fenced, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.replay import Replay
@@ -167,8 +168,8 @@ class LiveTurn:
         """The agent has nothing more to say: what it has not said again, though it was said, goes."""
         self._part_ways()
 
-    async def begin_step(self, kind: StepKind, name: str, asked: str) -> tuple[Step, bool]:
-        step, known = self._steps.begin(kind, name, asked)
+    async def begin_step(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
+        step, known = self._steps.begin(kind, name, asked, call_id)
         if kind == "step" and not known:
             self._steps.unsaved.append(step)
             await self._save_steps()
@@ -213,11 +214,22 @@ class LiveTurn:
         """Have on disk what was said and done. Raises Fenced, Unavailable."""
         await self._writer.flush()
         unsaved, self._steps.unsaved = self._steps.unsaved, []
-        if unsaved and not await self._store.write(
-            steps.save, self.state.session_id, self.state.id, self.epoch, unsaved
-        ):
+        if unsaved and not await self._saved(unsaved):
             self.stop(FENCED)
             raise Fenced
+
+    async def _saved(self, unsaved: Sequence[Change]) -> bool:
+        """Try for as long as words are tried (R-14); what has entered without our knowing enters once more unharmed."""
+        clock = asyncio.get_running_loop().time
+        deadline, wait_s = clock() + RETRY_FOR_S, 0.05
+        while True:
+            try:
+                return await self._store.write(steps.save, self.state.session_id, self.state.id, self.epoch, unsaved)
+            except Unavailable:
+                if clock() >= deadline:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 1.0)
 
     def _said_again(self, kind: TokenKind, text: str, *, begins: bool) -> str:
         """What of this is new to the readers."""

@@ -25,7 +25,7 @@ from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, ToolCallPart, ToolResultPart, Turn, Usage
 from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.core.steps import Step, call_digest
+from legato.core.steps import Step
 from legato.store import approvals, chores, journal, memories, messages, scrubbing, steps
 from legato.store import usage as spending
 from legato.store.chores import Kind
@@ -193,25 +193,23 @@ def _closed_calls(conn: Connection, turn_id: str, answer: Message | None) -> lis
     if not calls:
         return []
     try:
-        done = [step for step in steps.of_turn(conn, turn_id) if step.kind == "step"]
+        begun = {step.call_id: step for step in steps.of_turn(conn, turn_id)}
     except Corrupted:
-        done = None
+        begun = None
     told: list[Event] = []
     for at, call in enumerate(calls, len(answer.parts)):
-        output, is_error = _outcome(call, done)
+        output, is_error = _outcome(call, begun)
         told.append(ToolResult(turn_id, answer.id, at, call.call_id, output, is_error))
     return told
 
 
-def _outcome(call: ToolCallPart, done: list[Step] | None) -> tuple[str, bool]:
-    """What the step of a call says; each step speaks for one call."""
-    wanted = call.name, call_digest(call.name, call.arguments)
-    step = next((step for step in done or () if (step.name, step.digest) == wanted), None)
-    if done is not None and step is None:
+def _outcome(call: ToolCallPart, begun: Mapping[str | None, Step] | None) -> tuple[str, bool]:
+    """What the step of a call says."""
+    step = None if begun is None else begun.get(call.call_id)
+    if begun is not None and step is None:
         return NOT_STARTED, True
-    if done is None or step is None or step.result is None:
+    if step is None or step.result is None:
         return OUTCOME_UNKNOWN, True
-    done.remove(step)
     return str(step.value()), step.failed
 
 

@@ -371,6 +371,7 @@ steps: Final = Table(
     Column("kind", _Name(16), nullable=False),
     Column("name", _Name(255), nullable=False),
     Column("digest", _Name(64), nullable=False),
+    Column("call_id", Text),
     Column("result", Text),
     Column("failed", Boolean, nullable=False),
     Column("crc", BigInteger, nullable=False),

@@ -57,6 +57,7 @@ def _values(turn_id: str, step: Step) -> dict[str, object]:
         "kind": step.kind,
         "name": step.name,
         "digest": step.digest,
+        "call_id": step.call_id,
         "result": step.result,
         "failed": step.failed,
         "crc": _crc(turn_id, step.digest, step.result),
@@ -67,7 +68,13 @@ def _step(row: Row[Any]) -> Step:
     if _crc(row.turn_id, row.digest, row.result) != row.crc:
         raise Corrupted("a recorded step does not match its checksum", turn_id=row.turn_id)
     return Step(
-        number=row.number, kind=row.kind, name=row.name, digest=row.digest, result=row.result, failed=row.failed
+        number=row.number,
+        kind=row.kind,
+        name=row.name,
+        digest=row.digest,
+        call_id=row.call_id,
+        result=row.result,
+        failed=row.failed,
     )
 
 
@@ -80,7 +87,7 @@ _INSERT: Final = insert(steps)
 _CHANGE: Final = (
     update(steps)
     .where(*_MINE)
-    .values({name: bindparam(name) for name in ("kind", "name", "digest", "result", "failed", "crc")})
+    .values({name: bindparam(name) for name in ("kind", "name", "digest", "call_id", "result", "failed", "crc")})
 )
 _MOVE: Final = update(steps).where(*_MINE).values(number=bindparam("to"))
 _DROP: Final = delete(steps).where(*_MINE)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from starlette.responses import StreamingResponse
 
+from legato.core.errors import Unavailable
 from legato.core.sse import KEEP_ALIVE, encode_frame
 from legato.web.problems import install as install
 from legato.web.replies import reply as reply
@@ -36,8 +37,8 @@ async def _frames(events: AsyncIterator[Told], keep_alive_s: float) -> AsyncIter
             finished, coming = coming, None
             try:
                 kind, data = finished.result()
-            except StopAsyncIteration:
-                return
+            except (StopAsyncIteration, Unavailable):
+                return  # without a `done` it is not the end: whoever reads comes back
             yield encode_frame(kind.encode(), msgspec.json.encode(data))
     finally:
         if coming is not None:

@@ -16,7 +16,20 @@ from sqlalchemy.util import await_only
 
 from legato.core.errors import Invalid, LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
 from legato.core.ids import new_id
-from legato.store import accepting, claiming, erasing, journal, lifecycle, memories, postgres, schema, sessions, workers
+from legato.core.search import parse
+from legato.store import (
+    accepting,
+    claiming,
+    erasing,
+    finding,
+    journal,
+    lifecycle,
+    memories,
+    postgres,
+    schema,
+    sessions,
+    workers,
+)
 from legato.store.ending import Ending, cancel, clear
 from legato.store.lifecycle import Policy
 from legato.store.locked import readable
@@ -84,6 +97,19 @@ async def test_what_can_never_be_stored_is_no_outage(store: PostgresStore) -> No
 
 def _cast(conn: Connection, value: str) -> None:
     conn.execute(select(cast(value, TSVECTOR)))
+
+
+@pytest.mark.promise("S-14")
+async def test_a_search_is_planned_for_its_words(store: PostgresStore) -> None:
+    """A plan for any words goes through all that an owner has said: after five searches the server would keep to one."""
+
+    def asked(conn: Connection) -> list[str]:
+        before = conn.exec_driver_sql("SHOW plan_cache_mode").scalar_one()
+        finding.begin(conn, finding.Question("ann", parse("harbour")))
+        return [before, conn.exec_driver_sql("SHOW plan_cache_mode").scalar_one()]
+
+    for _ in range(2):
+        assert await store.read(asked) == ["auto", "force_custom_plan"]
 
 
 async def test_a_stuck_neighbour_costs_nobody_more_than_his_own_request(store: PostgresStore) -> None:

@@ -31,6 +31,8 @@ from legato.store.schema import search_entries as entries
 from legato.store.schema import sessions
 
 _INDEX: Final = table("search_index", column("rowid"), column("search_index"))
+# How common they are decides how they are best looked for. A plan for any words goes through all entries of the owner.
+_LOOK_AT_THE_WORDS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
 _POSITIONS: Final = 255  # of one word in one message; PostgreSQL keeps no more
 
 
@@ -78,7 +80,10 @@ def entries_with(
         found = join(newest, entries, and_(entries.c.owner_key == key, entries.c.id == newest.c.id))
         order = newest.c.id
     elif is_postgresql(conn):
-        there = [entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))]
+        # The terms say whose they are. The key is said all the same, lest others' newer entries be gone through.
+        there = [entries.c.owner_key == key]
+        there.append(entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY)))
+        conn.exec_driver_sql(_LOOK_AT_THE_WORDS)
         found, order = entries, entries.c.id
     else:
         there = [_INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))]

@@ -2,6 +2,8 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -23,19 +25,34 @@ from tests.transfer.making import NOW, claude, lines, message, open_webui, read,
 pytestmark = pytest.mark.promise("S-13")
 
 
+class Peak:
+    """How many bytes were held at most."""
+
+    bytes = 0
+
+
+@contextmanager
+def measured() -> Iterator[Peak]:
+    peak = Peak()
+    tracemalloc.start()
+    try:
+        yield peak
+        peak.bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_session_in_lines_is_held_only_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ours, "MAX_ELEMENT_BYTES", 1 << 20)
     many = [MessageLine(message(f"m{number}", TextPart("x" * 100_000))) for number in range(200)]
     small = MessageLine(message("m", TextPart("Hello")))
     bomb = zipped(lines(SessionLine(session("large")), *many, SessionLine(session("small")), small))
     assert len(bomb) < 200_000
-    tracemalloc.start()
-    found, skipped = read(bomb)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with measured() as peak:
+        found, skipped = read(bomb)
     assert [(each.session.id, len(each.messages)) for each in found] == [("small", 1)]
     assert [(each.place, each.what) for each in skipped] == [("line 2", "session")]
-    assert peak < 6 << 20
+    assert peak.bytes < 6 << 20
 
 
 def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,26 +85,22 @@ def test_values_of_nothing_are_not_decoded_by_the_million(monkeypatch: pytest.Mo
     monkeypatch.setattr(reading, "_MAX_FOREIGN_VALUES", 200_000)
     good = {"uuid": "good", "chat_messages": [{"sender": "human", "text": "Hi"}]}
     file = f'[{{"uuid":"chat","chat_messages":{value}}},{json.dumps(good)}]'.encode()
-    tracemalloc.start()
-    found, skipped = read(file)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with measured() as peak:
+        found, skipped = read(file)
     assert [each.origin for each in found] == ["claude:good"]
     assert [(each.place, each.what) for each in skipped] == [("conversation 1", "conversation")]
-    assert peak < 4 << 20
+    assert peak.bytes < 4 << 20
 
 
 def test_a_document_of_nothing_is_not_decoded_by_the_million() -> None:
     record = msgspec.json.encode(session()).decode()
     file = f'{{"format":"legato","session":{record},"messages":[{"[]," * 100_000}0]}}'.encode()
-    tracemalloc.start()
-    (conversation,), skipped = read(file)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with measured() as peak:
+        (conversation,), skipped = read(file)
     assert conversation.messages == ()
     assert len(skipped) == MOST_TOLD + 1
     assert skipped[-1].what == "more"
-    assert peak < 3 << 20
+    assert peak.bytes < 3 << 20
 
 
 def test_of_what_is_left_out_a_thousand_things_are_told() -> None:

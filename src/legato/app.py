@@ -255,8 +255,8 @@ class _Running:
         )
         eraser = Eraser(store=store)
         trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
-        side = SideModel(store=store, models=models)
-        titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
+        side = SideModel(store=store, models=models, tasks=tasks)
+        titles = Titles(store=store, publisher=publisher, registry=registry, side=side)
         memories = Memories(store=store, side=side, registry=registry, settings=settings)
         self._chores = chores = Chores(
             store=store,

@@ -19,6 +19,7 @@ from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
 from legato.engine.chores import Chores, Duty
+from legato.engine.clearing import Clearing
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -265,6 +266,7 @@ class _Running:
             duties=(
                 Duty(kind="close", work=lifecycle.close),
                 eraser.duty,
+                Clearing(store=store).duty,
                 trimmer.duty,
                 memories.duty,
                 Duty(kind="title", work=titles.title, at_once=8, most_tries=0),

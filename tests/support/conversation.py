@@ -13,7 +13,18 @@ from legato.core.fold import Fold
 from legato.core.ids import new_id
 from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
-from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering, trimming
+from legato.store import (
+    accepting,
+    claiming,
+    clearing,
+    compaction,
+    ending,
+    journal,
+    sessions,
+    snapshots,
+    steering,
+    trimming,
+)
 from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
@@ -176,6 +187,14 @@ class Conversation:
         return steered
 
     async def clear(self) -> Cleared:
+        cleared = await self.emptied()
+        while not await self.store.write(clearing.remove, self.id):
+            await self._stepped(())
+        await self._stepped(())
+        return cleared
+
+    async def emptied(self) -> Cleared:
+        """Cleared, and what there was not yet taken away."""
         cleared = await self.store.write(ending.clear, self.id, self.owner, meter)
         await self._stepped(cleared.rows)
         return cleared

@@ -16,6 +16,7 @@ from legato.core.model import Role, TextPart
 from legato.core.search import Term, parse, score
 from legato.core.snippet import snippet
 from legato.store.listing import SessionStatus, has_status
+from legato.store.messages import NOT_CLEARED
 from legato.store.rows import to_message, to_time
 from legato.store.schema import messages, sessions
 from legato.store.schema import search_entries as entries
@@ -180,7 +181,7 @@ def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *
     for one in found:
         row = one.row
         text = row.title if row.message_id is None else texts.get(row.message_id)
-        if text is not None:  # a damaged message is not shown, and hides no other
+        if text is not None:  # what is damaged, or was cleared, is not shown, and hides no other
             hits.append(
                 Hit(
                     session=FoundIn(row.session_id, row.title, row.agent_id, row.agent_name),
@@ -197,7 +198,7 @@ def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *
 def _texts(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
     """What the messages say, without those that are damaged."""
     said: dict[str, str] = {}
-    for row in conn.execute(select(messages).where(messages.c.id.in_(ids))):
+    for row in conn.execute(select(messages).where(messages.c.id.in_(ids), NOT_CLEARED)):
         try:
             parts = to_message(row).parts
         except Corrupted:

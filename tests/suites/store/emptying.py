@@ -175,14 +175,14 @@ class Emptying:
     ) -> None:
         monkeypatch.setattr(clearing, "_MESSAGES", 4)
         monkeypatch.setattr(clearing, "_ROWS", 3)
-        for number in range(5):
-            await conversation.answer(SECRET, f"{SECRET} {number}")
+        turns = [await conversation.answer(SECRET, f"{SECRET} {number}") for number in range(5)]
         await conversation.emptied()
         await conversation.answer("Hi", "Since")
         running = await conversation.start("Now")
         left: list[tuple[int, int]] = []
         while not await store.write(clearing.remove, conversation.id):
             left.append((await messages_of(store, conversation.id), await rows_of(store, conversation.id)))
+            assert await conversation.compact(turns[len(left) % 5].id)
             await conversation.agree()
         assert [count for count, _ in left][:3] == [10, 6, 4], "4 a time, and then those that stay"
         rows = [count for _, count in left][2:]

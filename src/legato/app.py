@@ -20,6 +20,7 @@ from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
 from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
+from legato.engine.clearing import Clearing
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -275,8 +276,8 @@ class _Running:
         )
         eraser = Eraser(store=store)
         trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
-        side = SideModel(store=store, models=models)
-        titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
+        side = SideModel(store=store, models=models, tasks=tasks)
+        titles = Titles(store=store, publisher=publisher, registry=registry, side=side)
         memories = Memories(store=store, side=side, registry=registry, settings=settings)
         self._chores = chores = Chores(
             store=store,
@@ -285,6 +286,7 @@ class _Running:
             duties=(
                 Duty(kind="close", work=lifecycle.close),
                 eraser.duty,
+                Clearing(store=store).duty,
                 trimmer.duty,
                 memories.duty,
                 Duty(kind="title", work=titles.title, at_once=8, most_tries=0),

@@ -44,6 +44,7 @@ from legato.engine.hub import after
 from legato.store import (
     accepting,
     claiming,
+    clearing,
     compaction,
     ending,
     journal,
@@ -309,6 +310,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.waiting, self.owner = [], None
         self.see(cleared.rows)
         assert self.run(self.moment())[0].messages == ()
+        while draw(st.booleans()) and not self.run(self.store.write(clearing.remove, self.id)):
+            pass  # or whoever cleared dies on the way
 
     def change(self, draw: Draw) -> None:
         self.closed = draw(st.booleans())

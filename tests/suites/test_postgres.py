@@ -1,7 +1,7 @@
 """What is PostgreSQL's own: several processes, their waits for each other, and a server that goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -181,7 +181,7 @@ async def test_who_changes_several_facts_has_them_to_himself(store: PostgresStor
     """As who stores some has: he holds the first, and wants the second, which the other might hold already."""
     owner = f"facts {how}"
     session_id = (await new_session(store, owner=owner)).session.id
-    work: Awaitable[object]
+    work: Coroutine[Any, Any, object]
     match how:
         case "forget":
             work = store.write(memories.forget_some, owner)

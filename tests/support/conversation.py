@@ -16,6 +16,7 @@ from legato.engine.hub import after
 from legato.store import (
     accepting,
     claiming,
+    clearing,
     compaction,
     ending,
     journal,
@@ -187,6 +188,14 @@ class Conversation:
         return steered
 
     async def clear(self) -> Cleared:
+        cleared = await self.emptied()
+        while not await self.store.write(clearing.remove, self.id):
+            await self._stepped(())
+        await self._stepped(())
+        return cleared
+
+    async def emptied(self) -> Cleared:
+        """Cleared, and what there was not yet taken away."""
         cleared = await self.store.write(ending.clear, self.id, self.owner, meter)
         await self._stepped(cleared.rows)
         return cleared

@@ -18,6 +18,7 @@ from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, asked_for_closing
+from legato.engine.clearing import Clearing
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
@@ -92,6 +93,7 @@ class Engine:
         self._meter = meter
         self._chores = chores
         self._settings = settings
+        self._clearing = Clearing(store=store)
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
         self.importing = Importing(
             store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
@@ -178,10 +180,15 @@ class Engine:
             return {}
 
     async def clear(self, owner: str, session_id: str) -> None:
-        """Empty a session and keep it."""
+        """Empty a session and keep it. When this returns, nothing of what was said is left.
+
+        Raises:
+            SessionNotFound.
+        """
         cleared = await self._publisher.write(ending.clear, session_id, owner, self._meter)
         for turn_id in cleared.turn_ids:
             self._runner.stop(turn_id)
+        await self._clearing.remove(session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """When this returns, nobody can reach the session any more; its content is erased right after (guarantee G12).

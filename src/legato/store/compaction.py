@@ -38,8 +38,8 @@ def compact(conn: Connection, session_id: str, turn_id: str) -> bool:
     session = lock(conn, session_id, None)
     row = conn.execute(select(turns).where(turns.c.id == turn_id)).one()
     conn.execute(update(turns).where(turns.c.id == turn_id).values(compacted=True))
-    if row.start_seq is None or row.compacted:
-        return True  # it never ran, or another process was faster
+    if row.start_seq is None or row.compacted or (row.done_seq or 0) <= session.cleared_seq:
+        return True  # it never ran, or another process was faster, or all of it goes
     try:
         rows = journal.read_turn(conn, session.id, turn_id, row.start_seq)
         replaced = _compacted(conn, to_turn(row).id, rows)

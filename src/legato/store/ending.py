@@ -44,6 +44,8 @@ _LAST_FINISHED: Final = (
     .limit(1)
 )
 
+_CLEARED_US: Final = 5_000_000  # by then whoever cleared has taken it away, or died
+
 #: Usage where no provider has reported it, from the turn and what it has answered.
 Meter = Callable[[Turn, tuple[Message, ...]], Usage]
 
@@ -123,6 +125,8 @@ class Cleared(msgspec.Struct, frozen=True):
 def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleared:
     """Empty a session and keep it: its turns are cancelled, its journal keeps only tombstones of what was said.
 
+    Short, however long the session is: nobody sees anything of it any more, and ``clearing.remove`` takes it away.
+
     Raises:
         SessionNotFound.
     """
@@ -136,10 +140,10 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
         end = end_open if row.status == "in_progress" else end_queued
         end(session, row, ending, meter)
     scrubbing.want(conn)
-    messages.remove_all(conn, session.id)
     approvals.forget_session(conn, session.id)
     memories.remove_all(conn, session.id)
-    journal.bury(conn, session.id, before)
+    chores.ask(conn, session.id, "clear", session.now + _CLEARED_US)
+    session.change(cleared_seq=before)
     session.move_leaf(None)
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])

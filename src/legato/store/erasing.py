@@ -125,7 +125,7 @@ def erase(conn: Connection, session_id: str, limit: int) -> Slice:
         return Slice(taken, last=False, took_s=time.thread_time() - began_s)
     for find, drop in _CONTENT:
         if rows < limit and size < SLICE_BYTES:
-            chosen, taken = _choose(
+            chosen, taken = choose(
                 conn.execute(find, {"session_id": session_id, "some": limit - rows}), SLICE_BYTES - size
             )
             if chosen:
@@ -140,7 +140,7 @@ def forget(conn: Connection, session_id: str) -> None:
     conn.execute(delete(sessions).where(sessions.c.id == session_id, sessions.c.owner == NOBODY))
 
 
-def _choose(found: Iterable[Any], most_bytes: int) -> tuple[list[Any], int]:
+def choose(found: Iterable[Any], most_bytes: int) -> tuple[list[Any], int]:
     """The first of these rows that come to so many bytes, by their keys, and what they come to."""
     chosen: list[Any] = []
     size = 0

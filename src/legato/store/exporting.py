@@ -120,7 +120,7 @@ _BY_IDS: Final = select(message_table).where(message_table.c.id.in_(bindparam("i
 _TURNS: Final = select(turns).where(turns.c.id.in_(bindparam("ids", expanding=True)))
 _ALL_IDS: Final = (
     select(message_table.c.id)
-    .where(message_table.c.session_id == bindparam("session_id"))
+    .where(message_table.c.session_id == bindparam("session_id"), messages.NOT_CLEARED)
     .order_by(message_table.c.created_at, message_table.c.role.desc(), message_table.c.id)
 )
 _ENDED: Final = (

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from legato.core.model import Role
 from legato.core.search import Term, parse
 from legato.store.listing import SessionStatus, has_status
+from legato.store.messages import NOT_CLEARED
 from legato.store.schema import messages, sessions
 from legato.store.schema import search_entries as entries
 from legato.store.search import owner_key
@@ -75,7 +76,8 @@ def older(conn: Connection, question: Question, place: Place, limit: int) -> Seq
 
 def told(conn: Connection, message_ids: Sequence[str]) -> Sequence[Any]:
     """The rows of these messages, as far as they are still there."""
-    return conn.execute(select(messages).where(messages.c.id.in_(message_ids))).all() if message_ids else ()
+    found = select(messages).where(messages.c.id.in_(message_ids), NOT_CLEARED)
+    return conn.execute(found).all() if message_ids else ()
 
 
 def sessions_with(conn: Connection, owner: str, text: str) -> Select[Any] | None:

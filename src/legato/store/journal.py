@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, text, update
 
 from legato.core.errors import Corrupted
 from legato.core.events import Event, MessageEvent, TurnEvent, decode_event, decode_lines, encode_lines, split_lines
@@ -32,7 +32,8 @@ _ROWS: Final = (
     .order_by(journal.c.last_seq)
 )
 _ROWS_OF_TURN: Final = _ROWS.where(journal.c.turn_id == bindparam("turn_id"))
-_SOME_ROWS: Final = _ROWS.limit(bindparam("some", type_=Integer))
+_CLEARED: Final = select(sessions.c.cleared_seq).where(sessions.c.id == bindparam("session_id")).scalar_subquery()
+_SOME_ROWS: Final = _ROWS.add_columns(func.coalesce(_CLEARED, 0)).limit(bindparam("some", type_=Integer))
 
 
 def payload_crc(session_id: str, payload: bytes) -> int:
@@ -138,10 +139,12 @@ def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = 
     expected, size = after, 0
     salt = zlib.crc32(session_id.encode())
     some = max(16, min(_READ_ROWS, limit_bytes // _SMALL_ROW_BYTES))
-    for _, first_seq, last_seq, payload, crc in conn.execute(
+    for _, first_seq, last_seq, payload, crc, cleared_seq in conn.execute(
         _SOME_ROWS, {"session_id": session_id, "after": after, "some": some}
     ):
-        if zlib.crc32(payload, salt) != crc or first_seq > expected + 1:
+        if last_seq <= cleared_seq:  # whole or not, nobody is told of it: it is about to be buried
+            payload, crc = b"", salt
+        if zlib.crc32(payload, salt) != crc or first_seq > max(expected, cleared_seq) + 1:
             if rows:
                 break
             raise Corrupted(

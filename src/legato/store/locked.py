@@ -39,6 +39,7 @@ class Locked:
         self.head: int = row.head
         self.epoch: int = row.epoch
         self.leaf_id: str | None = row.leaf_id
+        self.cleared_seq: int = row.cleared_seq
         self.known: Session = to_session(row)
         self.rows: list[Row] = []
         self.last_activity: int = row.last_activity

@@ -256,7 +256,7 @@ def alone(conn: Connection, owner: str) -> None:
 
 def _still_there(conn: Connection, session_id: str, ids: Sequence[str]) -> set[str]:
     found = select(message_table.c.id).where(message_table.c.session_id == session_id, message_table.c.id.in_(ids))
-    return set(conn.execute(found).scalars())
+    return set(conn.execute(found.where(messages.NOT_CLEARED)).scalars())
 
 
 def _of(owner: str, agent_id: str) -> ColumnElement[bool]:

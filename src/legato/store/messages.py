@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, insert, literal, select
+from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, exists, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
 from legato.store import search
 from legato.store.rows import from_message, parts_crc, to_message
-from legato.store.schema import messages
+from legato.store.schema import messages, sessions, turns
 from legato.store.statements import ROW, update_by_id
 
 _INSERT: Final = insert(messages)
-_BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"))
+#: Of a message that is not about to be taken away, as its session was cleared (``store.clearing``).
+NOT_CLEARED: Final = ~exists().where(
+    sessions.c.id == messages.c.session_id, turns.c.id == messages.c.turn_id, turns.c.done_seq <= sessions.c.cleared_seq
+)
+_BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"), NOT_CLEARED)
 _BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 _OF_TURN: Final = select(messages).where(messages.c.turn_id == bindparam("turn_id"))
 
@@ -71,11 +75,6 @@ def make_root(conn: Connection, message_id: str) -> None:
 def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
     search.gone(conn, ids)
-
-
-def remove_all(conn: Connection, session_id: str) -> None:
-    conn.execute(delete(messages).where(messages.c.session_id == session_id))
-    search.all_gone(conn, session_id)
 
 
 def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:

@@ -116,6 +116,8 @@ sessions: Final = Table(
     Column("head", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("leaf_id", _Name(40)),
+    # Nothing up to here is told any more, nor is any message of a turn that had ended by then: it was cleared.
+    Column("cleared_seq", BigInteger, nullable=False, server_default=text("0")),
     # The lists (S-02). Without one of its own a filter that few sessions pass walks all of their owner's.
     _listed("ix_sessions_list"),
     _listed("ix_sessions_agent", "agent_id"),

@@ -63,11 +63,6 @@ def gone(conn: Connection, message_ids: Sequence[str]) -> None:
     conn.execute(_MARK_MESSAGES, {"ids": message_ids})
 
 
-def all_gone(conn: Connection, session_id: str) -> None:
-    """Nobody finds any message of the session any more; its title stays."""
-    conn.execute(_MARK_SESSION, {"session": session_id})
-
-
 def forget_session(conn: Connection, session_id: str, limit: int = 1_000) -> int:
     """Take a slice of a session's entries (its messages' and its title's) out of the index: at most ``limit``, and no more than
     about 10 ms of work; how many there were.
@@ -153,7 +148,6 @@ _FORGETTABLE: Final = select(entries.c.id, entries.c.owner_key, entries.c.words)
 _MARK: Final = update(entries).values(gone=True)
 _MARK_MESSAGES: Final = _MARK.where(entries.c.message_id.in_(bindparam("ids", expanding=True)))
 _OF_SESSION: Final = entries.c.session_id == bindparam("session")
-_MARK_SESSION: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_not(None), ~entries.c.gone)
 _MARK_TITLE: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_(None), ~entries.c.gone)
 # SQLite has no sequences, and one writer.
 _INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())

@@ -18,6 +18,7 @@ from legato.store.chores import Kind
 from legato.store.dialect import utc_us
 from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
+from legato.store.messages import NOT_CLEARED
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import NOBODY, messages, sessions, turns
@@ -197,7 +198,7 @@ def _parse(cursor: str) -> tuple[int, str]:
 def stats(conn: Connection, session_id: str, owner: str) -> Stats:
     """Sums over the session: every message that stands in it, every turn that was ever answered in it."""
     row = readable(conn, session_id, owner)
-    count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id)
+    count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id, NOT_CLEARED)
     columns = (turns.c.prompt_tokens, turns.c.completion_tokens, turns.c.cached_tokens, turns.c.cost_usd)
     sums = [func.coalesce(func.sum(column), 0) for column in columns[:3]]
     total = conn.execute(

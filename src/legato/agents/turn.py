@@ -28,6 +28,7 @@ from legato.core.states import Phase
 from legato.core.text import normalise
 from legato.providers.catalog import Catalog
 from legato.providers.port import (
+    ModelDelta,
     ModelRequest,
     Provider,
     ReasoningDelta,
@@ -83,6 +84,9 @@ class Stage(Protocol):
     def stopped(self, reason: str) -> None:
         """Why the model stopped."""
 
+    def answered_by(self, model_id: str) -> None:
+        """Another model than the one that was asked for answers."""
+
 
 class Turn:
     """The turn that an agent answers. The agent yields the answer's text, from ``stream`` or its own."""
@@ -109,6 +113,8 @@ class Turn:
         self._spec = spec
         self._models = models
         self._streams: set[AsyncGenerator[object, None]] = set()
+        self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
+        self._fallbacks: set[tuple[str, str]] = set()
         self._closed = False
 
     @property
@@ -129,7 +135,7 @@ class Turn:
             ContextOverflow: system prompt and message don't fit. ProviderError: the provider failed.
             Misuse: neither the caller, the session nor the agent names a model.
         """
-        model = model_id or self._stage.state.model_id or self._spec.model_id
+        model = model_id or self._model_id
         if model is None:
             raise Misuse(f"agent {self._spec.id!r} names no model")
         provider = self._models.provider(model)
@@ -144,6 +150,7 @@ class Turn:
             model=model.partition(":")[2],
             messages=prompt.messages,
             max_tokens=self._spec.max_tokens,
+            room=info.context_window - prompt.info.tokens,
             options=self._spec.options,
             background=self._stage.state.priority == "background",
         )
@@ -168,6 +175,9 @@ class Turn:
                         self._stage.stopped(delta.reason)
                     case ToolCallDelta():
                         meter.said(delta.arguments)
+                    case ModelDelta():
+                        await self._told_of(model, delta.model_id)
+                        model = delta.model_id
         finally:
             self._stage.used(model, meter.usage())
             await self._close(upstream)
@@ -221,6 +231,13 @@ class Turn:
         if taken:
             self.history = await self._stage.history()
         return tuple("".join(p.text for p in m.parts if isinstance(p, TextPart)) for m in taken)
+
+    async def _told_of(self, asked: str, model_id: str) -> None:
+        """The warning comes once a turn: a turn may ask often."""
+        self._stage.answered_by(model_id)
+        if (asked, model_id) not in self._fallbacks:
+            self._fallbacks.add((asked, model_id))
+            await self.warn("fallback", f"{asked} can't answer at present; {model_id} answers in its place.")
 
     async def reset(self) -> None:
         """Take back what was said in this answer so far; readers discard it."""

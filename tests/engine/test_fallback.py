@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def nowhere() -> str:
 
 
 @asynccontextmanager
-async def talking(url: str, upstream: Upstream, answer: object = assistant) -> AsyncIterator[Talk]:
+async def talking(url: str, upstream: Upstream, answer: object = assistant, **fields: Any) -> AsyncIterator[Talk]:
     """A session whose model is at a server that isn't there, and its fallback at one that speaks Anthropic's words."""
     providers = {
         "away": ProviderEntry(base_url=nowhere(), retries=0),
@@ -53,7 +54,7 @@ async def talking(url: str, upstream: Upstream, answer: object = assistant) -> A
     }
     config = Config(models=MODELS, providers=providers, titles=False)
     chat = Legato(url, settings=BRIEF, config=config, environment={}, monotonic_s=lambda: 100.0)
-    chat.agent("model", model="away:one")(answer)  # type: ignore[arg-type]
+    chat.agent("model", model="away:one", **fields)(answer)  # type: ignore[arg-type]
     async with chat.lifespan():
         yield await Talk.begin(chat.engine)
 
@@ -90,7 +91,7 @@ async def test_a_turn_that_asks_twice_warns_once(url: str, upstream: Upstream) -
             async for text in turn.stream():
                 yield text
 
-    async with talking(url, upstream, answer) as talk:
+    async with talking(url, upstream, answer, options={"temperature": 0}) as talk:
         turn = await talk.ask("count 2")
         told, rows = await talk.told(), await by_model(talk.engine.store)
         texts = await talk.texts()
@@ -98,6 +99,8 @@ async def test_a_turn_that_asks_twice_warns_once(url: str, upstream: Upstream) -
     assert texts == ["count 2", "1 2 1 2 "]
     assert len(only(Warning, told, turn.id)) == 1
     assert {model: row.calls for model, row in rows.items()} == {"there:two": 2}
+    sent = [exchange.body for exchange in upstream.exchanges]
+    assert ["temperature" in body for body in sent] == [False, False], "both times the agent's own model was asked for"
 
 
 @pytest.mark.promise("R-04", "R-11")

@@ -217,7 +217,7 @@ def _is_anthropics(body: dict[str, Any]) -> bool:
 
 
 def _problem(body: dict[str, Any]) -> str | None:
-    return (upstream_anthropic_strict if _is_anthropics(body) else upstream_strict).problem(body)
+    return upstream_anthropic_strict.problem(body) if _is_anthropics(body) else upstream_strict.problem(body)
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:

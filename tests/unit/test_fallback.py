@@ -189,6 +189,20 @@ async def test_who_took_over_and_fails_too_is_relieved() -> None:
     assert await world.answers() == ONE
 
 
+async def test_who_took_over_is_relieved_also_when_nobody_else_can_answer() -> None:
+    world = World()
+    failing(world, "a")
+    await world.ask()
+    failing(world, "b", "c", error=ProviderTimeout)
+    world.one.failing = ProviderUnreachable()
+    with pytest.raises(ProviderUnreachable):
+        await world.ask()
+
+    world.now_s += 200  # whoever failed twice is asked again
+    failing(world)
+    assert await world.answers() == ONE
+
+
 async def test_a_model_that_failed_twice_is_left_alone_for_90_seconds() -> None:
     world = World()
     failing(world, "a", "b")

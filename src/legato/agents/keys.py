@@ -38,9 +38,9 @@ class Providers:
         self._lacking: dict[str, str] = {}
         for name, entry in config.providers.items():
             self._add(name, entry, env)
-        if "openai" not in config.providers:
+        if "openai" not in self.options:
             self._add_from(env, "openai", "OPENAI", env.get("OPENAI_BASE_URL"))
-        if "anthropic" not in config.providers:
+        if "anthropic" not in self.options:
             self._add_from(env, "anthropic", "ANTHROPIC", _with_version(env.get("ANTHROPIC_BASE_URL")))
 
     def lacking(self, model_id: str, place: str) -> str | None:

@@ -45,7 +45,8 @@ from legato.engine.titles import Titles
 from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
 from legato.providers.catalog import Catalog, ModelEntry
-from legato.providers.openai_compatible import OpenAICompatible
+from legato.providers.drivers import driver
+from legato.providers.fallback import Fallbacks
 from legato.providers.options import DEFAULT_CONTEXT_WINDOW, Options
 from legato.providers.port import Provider
 from legato.store import search
@@ -65,13 +66,23 @@ _END_S = (
 class Models:
     """The configured providers and what is known about their models."""
 
-    def __init__(self, *, catalog: Catalog, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        providers: Mapping[str, Provider],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.catalog = catalog
         self.providers = providers
+        self._fallbacks = Fallbacks(catalog=catalog, provider=self._own, clock_s=monotonic_s)
 
     def provider(self, model_id: str) -> Provider:
         """Raises ModelNotFound."""
         self.catalog.get(model_id)
+        return self._fallbacks.of(model_id)
+
+    def _own(self, model_id: str) -> Provider:
         try:
             return self.providers[model_id.partition(":")[0]]
         except KeyError:
@@ -92,7 +103,7 @@ class Legato:
         app.mount("/chat", chat.asgi(auth=my_user))
 
     ``database`` is ``sqlite:///file`` or ``postgresql://…``. Providers come from ``config`` (a TOML file) and the environment
-    (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``). Without any agent the offline demo answers.
+    (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``, ``ANTHROPIC_API_KEY``). Without any agent the offline demo answers.
     """
 
     def __init__(
@@ -219,11 +230,11 @@ class Legato:
         options = dict(setup.providers)
         options |= {name: providers.options[name] for model in named if (name := model.partition(":")[0])}
         catalog = Catalog(providers=options, entries=setup.models, named=named)
-        drivers: dict[str, Provider] = {name: self._driver(name, option) for name, option in options.items()}
-        return registry, Models(catalog=catalog, providers=drivers)
-
-    def _driver(self, name: str, options: Options) -> Provider:
-        return self._own[name][0] if name in self._own else OpenAICompatible(name=name, options=options)
+        drivers: dict[str, Provider] = {
+            name: self._own[name][0] if name in self._own else driver(name, option, catalog)
+            for name, option in options.items()
+        }
+        return registry, Models(catalog=catalog, providers=drivers, monotonic_s=self._monotonic_s)
 
     def _checked(self, spec: AgentSpec, providers: Providers) -> AgentSpec:
         if spec.side_model is not None:

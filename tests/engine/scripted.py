@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import msgspec
 
+from legato.providers.options import Capability
 from legato.providers.port import Delta, ModelRequest, StopDelta, TextDelta, ToolCallDelta, UsageDelta
 
 #: A piece of an answer, or what the model does meanwhile.
@@ -19,7 +20,7 @@ class ScriptedModel:
     """The provider ``scripted``: each call plays the next answer. ``requests`` is what it was asked."""
 
     name = "scripted"
-    capabilities: tuple[str, ...] = ("text", "tools", "prefill")
+    capabilities: tuple[Capability, ...] = ("text", "tools", "prefill")
 
     def __init__(self, *answers: Sequence[Act]) -> None:
         self.requests: list[ModelRequest] = []

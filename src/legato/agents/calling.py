@@ -16,6 +16,7 @@ from legato.core.steps import Step, call_digest, digest, encoded
 from legato.core.text import normalise
 from legato.providers.port import (
     Delta,
+    ModelDelta,
     ModelRequest,
     ReasoningDelta,
     StopDelta,
@@ -166,11 +167,13 @@ class ModelCalls:
             tools=tuple(tool.spec for tool in self._tools.values()),
             prefill=prefill,
             max_tokens=self._spec.max_tokens,
+            room=self._info.context_window - prompt.info.tokens,
             options=self._spec.options,
             background=self._turn.in_background,
         )
         meter = _Meter(prompt.info.tokens, self._count)
         parts = _Parts()
+        answers = self._model_id
         upstream = self._upstream = self._provider.stream(request)
         try:
             async for delta in upstream:
@@ -194,10 +197,13 @@ class ModelCalls:
                         meter.said(delta.arguments)
                         self._argue(parts, delta)
                         await self._stage.room()
+                    case ModelDelta():
+                        answers = delta.model_id
+                        await self._turn.told_of(self._model_id, answers)
             self._stage.stopped(reply.stop)
             reply.parts = parts.build()
         finally:
-            reply.used = [(self._model_id, meter.usage())]
+            reply.used = [(answers, meter.usage())]
             self._stage.used(*reply.used[0])
             await self._close_upstream()
 

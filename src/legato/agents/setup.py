@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from legato.agents.tools import Tool, as_tool
 from legato.core.errors import Misuse
 from legato.providers.catalog import Catalog, ModelEntry
 from legato.providers.options import Options
+
+_log: Final = logging.getLogger("legato")
 
 DEMO: Final = AgentSpec(
     id="demo",
@@ -51,10 +54,11 @@ def from_environment(env: Mapping[str, str]) -> Setup:
     """What the environment alone configures.
 
     ``OPENAI_API_KEY`` or ``OPENAI_BASE_URL`` make the agent ``assistant`` on the provider ``openai``, with
-    the model ``OPENAI_MODEL``; with neither, the demo agent answers.
+    the model ``OPENAI_MODEL``; else ``ANTHROPIC_API_KEY`` makes it on ``anthropic``, with ``ANTHROPIC_MODEL``;
+    with none of them, the demo agent answers.
 
     Raises:
-        Misuse: ``OPENAI_BASE_URL`` is not an address.
+        Misuse: ``OPENAI_BASE_URL`` or ``ANTHROPIC_BASE_URL`` is not an address.
     """
     return make_setup(Config(), env)
 
@@ -75,11 +79,18 @@ def make_setup(
         _spec(entry, providers, env, config.side_model, f"{source}: agents[{index}]")
         for index, entry in enumerate(entries)
     )
-    used = {*config.providers, *(own or ()), *(model.partition(":")[0] for spec in agents for model in spec.models)}
+    models = tuple(
+        _with_keys(entry, providers, f"{source}: models[{index}].fallbacks")
+        for index, entry in enumerate(config.models)
+    )
+    named = [model for spec in agents for model in spec.models] + [
+        other for entry in models for other in entry.fallbacks
+    ]
+    used = {*config.providers, *(own or ()), *(model.partition(":")[0] for model in named)}
     setup = Setup(
         agents=agents or (DEMO,),
         providers={name: options for name, options in providers.options.items() if name in used},
-        models=config.models,
+        models=models,
         default_agent=config.default_agent,
     )
     _check(setup, source)
@@ -88,6 +99,19 @@ def make_setup(
 
 def _entries_from(env: Mapping[str, str]) -> tuple[AgentEntry, ...]:
     return (AgentEntry(id="assistant", name="Assistant"),) if is_configured(env) else ()
+
+
+def _with_keys(entry: ModelEntry, providers: Providers, place: str) -> ModelEntry:
+    """Without the fallbacks whose provider lacks its key: they could only fail."""
+    kept = []
+    for model_id in entry.fallbacks:
+        if model_id == entry.id:
+            raise Misuse(f"{place}: {model_id!r} can't stand in for itself.")
+        if lacking := providers.lacking(model_id, place):
+            _log.warning("%s: %s is left out. %s", place, model_id, lacking)
+        else:
+            kept.append(model_id)
+    return msgspec.structs.replace(entry, fallbacks=tuple(kept))
 
 
 def _spec(

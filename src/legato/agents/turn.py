@@ -104,6 +104,9 @@ class Stage(Protocol):
     def stopped(self, reason: str) -> None:
         """Why the model stopped."""
 
+    def answered_by(self, model_id: str) -> None:
+        """Another model than the one that was asked for answers."""
+
 
 class Turn:
     """The turn that an agent answers. The agent yields the answer's text, from ``stream`` or its own."""
@@ -132,6 +135,8 @@ class Turn:
         self._calls: set[ModelCalls] = set()
         self._own_calls: dict[str, Step] = {}
         self.performing = 0  # tools and steps that are being done
+        self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
+        self._fallbacks: set[tuple[str, str]] = set()
 
     @property
     def id(self) -> str:
@@ -166,7 +171,7 @@ class Turn:
             ContextOverflow: system prompt and message don't fit. ProviderError: the provider failed.
             Misuse: neither the caller, the session nor the agent names a model; a function is no good tool.
         """
-        model = model_id or self._stage.state.model_id or self._spec.model_id
+        model = model_id or self._model_id
         if model is None:
             raise Misuse(f"agent {self._spec.id!r} names no model")
         calls = ModelCalls(
@@ -299,6 +304,13 @@ class Turn:
         if taken:
             self.history = await self._stage.history()
         return tuple("".join(p.text for p in m.parts if isinstance(p, TextPart)) for m in taken)
+
+    async def told_of(self, asked: str, model_id: str) -> None:
+        """Another model than the one that was asked answers. The warning comes once a turn: a turn may ask often."""
+        self._stage.answered_by(model_id)
+        if (asked, model_id) not in self._fallbacks:
+            self._fallbacks.add((asked, model_id))
+            await self.warn("fallback", f"{asked} can't answer at present; {model_id} answers in its place.")
 
     async def reset(self) -> None:
         """Take back what was said in this answer so far; readers discard it."""

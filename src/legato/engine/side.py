@@ -14,7 +14,7 @@ from legato.core.model import Session, Usage
 from legato.core.prompt import PromptMessage
 from legato.core.tokens import estimate_tokens
 from legato.engine.tasks import Tasks
-from legato.providers.port import ModelRequest, TextDelta, UsageDelta
+from legato.providers.port import ModelDelta, ModelRequest, TextDelta, UsageDelta
 from legato.store import usage
 from legato.store.dialect import utc_us
 from legato.store.port import Store
@@ -84,6 +84,8 @@ class SideModel:
                         said.append(delta.text)
                     elif isinstance(delta, UsageDelta):
                         reported = delta
+                    elif isinstance(delta, ModelDelta):
+                        model_id = delta.model_id
                     if sum(map(len, said)) > _MOST_CHARS:
                         raise ProviderNonsense("The small model does not stop.")
         finally:

@@ -306,6 +306,10 @@ class LiveTurn:
     def stopped(self, reason: str) -> None:
         self.model_stop = cut(reason, MAX_WORD_BYTES)  # a provider's word, of any length
 
+    def answered_by(self, model_id: str) -> None:
+        if self.state.model_id != model_id:
+            self._change(model_id=model_id)
+
     def _begin_anew(self) -> None:
         self._kind, self._parts, self.empty = None, 0, True
 

@@ -10,7 +10,7 @@ from legato.providers.port import ModelRequest, ToolSpec
 
 
 def encode_request(request: ModelRequest, settings: Settings) -> bytes:
-    """The body; ``request.options`` may override all but the model, the messages and streaming itself."""
+    """The body; ``request.options`` may override all but the model, the messages, a prefill and streaming itself."""
     body: dict[str, Any] = {}
     if settings.stream_usage:
         body["stream_options"] = {"include_usage": True}
@@ -20,8 +20,11 @@ def encode_request(request: ModelRequest, settings: Settings) -> bytes:
         body[_max_tokens_field(settings)] = request.max_tokens
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
+    body |= request.options
+    if request.prefill:
+        body |= _prefill(request, settings)
     messages = [_message(message) for message in request.messages]
-    return msgspec.json.encode(body | request.options | {"model": request.model, "messages": messages, "stream": True})
+    return msgspec.json.encode(body | {"model": request.model, "messages": messages, "stream": True})
 
 
 def _max_tokens_field(settings: Settings) -> str:
@@ -29,6 +32,22 @@ def _max_tokens_field(settings: Settings) -> str:
     if settings.max_tokens_field is not None:
         return settings.max_tokens_field
     return "max_completion_tokens" if settings.host == "api.openai.com" else "max_tokens"
+
+
+def _prefill(request: ModelRequest, settings: Settings) -> dict[str, Any]:
+    """What makes a server go on from the last message; one that does so by itself needs nothing.
+
+    llama.cpp refuses it for models that think first, unless they are told not to: their answer has begun already.
+    """
+    match settings.flavour:
+        case "vllm":
+            return {"continue_final_message": True, "add_generation_prompt": False}
+        case "llama.cpp":
+            said = request.options.get("chat_template_kwargs")
+            kwargs = said if isinstance(said, dict) else {}
+            return {"chat_template_kwargs": kwargs | {"enable_thinking": False}}
+        case _:
+            return {}
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

@@ -295,8 +295,9 @@ def end_unreadable(conn: Connection, session_id: str, meter: Meter) -> Ended:
 
 def _take_over(session: Locked, turn_id: str, worker_id: str) -> tuple[Turn, Message, Resumed]:
     """A parked turn's next attempt: it stands in the history already, and what it answers is what its answer follows."""
-    fold = open_fold(session.conn, row_of(session.conn, session.id, turn_id))
-    told = fold.turns[turn_id]
+    row = row_of(session.conn, session.id, turn_id)
+    fold = open_fold(session.conn, row)
+    told = msgspec.structs.replace(fold.turns[turn_id], model_id=row.model_id)  # not of who stood in for it
     answer = fold.message(told.answer_id or "")
     if answer is None:
         raise MessageNotFound(message_id=told.answer_id)

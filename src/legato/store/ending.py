@@ -329,6 +329,7 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
         "explanation": turn.text,
         "finished_at": session.now,
         "done_seq": row.last_seq,
+        "model_id": turn.model_id,  # of who really answered
         "context": None if turn.context is None else to_json(turn.context),
         "error_code": turn.error.code if turn.error else None,
         "error_message": turn.error.message if turn.error else None,

@@ -14,7 +14,10 @@ from legato.store.statements import ROW, update_by_id
 _INSERT: Final = insert(messages)
 #: Of a message that is not about to be taken away, as its session was cleared (``store.clearing``).
 NOT_CLEARED: Final = ~exists().where(
-    sessions.c.id == messages.c.session_id, turns.c.id == messages.c.turn_id, turns.c.done_seq <= sessions.c.cleared_seq
+    sessions.c.id == messages.c.session_id,
+    turns.c.id == messages.c.turn_id,
+    turns.c.session_id == sessions.c.id,  # else a planner might join every session with every turn
+    turns.c.done_seq <= sessions.c.cleared_seq,
 )
 _BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"), NOT_CLEARED)
 _BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))

@@ -451,6 +451,7 @@ async def test_an_answer_cut_by_its_length_is_incomplete(modelled: Talk) -> None
         ("reset after 2", "provider_cut", "1 2 "),
         ("html", "provider_nonsense", ""),
         ("empty", "empty_answer", ""),
+        ("tool", "empty_answer", ""),
     ],
 )
 async def test_a_provider_that_fails_ends_the_turn_typed_and_bricks_nothing(

@@ -10,6 +10,7 @@ import msgspec
 
 from legato.agents.tools import Tool
 from legato.core.errors import Misuse, ToolFailed
+from legato.core.ids import new_id
 from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Usage
 from legato.core.prompt import BEGINNING, Budget, CountTokens, Prompt, build_prompt
 from legato.core.steps import Step, call_digest, digest, encoded
@@ -38,6 +39,7 @@ _NOT_ALLOWED: Final = {
     "expired": "not_allowed: a person was asked and has not answered in time.",
 }
 _MOST_QUESTION_CHARS: Final = 2_000
+_MOST_NAME_CHARS: Final = 200  # of a call's id, and of a tool's name: a server may send any
 
 
 class Reply(msgspec.Struct):
@@ -195,8 +197,9 @@ class ModelCalls:
                         reply.stop = delta.reason
                     case ToolCallDelta():
                         meter.said(delta.arguments)
-                        self._argue(parts, delta)
-                        await self._stage.room()
+                        if self._tools:  # else it calls what nobody has offered
+                            self._argue(parts, delta)
+                            await self._stage.room()
                     case ModelDelta():
                         answers = delta.model_id
                         await self._turn.told_of(self._model_id, answers)
@@ -210,7 +213,7 @@ class ModelCalls:
     def _argue(self, parts: "_Parts", delta: ToolCallDelta) -> None:
         call = parts.call(delta)
         if call.part is None:
-            call.part = self._stage.open_call(delta.name, delta.call_id)
+            call.part = self._stage.open_call(call.name, call.call_id)
         if delta.arguments:
             self._stage.argue(call.part, delta.arguments)
 
@@ -316,7 +319,10 @@ class _Parts:
     def call(self, delta: ToolCallDelta) -> _OpenCall:
         call = self._calls.get(delta.index)
         if call is None:
-            call = self._calls[delta.index] = _OpenCall(delta.call_id, delta.name, [])
+            call_id = normalise(delta.call_id)
+            if not 0 < len(call_id) <= _MOST_NAME_CHARS:
+                call_id = new_id("call")
+            call = self._calls[delta.index] = _OpenCall(call_id, normalise(delta.name)[:_MOST_NAME_CHARS], [])
             self._all.append(call)
         call.arguments.append(delta.arguments)
         return call

@@ -151,11 +151,14 @@ def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterato
     for message in messages:
         mine.setdefault(message.turn_id, []).append(message)
     known = {turn.id for turn in turns}
+    whose = {message.id: message.turn_id for message in messages}
     for turn_id, theirs in mine.items():
         if turn_id not in known:
             yield from _alone(theirs, heard)
     for turn in turns:
         theirs = mine.get(turn.id, [])
+        if whose.get(turn.answer_id or "", turn.id) != turn.id:  # its end would be another turn's answer's, too
+            turn = msgspec.structs.replace(turn, answer_id=None)
         if not _is_small(theirs):
             yield from _alone([each for each in theirs if each.id != turn.answer_id], heard)
             theirs = [each for each in theirs if each.id == turn.answer_id]

@@ -15,6 +15,7 @@ from legato.core.found import FoundIn, Hit
 from legato.core.model import Role, TextPart
 from legato.core.search import Term, parse, score
 from legato.core.snippet import snippet
+from legato.store import branching
 from legato.store.listing import SessionStatus, has_status
 from legato.store.rows import to_message, to_time
 from legato.store.schema import messages, sessions
@@ -175,7 +176,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *, inside: bool) -> list[Hit]:
-    texts = _texts(conn, [one.row.message_id for one in found if one.row.message_id is not None])
+    said = [one.row.message_id for one in found if one.row.message_id is not None]
+    texts, aside = _texts(conn, said), branching.aside(conn, said)
     hits: list[Hit] = []
     for one in found:
         row = one.row
@@ -189,6 +191,7 @@ def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *
                     created_at=to_time(row.created_at),
                     score=max(0, one.score),
                     snippet=snippet(text, terms, inside=inside),
+                    active=row.message_id not in aside,
                 )
             )
     return hits

@@ -89,7 +89,16 @@ def material(conn: Connection, session_id: str) -> Material | None:
         return None
     since_us = _on_since(conn, row.owner)
     branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if row.memory and since_us is not None else []
-    return Material(to_session(row), tuple(branch), row.remembered_id, to_time(since_us or 0), row.leaf_id)
+    known_id = _known(conn, branch, row.remembered_id)
+    return Material(to_session(row), tuple(branch), known_id, to_time(since_us or 0), row.leaf_id)
+
+
+def _known(conn: Connection, branch: Sequence[Message], remembered_id: str | None) -> str | None:
+    """The last message of the branch that facts were drawn from before; that may have been along another one."""
+    if any(message.id == remembered_id for message in branch):
+        return remembered_id
+    before = messages.branch_ids(conn, remembered_id)
+    return next((message.id for message in reversed(branch) if message.id in before), None)
 
 
 def _row(conn: Connection, session_id: str) -> Any:

@@ -14,6 +14,9 @@ from legato.store.statements import ROW, update_by_id
 _INSERT: Final = insert(messages)
 _BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"))
 _BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
+_PLACE: Final = select(
+    messages.c.id, messages.c.parent_id, messages.c.turn_id, messages.c.role, messages.c.status
+).where(messages.c.id == bindparam("id"), messages.c.session_id == bindparam("session_id"))
 _OF_TURN: Final = select(messages).where(messages.c.turn_id == bindparam("turn_id"))
 
 
@@ -56,6 +59,11 @@ def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInf
     errors = {"error_code": error.code, "error_message": error.message} if error else {}
     _change(conn, message_id, values | errors)
     search.gone(conn, [message_id])
+
+
+def place(conn: Connection, session_id: str, message_id: str) -> Any:
+    """``id``, ``parent_id``, ``turn_id``, ``role`` and ``status`` of a session's message; None where it has no such."""
+    return conn.execute(_PLACE, {"id": message_id, "session_id": session_id}).first()
 
 
 def parent_of(conn: Connection, message_id: str) -> str | None:
@@ -102,6 +110,13 @@ def ids_along() -> Select[Any]:
     """The ids of the branch that ends with ``:leaf_id``, oldest first."""
     walk = _walk(limited=False)
     return select(walk.c.id).order_by(walk.c.depth.desc())
+
+
+def places_along() -> Select[Any]:
+    """``id``, ``turn_id`` and ``status`` along the branch that ends with ``:leaf_id``, oldest first."""
+    walk = _walk(limited=False)
+    found = select(messages.c.id, messages.c.turn_id, messages.c.status)
+    return found.join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
 
 
 def _walk(*, limited: bool) -> CTE:

@@ -1,0 +1,216 @@
+"""Branches: what stands beside a message, reading another branch, and switching to it (promise S-15).
+
+A *branch* is the walk from a message to its root. One message may stand on many; each is read up to the newest of the last
+messages that follow it. Two messages are *siblings* when they follow the same one, or none: an edited message and what it was
+before, a first answer and a second one. What waits in the queue has no siblings yet.
+
+Switching needs much of the tree, and is looked up in a read (``plan``). What readers of the active branch need not hold is told
+in short writes (``tell``): messages beside the active branch, which change nothing that they see. The last write (``switch``)
+moves the leaf; it does nothing where the session has gone on since.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, exists, literal, or_, select
+
+from legato.core.errors import MessageNotFound, SessionClosed, TurnInProgress
+from legato.core.events import MessageEvent
+from legato.core.model import Message
+from legato.store import messages, snapshots
+from legato.store.locked import Locked, lock, readable
+from legato.store.port import Row
+from legato.store.schema import messages as table
+from legato.store.schema import sessions
+from legato.store.turns import unfinished
+
+_TOGETHER: Final = 50  # messages that one transaction tells of
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of the branch that ends with ``leaf_id``, oldest first.
+
+    ``branches``: for each of them that has siblings, the ids of all of these, itself among them, in the order in which they
+    were created. ``older`` is the cursor to the page before.
+    """
+
+    messages: tuple[Message, ...]
+    older: str | None
+    leaf_id: str | None
+    branches: dict[str, tuple[str, ...]]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A way from one leaf to another; ``told`` are the ids of what stands only on the other branch, oldest first."""
+
+    epoch: int
+    before: str | None
+    leaf_id: str
+    told: tuple[str, ...]
+
+
+class Switched(msgspec.Struct, frozen=True):
+    """What was appended."""
+
+    rows: tuple[Row, ...] = ()
+
+
+def history(
+    conn: Connection,
+    session_id: str,
+    owner: str,
+    limit: int,
+    cursor: str | None = None,
+    through: str | None = None,
+) -> Page:
+    """A page of the active branch, or of the one that goes ``through`` a message.
+
+    Raises:
+        SessionNotFound, MessageNotFound; BadCursor: the cursor names no message of this session.
+    """
+    session = readable(conn, session_id, owner)
+    leaf_id = session.leaf_id if through is None else newest_below(conn, session_id, through)
+    page, older = snapshots.history(conn, session_id, owner, limit, cursor or leaf_id)
+    return Page(messages=tuple(page), older=older, leaf_id=leaf_id, branches=siblings(conn, session_id, page))
+
+
+def siblings(conn: Connection, session_id: str, page: Iterable[Message]) -> dict[str, tuple[str, ...]]:
+    """The siblings of each message that has any, itself among them, in the order in which they were created."""
+    placed = [message for message in page if message.status != "queued"]
+    parents = {message.parent_id for message in placed}
+    hangs = table.c.parent_id.in_([each for each in parents if each is not None])
+    if None in parents:
+        hangs = or_(hangs, table.c.parent_id.is_(None))
+    of_session = table.c.session_id == session_id, table.c.status != "queued"
+    found = select(table.c.id, table.c.parent_id).where(*of_session, hangs)
+    beside: dict[str | None, list[str]] = {}
+    for row in conn.execute(found.order_by(table.c.created_at, table.c.id)):
+        beside.setdefault(row.parent_id, []).append(row.id)
+    together = {message.id: beside.get(message.parent_id, []) for message in placed}
+    return {message_id: tuple(ids) for message_id, ids in together.items() if len(ids) > 1}
+
+
+def newest_below(conn: Connection, session_id: str, message_id: str) -> str:
+    """The end of the branch that goes through a message.
+
+    Raises:
+        MessageNotFound: there is none in this session, or it waits and has no place yet.
+    """
+    found = conn.execute(_NEWEST_BELOW, {"session_id": session_id, "message_id": message_id}).scalar()
+    if found is None:
+        raise MessageNotFound(message_id=message_id)
+    return str(found)
+
+
+def aside(conn: Connection, message_ids: Sequence[str]) -> set[str]:
+    """Which of these messages stand on no active branch, whosever they are; one that waits may yet."""
+    return set(conn.execute(_ASIDE, {"ids": message_ids}).scalars()) if message_ids else set()
+
+
+def plan(conn: Connection, session_id: str, owner: str, message_id: str) -> Plan:
+    """How to make the branch through a message the active one.
+
+    Raises:
+        SessionNotFound, MessageNotFound.
+    """
+    session = readable(conn, session_id, owner)
+    leaf_id = newest_below(conn, session_id, message_id)
+    held = messages.branch_ids(conn, session.leaf_id)
+    along = conn.execute(_ALONG, {"leaf_id": leaf_id}).scalars()
+    told = tuple(each for each in along if each not in held)
+    return Plan(epoch=session.epoch, before=session.leaf_id, leaf_id=leaf_id, told=told)
+
+
+def ahead(plan: Plan) -> Iterable[Sequence[str]]:
+    """What has to be told before the switch, the newest first: nothing of it hangs on the active branch."""
+    for at in range(len(plan.told) - _TOGETHER, 0, -_TOGETHER):
+        yield plan.told[max(_TOGETHER, at) : at + _TOGETHER]
+
+
+def tell(conn: Connection, session_id: str, owner: str, message_ids: Sequence[str]) -> Switched:
+    """Tell of messages beside the active branch.
+
+    Raises:
+        SessionNotFound, SessionClosed, TurnInProgress.
+    """
+    session = _still(conn, session_id, owner)
+    if events := _changed(conn, message_ids):
+        session.append([*events])
+    return Switched(session.save())
+
+
+def switch(conn: Connection, session_id: str, owner: str, plan: Plan) -> Switched | None:
+    """Make the planned branch the active one; None where the session has gone on since the plan was made.
+
+    Raises:
+        SessionNotFound, SessionClosed, TurnInProgress.
+    """
+    session = _still(conn, session_id, owner)
+    if session.leaf_id == plan.leaf_id:
+        return Switched()
+    if (session.epoch, session.leaf_id) != (plan.epoch, plan.before):
+        return None
+    leaf = messages.get(conn, plan.leaf_id)
+    if leaf is None:
+        return None
+    session.move_leaf(leaf.id)
+    others = _changed(conn, [each for each in plan.told[:_TOGETHER] if each != leaf.id])
+    session.append([*others, MessageEvent("changed", leaf.id, leaf, leaf=True)])
+    return Switched(session.save())
+
+
+def _still(conn: Connection, session_id: str, owner: str) -> Locked:
+    """The session, locked; nothing runs in it, and nothing waits for a place in its history."""
+    session = lock(conn, session_id, owner)
+    if session.closed:
+        raise SessionClosed
+    if busy := unfinished(conn, session_id):
+        raise TurnInProgress(turn_id=busy[0].id)
+    return session
+
+
+def _changed(conn: Connection, ids: Sequence[str]) -> list[MessageEvent]:
+    found = messages.by_ids(conn, ids)
+    return [MessageEvent("changed", each, found[each]) for each in ids if each in found]
+
+
+def _newest_below() -> Any:
+    """From ``:message_id`` to all that follow it; of those that nothing follows, the newest."""
+    here, child = table.alias(), table.alias()
+    of_session = table.c.session_id == bindparam("session_id")
+    below = (
+        select(table.c.id, table.c.created_at, literal(0).label("depth"))
+        .where(table.c.id == bindparam("message_id"), of_session, table.c.status != "queued")
+        .cte("below", recursive=True)
+    )
+    below = below.union_all(
+        select(here.c.id, here.c.created_at, below.c.depth + 1).where(
+            here.c.session_id == bindparam("session_id"), here.c.parent_id == below.c.id, here.c.status != "queued"
+        )
+    )
+    follows = exists().where(
+        child.c.session_id == bindparam("session_id"), child.c.parent_id == below.c.id, child.c.status != "queued"
+    )
+    newest = below.c.created_at.desc(), below.c.depth.desc(), below.c.id.desc()
+    return select(below.c.id).where(~follows).order_by(*newest).limit(1)
+
+
+def _aside() -> Any:
+    """Of the messages ``:ids`` those that no walk from their session's leaf meets."""
+    asked = table.alias()
+    theirs = select(asked.c.session_id).where(asked.c.id.in_(bindparam("ids", expanding=True)))
+    walk = (
+        select(table.c.id, table.c.parent_id)
+        .join(sessions, sessions.c.leaf_id == table.c.id)
+        .where(sessions.c.id.in_(theirs))
+        .cte("walk", recursive=True)
+    )
+    walk = walk.union_all(select(table.c.id, table.c.parent_id).where(table.c.id == walk.c.parent_id))
+    found = select(table.c.id).where(table.c.id.in_(bindparam("ids", expanding=True)), table.c.status != "queued")
+    return found.where(table.c.id.not_in(select(walk.c.id)))
+
+
+_NEWEST_BELOW: Final = _newest_below()
+_ASIDE: Final = _aside()
+_ALONG: Final = messages.ids_along()

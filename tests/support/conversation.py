@@ -128,9 +128,6 @@ class Conversation:
     async def switch(self, message_id: str) -> None:
         """As the engine does it."""
         plan = await self.store.read(branching.plan, self.id, self.owner, message_id)
-        for some in branching.ahead(plan):
-            told = await self.store.write(branching.tell, self.id, self.owner, some)
-            await self._stepped(told.rows)
         switched = await self.store.write(branching.switch, self.id, self.owner, plan)
         assert switched is not None
         await self._stepped(switched.rows)

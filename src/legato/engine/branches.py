@@ -33,15 +33,13 @@ class Branches:
 
         Raises:
             SessionNotFound, MessageNotFound, SessionClosed; TurnInProgress: something runs or waits;
-            Conflict: others switch at the same time.
+            Conflict: too much else happens in the session at the same time.
         """
         for _ in range(_TRIES):
             if await self._switched(owner, session_id, message_id) is not None:
                 return
-        raise Conflict("Others switch this session's branch at the same time.")
+        raise Conflict("Too much happens in this session at the same time; try again.")
 
     async def _switched(self, owner: str, session_id: str, message_id: str) -> Switched | None:
         plan = await self._store.read(branching.plan, session_id, owner, message_id)
-        for some in branching.ahead(plan):
-            await self._publisher.write(branching.tell, session_id, owner, some)
         return await self._publisher.write(branching.switch, session_id, owner, plan)

@@ -4,28 +4,28 @@ A *branch* is the walk from a message to its root. One message may stand on many
 messages that follow it. Two messages are *siblings* when they follow the same one, or none: an edited message and what it was
 before, a first answer and a second one. What waits in the queue has no siblings yet.
 
-Switching needs much of the tree, and is looked up in a read (``plan``). What readers of the active branch need not hold is told
-in short writes (``tell``): messages beside the active branch, which change nothing that they see. The last write (``switch``)
-moves the leaf; it does nothing where the session has gone on since.
+Switching is planned in a read, however much of the tree that takes: with the words that readers of the active branch need not
+hold, as the journal will tell them. The write enters them and moves the leaf, all at once, lest somebody who begins to read in
+between miss half of them; it does nothing where the session has gone on since.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, exists, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, literal, or_, select
 
 from legato.core.errors import MessageNotFound, SessionClosed, TurnInProgress
-from legato.core.events import MessageEvent
+from legato.core.events import MessageEvent, encode_lines
 from legato.core.model import Message
 from legato.store import messages, snapshots
-from legato.store.locked import Locked, lock, readable
+from legato.store.locked import lock, readable
 from legato.store.port import Row
 from legato.store.schema import messages as table
 from legato.store.schema import sessions
 from legato.store.turns import unfinished
 
-_TOGETHER: Final = 50  # messages that one transaction tells of
+_PIECE_BYTES: Final = 256 * 1024
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +41,19 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     branches: dict[str, tuple[str, ...]]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A way from one leaf to another; ``told`` are the ids of what stands only on the other branch, oldest first."""
+class Piece(msgspec.Struct, frozen=True):
+    """A row of the journal to be: ``count`` events."""
 
-    epoch: int
-    before: str | None
+    count: int
+    payload: bytes
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get to a leaf from where the session is at ``head``; nothing is to be told where it is there already."""
+
+    head: int
     leaf_id: str
-    told: tuple[str, ...]
+    told: tuple[Piece, ...]
 
 
 class Switched(msgspec.Struct, frozen=True):
@@ -79,7 +85,7 @@ def siblings(conn: Connection, session_id: str, page: Iterable[Message]) -> dict
     """The siblings of each message that has any, itself among them, in the order in which they were created."""
     placed = [message for message in page if message.status != "queued"]
     parents = {message.parent_id for message in placed}
-    hangs = table.c.parent_id.in_([each for each in parents if each is not None])
+    hangs: ColumnElement[bool] = table.c.parent_id.in_([each for each in parents if each is not None])
     if None in parents:
         hangs = or_(hangs, table.c.parent_id.is_(None))
     of_session = table.c.session_id == session_id, table.c.status != "queued"
@@ -112,67 +118,50 @@ def plan(conn: Connection, session_id: str, owner: str, message_id: str) -> Plan
     """How to make the branch through a message the active one.
 
     Raises:
-        SessionNotFound, MessageNotFound.
+        SessionNotFound, MessageNotFound, Corrupted.
     """
     session = readable(conn, session_id, owner)
     leaf_id = newest_below(conn, session_id, message_id)
+    if leaf_id == session.leaf_id:
+        return Plan(head=session.head, leaf_id=leaf_id, told=())
     held = messages.branch_ids(conn, session.leaf_id)
     along = conn.execute(_ALONG, {"leaf_id": leaf_id}).scalars()
-    told = tuple(each for each in along if each not in held)
-    return Plan(epoch=session.epoch, before=session.leaf_id, leaf_id=leaf_id, told=told)
-
-
-def ahead(plan: Plan) -> Iterable[Sequence[str]]:
-    """What has to be told before the switch, the newest first: nothing of it hangs on the active branch."""
-    for at in range(len(plan.told) - _TOGETHER, 0, -_TOGETHER):
-        yield plan.told[max(_TOGETHER, at) : at + _TOGETHER]
-
-
-def tell(conn: Connection, session_id: str, owner: str, message_ids: Sequence[str]) -> Switched:
-    """Tell of messages beside the active branch.
-
-    Raises:
-        SessionNotFound, SessionClosed, TurnInProgress.
-    """
-    session = _still(conn, session_id, owner)
-    if events := _changed(conn, message_ids):
-        session.append([*events])
-    return Switched(session.save())
+    told = tuple(_pieces(conn, [each for each in along if each not in held]))
+    return Plan(head=session.head, leaf_id=leaf_id, told=told)
 
 
 def switch(conn: Connection, session_id: str, owner: str, plan: Plan) -> Switched | None:
     """Make the planned branch the active one; None where the session has gone on since the plan was made.
 
     Raises:
-        SessionNotFound, SessionClosed, TurnInProgress.
+        SessionNotFound, SessionClosed; TurnInProgress: something runs, or waits for a place in the history.
     """
-    session = _still(conn, session_id, owner)
-    if session.leaf_id == plan.leaf_id:
-        return Switched()
-    if (session.epoch, session.leaf_id) != (plan.epoch, plan.before):
-        return None
-    leaf = messages.get(conn, plan.leaf_id)
-    if leaf is None:
-        return None
-    session.move_leaf(leaf.id)
-    others = _changed(conn, [each for each in plan.told[:_TOGETHER] if each != leaf.id])
-    session.append([*others, MessageEvent("changed", leaf.id, leaf, leaf=True)])
-    return Switched(session.save())
-
-
-def _still(conn: Connection, session_id: str, owner: str) -> Locked:
-    """The session, locked; nothing runs in it, and nothing waits for a place in its history."""
     session = lock(conn, session_id, owner)
     if session.closed:
         raise SessionClosed
     if busy := unfinished(conn, session_id):
         raise TurnInProgress(turn_id=busy[0].id)
-    return session
+    if session.head != plan.head:
+        return None
+    if plan.told:
+        session.move_leaf(plan.leaf_id)
+    for piece in plan.told:
+        session.enter(piece.count, piece.payload)
+    return Switched(session.save())
 
 
-def _changed(conn: Connection, ids: Sequence[str]) -> list[MessageEvent]:
-    found = messages.by_ids(conn, ids)
-    return [MessageEvent("changed", each, found[each]) for each in ids if each in found]
+def _pieces(conn: Connection, ids: Sequence[str]) -> Iterator[Piece]:
+    """The messages of a branch up to its leaf, told."""
+    told: list[bytes] = []
+    size = 0
+    for message in messages.each(conn, ids):
+        told.append(encode_lines([MessageEvent("changed", message.id, message, leaf=message.id == ids[-1])]))
+        size += len(told[-1])
+        if size >= _PIECE_BYTES:
+            yield Piece(len(told), b"\n".join(told))
+            told, size = [], 0
+    if told:
+        yield Piece(len(told), b"\n".join(told))
 
 
 def _newest_below() -> Any:

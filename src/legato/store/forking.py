@@ -45,7 +45,7 @@ def source(conn: Connection, session_id: str, owner: str, message_id: str | None
     if message_id is not None:
         _finished(conn, session_id, message_id)
         leaf_id = message_id
-    branch = [] if leaf_id is None else conn.execute(_ALONG, {"leaf_id": leaf_id}).all()
+    branch = [] if leaf_id is None else list(conn.execute(_ALONG, {"leaf_id": leaf_id}).all())
     while branch and not is_terminal(branch[-1].status):
         branch.pop()
     theirs = {each.turn_id for each in branch}

@@ -1,6 +1,6 @@
 """Messages: a tree by parent; the active branch is the walk from the session's leaf."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, insert, literal, select
@@ -11,6 +11,7 @@ from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages
 from legato.store.statements import ROW, update_by_id
 
+_AT_ONCE: Final = 500  # of the parameters of one statement
 _INSERT: Final = insert(messages)
 _BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"))
 _BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
@@ -40,6 +41,13 @@ def get(conn: Connection, message_id: str) -> Message | None:
 def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Message]:
     found = conn.execute(_BY_IDS, {"ids": ids})
     return {row.id: to_message(row) for row in found}
+
+
+def each(conn: Connection, ids: Sequence[str]) -> Iterator[Message]:
+    """These messages, in this order."""
+    for at in range(0, len(ids), _AT_ONCE):
+        found = by_ids(conn, ids[at : at + _AT_ONCE])
+        yield from (found[each] for each in ids[at : at + _AT_ONCE])
 
 
 def of_turn(conn: Connection, turn_id: str) -> list[Message]:

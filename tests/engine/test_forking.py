@@ -105,6 +105,7 @@ async def test_a_fork_shows_itself_when_it_is_whole(store: FaultyStore, ferry: F
     before = await store.read(_sessions)
     new = new_id("ses")
     store.held.add("give")
+    store.waiting.clear()  # what was said has come by, too
     forking = asyncio.create_task(ferry.forking.fork("ann", talk.id, new_session_id=new))
     await store.waiting.wait()
     with pytest.raises(SessionNotFound):
@@ -133,6 +134,7 @@ async def test_of_a_session_that_is_deleted_meanwhile_no_fork_is_made(store: Fau
     talk = await Conversation.begin(store)
     await talk.answer("a", "A")
     store.held.add("read_messages")
+    store.waiting.clear()  # what was said has come by, too
     forking = asyncio.create_task(ferry.forking.fork("ann", talk.id))
     await store.waiting.wait()
     await store.write(erasing.remove, talk.id, "ann", meter)

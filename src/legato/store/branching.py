@@ -77,7 +77,7 @@ def history(
     """
     session = readable(conn, session_id, owner)
     leaf_id = session.leaf_id if through is None else newest_below(conn, session_id, through)
-    page, older = snapshots.history(conn, session_id, owner, limit, cursor or leaf_id)
+    page, older = snapshots.history(conn, session_id, owner, limit, leaf_id if cursor is None else cursor)
     return Page(messages=tuple(page), older=older, leaf_id=leaf_id, branches=siblings(conn, session_id, page))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, text
 
 from legato.core.errors import MessageNotFound, SessionClosed, TurnInProgress
 from legato.core.events import MessageEvent, encode_lines
@@ -124,9 +124,7 @@ def plan(conn: Connection, session_id: str, owner: str, message_id: str) -> Plan
     leaf_id = newest_below(conn, session_id, message_id)
     if leaf_id == session.leaf_id:
         return Plan(head=session.head, leaf_id=leaf_id, told=())
-    held = messages.branch_ids(conn, session.leaf_id)
-    along = conn.execute(_ALONG, {"leaf_id": leaf_id}).scalars()
-    told = tuple(_pieces(conn, [each for each in along if each not in held]))
+    told = tuple(_pieces(conn, messages.beside(conn, leaf_id, session.leaf_id)))
     return Plan(head=session.head, leaf_id=leaf_id, told=told)
 
 
@@ -164,27 +162,6 @@ def _pieces(conn: Connection, ids: Sequence[str]) -> Iterator[Piece]:
         yield Piece(len(told), b"\n".join(told))
 
 
-def _newest_below() -> Any:
-    """From ``:message_id`` to all that follow it; of those that nothing follows, the newest."""
-    here, child = table.alias(), table.alias()
-    of_session = table.c.session_id == bindparam("session_id")
-    below = (
-        select(table.c.id, table.c.created_at, literal(0).label("depth"))
-        .where(table.c.id == bindparam("message_id"), of_session, table.c.status != "queued")
-        .cte("below", recursive=True)
-    )
-    below = below.union_all(
-        select(here.c.id, here.c.created_at, below.c.depth + 1).where(
-            here.c.session_id == bindparam("session_id"), here.c.parent_id == below.c.id, here.c.status != "queued"
-        )
-    )
-    follows = exists().where(
-        child.c.session_id == bindparam("session_id"), child.c.parent_id == below.c.id, child.c.status != "queued"
-    )
-    newest = below.c.created_at.desc(), below.c.depth.desc(), below.c.id.desc()
-    return select(below.c.id).where(~follows).order_by(*newest).limit(1)
-
-
 def _aside() -> Any:
     """Of the messages ``:ids`` those that no walk from their session's leaf meets."""
     asked = table.alias()
@@ -200,6 +177,20 @@ def _aside() -> Any:
     return found.where(table.c.id.not_in(select(walk.c.id)))
 
 
-_NEWEST_BELOW: Final = _newest_below()
+# From a message to all that follow it; of those that nothing follows, the newest. A cross join, for SQLite takes that for the
+# order to look in: else it reads the whole session for each message.
+_NEWEST_BELOW: Final = text("""
+    WITH RECURSIVE below (id, created_at, depth) AS (
+        SELECT m.id, m.created_at, 0 FROM messages AS m
+        WHERE m.id = :message_id AND m.session_id = :session_id AND m.status <> 'queued'
+        UNION ALL
+        SELECT m.id, m.created_at, below.depth + 1 FROM below CROSS JOIN messages AS m
+        WHERE m.session_id = :session_id AND m.parent_id = below.id AND m.status <> 'queued'
+    )
+    SELECT id FROM below
+    WHERE NOT EXISTS (
+        SELECT 1 FROM messages AS m WHERE m.session_id = :session_id AND m.parent_id = below.id AND m.status <> 'queued'
+    )
+    ORDER BY created_at DESC, depth DESC, id DESC LIMIT 1
+""")
 _ASIDE: Final = _aside()
-_ALONG: Final = messages.ids_along()

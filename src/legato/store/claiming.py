@@ -265,9 +265,8 @@ def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, lis
 
 def _returning(session: Locked, message: Message) -> list[Message]:
     """A message beside the active branch, and what leads to it from there: who follows that one need not hold the other."""
-    held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
-    missing = messages.branch_ids(session.conn, message.id) - held
-    return messages.branch(session.conn, message.id, len(missing))
+    missing = messages.beside(session.conn, message.id, session.leaf_id)
+    return messages.branch(session.conn, message.id, max(1, len(missing)))
 
 
 _UNREADABLE: Final = Ending(

@@ -105,6 +105,45 @@ def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
     return [to_message(row) for row in conn.execute(found, {"leaf_id": leaf_id, "limit": limit})]
 
 
+def beside(conn: Connection, leaf_id: str, other_leaf_id: str | None) -> list[str]:
+    """The ids of a branch up to where it meets another one, oldest first; all of it where they never meet.
+
+    Both are walked as far as the longer way to where they meet, and no further: mostly a few steps, however long they are.
+    """
+    mine, other = _Climb(conn, leaf_id), _Climb(conn, other_leaf_id)
+    while (met := mine.meets(other)) is None and (mine.goes_on or other.goes_on):
+        mine.climb()
+        other.climb()
+    return list(mine.places)[:met][::-1]
+
+
+class _Climb:
+    """A walk towards the root in growing strides: the ids that it came by, each with its place."""
+
+    def __init__(self, conn: Connection, leaf_id: str | None) -> None:
+        self.places: dict[str, int] = {}
+        self._conn = conn
+        self._next = leaf_id
+        self._stride = _FIRST_STRIDE
+
+    @property
+    def goes_on(self) -> bool:
+        return self._next is not None
+
+    def climb(self) -> None:
+        if self._next is None:
+            return
+        rows = self._conn.execute(_CLIMB, {"leaf_id": self._next, "limit": self._stride}).all()
+        self.places |= {row.id: at for at, row in enumerate(rows, len(self.places))}
+        self._next = rows[-1].parent_id if len(rows) == self._stride else None
+        self._stride = min(self._stride * 2, _LONGEST_STRIDE)
+
+    def meets(self, other: "_Climb") -> int | None:
+        """The place of the first one that the other has come by, too."""
+        common = self.places.keys() & other.places.keys()
+        return min((self.places[each] for each in common), default=None)
+
+
 def branch_ids(conn: Connection, leaf_id: str | None) -> set[str]:
     """The ids of all messages of a branch."""
     return set() if leaf_id is None else set(conn.execute(_BRANCH_IDS, {"leaf_id": leaf_id}).scalars())
@@ -140,11 +179,20 @@ def _walk(*, limited: bool) -> CTE:
     return walk.union_all(step.where(walk.c.depth < bindparam("limit", type_=Integer) - 1) if limited else step)
 
 
+def _climbing() -> Select[Any]:
+    """``id`` and ``parent_id`` of at most ``:limit`` messages from the leaf ``:leaf_id`` on, the newest first."""
+    walk = _walk(limited=True)
+    return select(walk.c.id, walk.c.parent_id).order_by(walk.c.depth)
+
+
 def _along(walk: CTE) -> Select[Any]:
     """The messages of a walk, oldest first."""
     return select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
 
 
 _BRANCH: Final = _along(_walk(limited=True))
+_FIRST_STRIDE: Final = 16
+_LONGEST_STRIDE: Final = 2048
 _WHOLE_BRANCH: Final = _along(_walk(limited=False))
 _BRANCH_IDS: Final = select(_walk(limited=False).c.id)
+_CLIMB: Final = _climbing()

@@ -1,14 +1,16 @@
 """The queue, seen and changed by its owner (promise R-03)."""
 
+import asyncio
+
 import pytest
 
 from legato.core.errors import Invalid, SessionNotFound, TurnNotFound, TurnNotQueued
 from legato.core.model import Part, Session, TextPart, Turn
-from legato.store import finding, queueing
+from legato.store import claiming, finding, queueing
 from legato.store.port import Store
 from legato.store.queueing import Amend, Last
 from legato.store.welcoming import Welcome
-from tests.support.conversation import Conversation, text_of
+from tests.support.conversation import Conversation, claimant, text_of
 
 
 def words(text: str) -> tuple[Part, ...]:
@@ -110,6 +112,30 @@ class Queueing:
         with pytest.raises(TurnNotQueued):
             await conversation.amend(waiting.id, parts=words("B!"))
         assert await queue(conversation) == []
+
+    @pytest.mark.promise("R-03")
+    async def test_who_rewrites_and_who_claims_do_not_miss_each_other(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        for _ in range(10):
+            waiting = (await conversation.send("old")).turn
+            changed = Amend(parts=words("new"))
+            claimed, amended = await asyncio.gather(
+                store.write(claiming.claim, conversation.id, claimant()),
+                store.write(queueing.amend, conversation.id, "ann", waiting.id, changed),
+                return_exceptions=True,
+            )
+            assert isinstance(claimed, claiming.Claimed)
+            if isinstance(amended, queueing.Amended):
+                assert text_of(claimed.message) == "new"
+            else:
+                assert isinstance(amended, TurnNotQueued)
+                assert text_of(claimed.message) == "old"
+            rows = claimed.rows + (amended.rows if isinstance(amended, queueing.Amended) else ())
+            await conversation.took(sorted(rows, key=lambda row: row.first_seq))
+            conversation.running = claimed
+            await conversation.finish()
+        await conversation.agree()
 
     async def test_what_is_refused_changes_nothing(self, store: Store, conversation: Conversation) -> None:
         first = await conversation.answer("a", "A")

@@ -56,9 +56,8 @@ class Forking:
             source = await self._store.read(forking.source, session_id, owner, message_id)
             messages = await self._pages(exporting.read_messages, source.message_ids)
             turns = await self._pages(exporting.read_turns, source.turn_ids)
-            await self._store.read(
-                forking.there, session_id, owner
-            )  # else what is missing would be missing in the fork
+            # Deleted meanwhile, it would be missing in the fork as well.
+            await self._store.read(forking.there, session_id, owner)
             end = source.message_ids[-1] if source.message_ids else None
             session = msgspec.structs.replace(
                 source.session,

@@ -382,6 +382,21 @@ class Branching:
         await conversation.agree()
 
     @pytest.mark.promise("S-10", "S-15")
+    async def test_what_an_edit_has_told_of_its_branch_goes_with_what_is_trimmed(
+        self, conversation: Conversation
+    ) -> None:
+        first, _, third = await three(conversation)
+        await conversation.edited(first.message_id, "A!", "a!")
+        await conversation.edited(third.message_id, "C!", "c!")  # brings back what leads to it
+        assert await conversation.trim(2) >= 1
+
+        told = b"".join(row.payload for row in await conversation.rows())
+        assert b'"A"' not in told
+        assert b'"b1"' not in told
+        assert await conversation.texts() == ["C!", "c!"]
+        await conversation.agree()
+
+    @pytest.mark.promise("S-10", "S-15")
     async def test_trimming_waits_for_an_edit_that_needs_what_would_go(
         self, store: Store, conversation: Conversation
     ) -> None:

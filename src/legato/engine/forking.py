@@ -14,6 +14,7 @@ from legato.core.model import Fork, Session
 from legato.engine.importing import Importing
 from legato.engine.publish import Publisher
 from legato.store import exporting, forking
+from legato.store.forking import Source
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
 from legato.transfer.arriving import arrive
@@ -58,22 +59,7 @@ class Forking:
             turns = await self._pages(exporting.read_turns, source.turn_ids)
             # Deleted meanwhile, it would be missing in the fork as well.
             await self._store.read(forking.there, session_id, owner)
-            end = source.message_ids[-1] if source.message_ids else None
-            session = msgspec.structs.replace(
-                source.session,
-                id=new_session_id or new_id("ses"),
-                created_at=source.now,
-                last_activity=source.now,
-                title=title or source.session.title,
-                title_source="person" if title else source.session.title_source,
-                closed_at=None,
-                archived_at=None,
-                pinned=False,
-                keep=False,
-                context=None,
-                read_only=False,
-                forked_from=Fork(session_id, end),
-            )
+            session = _begun(source, new_session_id or new_id("ses"), title)
             conversation = await asyncio.to_thread(copied, session, messages, turns)
             arrival = await asyncio.to_thread(arrive, conversation, session.agent_id, session.id)
             if await self._importing.enter(session, arrival, None) is None:
@@ -88,3 +74,22 @@ class Forking:
         for at in range(0, len(ids), _PAGE):
             found += await self._store.read(read, ids[at : at + _PAGE])
         return found
+
+
+def _begun(source: Source, session_id: str, title: str | None) -> Session:
+    """The new session: as the other one was made, not what became of it."""
+    return msgspec.structs.replace(
+        source.session,
+        id=session_id,
+        created_at=source.now,
+        last_activity=source.now,
+        title=title or source.session.title,
+        title_source="person" if title else source.session.title_source,
+        closed_at=None,
+        archived_at=None,
+        pinned=False,
+        keep=False,
+        context=None,
+        read_only=False,
+        forked_from=Fork(source.session.id, source.message_ids[-1] if source.message_ids else None),
+    )

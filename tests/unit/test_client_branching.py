@@ -31,12 +31,17 @@ async def client(wire: Wire) -> AsyncIterator[AsyncClient]:
             yield client
 
 
-async def test_a_fork_whose_answer_was_lost_is_found(wire: Wire, client: AsyncClient) -> None:
+async def test_a_fork_whose_answer_was_lost_is_found_as_soon_as_it_is_there(wire: Wire, client: AsyncClient) -> None:
     wire.on("POST", PATH, cut(), problem(409, "session_exists"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("legato.client.branching.new_id", lambda prefix: NEW)
         made = msgspec.structs.replace(story.state(), session=msgspec.structs.replace(story.session(), id=NEW))
-        wire.on("GET", f"/v1/sessions/{NEW}", json_reply({"state": made, "cursor": "7f3a.1"}))
+        wire.on(
+            "GET",
+            f"/v1/sessions/{NEW}",
+            problem(404, "session_not_found"),
+            json_reply({"state": made, "cursor": "7f3a.1"}),
+        )
         session = await client.fork(SESSION, "msg_1", title="Fork")
     assert session.id == NEW
     bodies = [request.json() for request in wire.asked("POST", PATH)]

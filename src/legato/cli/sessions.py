@@ -88,6 +88,7 @@ def _facts(state: State) -> Table:
         "created": when(session.created_at),
         "last activity": when(session.last_activity),
         "state": state_of(session),
+        "forked from": session.forked_from.session_id if session.forked_from else "",
         "turns": ", ".join(f"{turn.id} {turn.status}" for turn in state.turns),
     }
     table = Table(box=None, show_header=False)

@@ -1,6 +1,6 @@
 """Branches, forks, and what waits in a session."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -9,10 +9,12 @@ from legato.client.bodies import ViewBody
 from legato.client.http import Http
 from legato.client.model import MessagePage, Page, View
 from legato.core.cursor import parse_cursor
-from legato.core.errors import SessionExists
+from legato.core.errors import SessionExists, SessionNotFound
 from legato.core.ids import new_id
 from legato.core.model import Message, Session, Turn
 from legato.core.text import normalise
+
+_LOOK_AGAIN_S: Final = 0.5
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -65,8 +67,19 @@ class Branching:
         except SessionExists:
             if new_session_id is not None:
                 raise
-            found = await self._http.call(ViewBody, "GET", _path(new))  # an earlier attempt got through
-            return found.state.session
+            return await self._made(new)
+
+    async def _made(self, session_id: str) -> Session:
+        """What an earlier attempt has made, or is about to: of a long session that takes longer than an answer may."""
+        ambient = self._http.ambient
+        deadline = ambient.clock() + self._http.patience.retry_for_s
+        while True:
+            try:
+                return (await self._http.call(ViewBody, "GET", _path(session_id))).state.session
+            except SessionNotFound:
+                if ambient.clock() >= deadline:
+                    raise
+            await ambient.sleep(_LOOK_AGAIN_S)
 
     async def queue(self, session_id: str) -> list[Waiting]:
         """What waits, the next one first."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from legato.client import Client
+from legato.client import Client, ImportReport
 from legato.core.errors import SessionNotFound
 from legato.core.ids import new_id
 from tests.engine.test_transfer import long_session
@@ -33,7 +33,9 @@ def test_half_a_fork_is_never_seen(tmp_path: Path) -> None:
     database = tmp_path / "legato.db"
     with ServerProcess(f"sqlite:///{database}", log=tmp_path / "server.log") as server, Client(server.url) as client:
         *_, report = client.import_file(io.BytesIO(long_session(TURNS)), agent_id="demo")
+        assert isinstance(report, ImportReport)
         session_id = report.imported[0].id
+        assert session_id is not None
         new = new_id("ses")
 
         def fork() -> None:

@@ -103,10 +103,10 @@ def newest_below(conn: Connection, session_id: str, message_id: str) -> str:
     Raises:
         MessageNotFound: there is none in this session, or it waits and has no place yet.
     """
-    found = conn.execute(_NEWEST_BELOW, {"session_id": session_id, "message_id": message_id}).scalar()
-    if found is None:
+    place = messages.place(conn, session_id, message_id)
+    if place is None or place.status == "queued":
         raise MessageNotFound(message_id=message_id)
-    return str(found)
+    return str(conn.execute(_NEWEST_BELOW, {"session_id": session_id, "message_id": message_id}).scalar_one())
 
 
 def aside(conn: Connection, message_ids: Sequence[str]) -> set[str]:
@@ -181,8 +181,7 @@ def _aside() -> Any:
 # order to look in: else it reads the whole session for each message.
 _NEWEST_BELOW: Final = text("""
     WITH RECURSIVE below (id, created_at, depth) AS (
-        SELECT m.id, m.created_at, 0 FROM messages AS m
-        WHERE m.id = :message_id AND m.session_id = :session_id AND m.status <> 'queued'
+        SELECT m.id, m.created_at, 0 FROM messages AS m WHERE m.id = :message_id
         UNION ALL
         SELECT m.id, m.created_at, below.depth + 1 FROM below CROSS JOIN messages AS m
         WHERE m.session_id = :session_id AND m.parent_id = below.id AND m.status <> 'queued'

@@ -12,7 +12,7 @@ from legato.core.errors import (
     TurnInProgress,
 )
 from legato.core.model import Turn
-from legato.store import branching, finding, memories, messages, snapshots, trimming
+from legato.store import branching, finding, forking, memories, messages, snapshots, trimming
 from legato.store import sessions as session_store
 from legato.store.claiming import Claimed
 from legato.store.port import Store
@@ -296,6 +296,23 @@ class Branching:
             await store.read(branching.plan, conversation.id, "bob", first.message_id)
         with pytest.raises(SessionNotFound):
             await store.read(branching.history, conversation.id, "bob", 10, None, first.message_id)
+
+    @pytest.mark.promise("S-08", "S-15")
+    async def test_what_was_cleared_is_nobodys_branch(self, store: Store, conversation: Conversation) -> None:
+        first, *_ = await three(conversation)
+        await conversation.clear()
+        await conversation.answer("d1", "D")
+
+        page = await conversation.page()
+        assert ([text_of(message) for message in page.messages], page.branches) == (["D", "d1"], {})
+        with pytest.raises(MessageNotFound):
+            await conversation.edit(first.message_id)
+        with pytest.raises(MessageNotFound):
+            await conversation.page(through=first.message_id)
+        with pytest.raises(MessageNotFound):
+            await conversation.switch(first.message_id)
+        with pytest.raises(MessageNotFound):
+            await store.read(forking.source, conversation.id, "ann", first.message_id)
 
     # What is active, for everybody
 

@@ -12,11 +12,11 @@ from legato.core.errors import (
     TurnInProgress,
 )
 from legato.core.model import Turn
-from legato.store import branching, finding, forking, memories, messages, snapshots, trimming
+from legato.store import branching, ending, finding, forking, memories, messages, snapshots, trimming
 from legato.store import sessions as session_store
 from legato.store.claiming import Claimed
 from legato.store.port import Store
-from tests.support.conversation import Conversation, text_of
+from tests.support.conversation import Conversation, meter, text_of
 
 
 async def three(conversation: Conversation) -> list[Turn]:
@@ -300,7 +300,7 @@ class Branching:
     @pytest.mark.promise("S-08", "S-15")
     async def test_what_was_cleared_is_nobodys_branch(self, store: Store, conversation: Conversation) -> None:
         first, *_ = await three(conversation)
-        await conversation.clear()
+        await conversation.took((await store.write(ending.clear, conversation.id, "ann", meter)).rows)
         await conversation.answer("d1", "D")
 
         page = await conversation.page()

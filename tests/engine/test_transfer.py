@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 from legato.core.errors import Busy, Conflict, Corrupted, Invalid, SessionNotFound, Unavailable
 from legato.core.ids import new_id
 from legato.core.model import Message, Session, TextPart, Turn, Usage
-from legato.store import chores, importing, schema, sessions
+from legato.store import chores, importing, schema, sessions, snapshots
 from legato.store.importing import Entry
 from legato.transfer.arriving import arrive
 from legato.transfer.ours import from_document
@@ -25,6 +25,7 @@ from legato.transfer.records import Conversation, Document, SessionRecord, encod
 from tests.engine.wiring import FaultyStore, opened, sql
 from tests.support import strategies
 from tests.support.conversation import Conversation as Talk
+from tests.support.conversation import text_of
 from tests.support.transferring import Ferry, document, without_ids
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S-13")]
@@ -108,6 +109,27 @@ def rows_of(conn: Connection, session_id: str) -> dict[str, int]:
         ).scalar_one()
         for table in tables
     }
+
+
+@pytest.mark.promise("S-15")
+async def test_what_waits_stands_in_its_place(store: FaultyStore, ferry: Ferry) -> None:
+    """At the end of the active branch, or beside the message that it edits, which is not the end."""
+    talk = await Talk.begin(store)
+    first = await talk.answer("a", "A")
+    await talk.edit(first.message_id, "A!")
+    plain = (await talk.send("B")).turn
+    told = document(await ferry.out(talk.id))
+
+    parents = {
+        message.parts[0].text: message.parent_id for message in told.messages if isinstance(message.parts[0], TextPart)
+    }
+    assert parents == {"A": None, "a": first.message_id, "A!": None, "B": first.answer_id}
+    assert told.session.leaf_id == plain.message_id
+    back = await ferry.into(encode(told))
+    assert back.imported[0].id is not None
+    await ferry.agrees(back.imported[0].id, "bob")
+    state, _ = await store.read(snapshots.snapshot, back.imported[0].id, "bob", 10)
+    assert [text_of(message) for message in state.messages] == ["A", "a", "B"]
 
 
 def nobodys(conn: Connection) -> list[str]:

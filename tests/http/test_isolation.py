@@ -62,7 +62,15 @@ OWN_APPROVALS: Final = {
 # What is sent where, so that the owner's own request succeeds; the others must fail alike whatever they send.
 BODIES: Final[dict[str, list[Any]]] = {
     "PATCH /v1/sessions/{session_id}": [{"title": "Mine"}, {}, {"title": 7}],
-    "POST /v1/sessions/{session_id}/turns": [{"text": "Hi"}, {"text": "x" * 60_000}, {"text": "x", "model_id": "no"}],
+    "PATCH /v1/sessions/{session_id}/turns/{turn_id}": [{"text": "Hi"}, {"before": None}, {}],
+    "POST /v1/sessions/{session_id}/fork": [{}, {"message_id": "{message_id}"}, {"id": "x"}],
+    "POST /v1/sessions/{session_id}/turns": [
+        {"text": "Hi"},
+        {"text": "x" * 60_000},
+        {"text": "x", "model_id": "no"},
+        {"text": "x", "edits": "{message_id}"},
+    ],
+    "PUT /v1/sessions/{session_id}/leaf": [{"message_id": "{message_id}"}, {"message_id": "msg_none"}, {}],
 }
 QUERIES: Final = {
     "GET /v1/sessions/{session_id}/export": [{"format": each} for each in ("json", "jsonl", "markdown", "html", "no")],
@@ -72,7 +80,12 @@ QUERIES: Final = {
         {"after": "0", "until": "{turn_id}"},
         {"after": "x"},
     ],
-    "GET /v1/sessions/{session_id}/messages": [{}, {"cursor": "{message_id}"}, {"limit": "1"}],
+    "GET /v1/sessions/{session_id}/messages": [
+        {},
+        {"cursor": "{message_id}"},
+        {"leaf": "{message_id}"},
+        {"limit": "1"},
+    ],
 }
 
 
@@ -93,6 +106,13 @@ class Thing:
     def __init__(self, session_id: str, turn_id: str, message_id: str, cursor: str) -> None:
         self.ids = {"session_id": session_id, "turn_id": turn_id, "message_id": message_id, "cursor": cursor}
 
+    def filled(self, body: Any) -> Any:
+        """A body with its ids, as far as it says where they go."""
+        if not isinstance(body, dict):
+            return body
+        ids = {f"{{{name}}}": value for name, value in self.ids.items()}
+        return {key: ids.get(value, value) if isinstance(value, str) else value for key, value in body.items()}
+
     def request(self, route: str, query: dict[str, str]) -> tuple[str, str, dict[str, str]]:
         verb, _, path = route.partition(" ")
         return verb, path.format(**self.ids), {key: value.format(**self.ids) for key, value in query.items()}
@@ -106,7 +126,7 @@ async def something(api: Api) -> Thing:
 
 async def ask(api: Api, route: str, thing: Thing, body: Any, query: dict[str, str], stream: bool) -> httpx2.Response:
     verb, path, params = thing.request(route, query)
-    return await api.ask(verb, path, body, params=params, headers=STREAM if stream else {})
+    return await api.ask(verb, path, thing.filled(body), params=params, headers=STREAM if stream else {})
 
 
 def said(response: httpx2.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -154,7 +174,7 @@ async def test_a_turn_of_elsewhere_answers_as_an_unknown_one(api: Api, stranger:
     answers = []
     for turn_id in (new_id("trn"), foreign.ids["turn_id"], other.ids["turn_id"], mine.ids["message_id"], "x"):
         thing = Thing(mine.ids["session_id"], turn_id, "", "")
-        answers.append(said(await ask(api, route, thing, None, {}, stream=False)))
+        answers.append(said(await ask(api, route, thing, variants(route)[0][0], {}, stream=False)))
     assert answers == answers[:1] * len(answers)
     assert answers[0][0] == 404
     assert b'"turn_not_found"' in answers[0][1]

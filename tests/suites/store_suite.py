@@ -7,6 +7,7 @@ import pytest
 from tests.suites.store.accepting import Accepting
 from tests.suites.store.appending import Appending
 from tests.suites.store.branches import Branches
+from tests.suites.store.branching import Branching
 from tests.suites.store.claiming import Claiming
 from tests.suites.store.compacting import Compacting
 from tests.suites.store.damage import Damage
@@ -15,6 +16,7 @@ from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.living import Living
+from tests.suites.store.queueing import Queueing
 from tests.suites.store.reading import Reading
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
@@ -31,6 +33,8 @@ class StoreSuite(
     Isolation,
     Accepting,
     Branches,
+    Branching,
+    Queueing,
     Claiming,
     Appending,
     Endings,

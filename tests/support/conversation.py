@@ -15,11 +15,13 @@ from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
 from legato.store import (
     accepting,
+    branching,
     claiming,
     clearing,
     compaction,
     ending,
     journal,
+    queueing,
     rescuing,
     sessions,
     snapshots,
@@ -30,6 +32,7 @@ from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
+from legato.store.queueing import Amend
 from legato.store.steering import Steered
 from legato.store.trimming import Trimmed
 from tests.support.search_index import check_index
@@ -103,6 +106,42 @@ class Conversation:
         parts = (TextPart("Go on."),) if kind == "continue" else ()
         return await self.send(kind, kind=kind, source_turn_id=source.id, parts=parts, **fields)
 
+    async def edit(self, message_id: str, text: str = "Rather", **fields: Any) -> Accepted:
+        """Send something in the place of an earlier message."""
+        return await self.send(text, kind="edit", edits=message_id, **fields)
+
+    async def edited(self, message_id: str, text: str, answer: str) -> Turn:
+        """The whole turn of an edit."""
+        await self.edit(message_id, text)
+        return await self._answered(answer)
+
+    async def retried(self, source: Turn, answer: str) -> Turn:
+        """The whole turn of a retry."""
+        await self.again("retry", source)
+        return await self._answered(answer)
+
+    async def _answered(self, answer: str) -> Turn:
+        await self.claimed()
+        await self.say(answer)
+        ended = await self.finish()
+        assert ended is not None
+        return ended.turn
+
+    async def switch(self, message_id: str) -> None:
+        """As the engine does it."""
+        plan = await self.store.read(branching.plan, self.id, self.owner, message_id)
+        switched = await self.store.write(branching.switch, self.id, self.owner, plan)
+        assert switched is not None
+        await self._stepped(switched.rows)
+
+    async def amend(self, turn_id: str, **what: Any) -> Turn:
+        amended = await self.store.write(queueing.amend, self.id, self.owner, turn_id, Amend(**what))
+        await self._stepped(amended.rows)
+        return amended.turn
+
+    async def page(self, **options: Any) -> branching.Page:
+        return await self.store.read(branching.history, self.id, self.owner, EVERYTHING, **options)
+
     async def claim(self, worker_id: str = "wrk_1", agents: Sequence[str] = ("demo",), **limits: Any) -> Claimed | None:
         claimed = await self.store.write(
             claiming.claim, self.id, Claimant(worker_id=worker_id, agents=dict.fromkeys(agents), **limits)
@@ -155,11 +194,8 @@ class Conversation:
 
     async def answer(self, text: str = "Hi", question: str = "Hello") -> Turn:
         """A whole turn."""
-        await self.start(question)
-        await self.say(text)
-        ended = await self.finish()
-        assert ended is not None
-        return ended.turn
+        await self.send(question)
+        return await self._answered(text)
 
     async def cancel(self, turn_id: str, owner: str | None = None) -> Ended:
         how = Ending(status="cancelled", reason="cancelled")

@@ -14,6 +14,7 @@ from legato.core.fold import Fold
 from legato.core.model import Message, Turn
 from legato.doorbell.local import LocalDoorbell
 from legato.engine.exporting import Exporting
+from legato.engine.forking import Forking
 from legato.engine.hub import Hub
 from legato.engine.importing import Importing
 from legato.engine.lists import Lists
@@ -21,6 +22,7 @@ from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
 from legato.providers.catalog import Catalog
 from legato.store import journal, snapshots
+from legato.store.lifecycle import Policy
 from legato.store.port import Store
 from legato.transfer.records import Document
 from legato.transfer.report import ImportReport
@@ -46,6 +48,9 @@ class Ferry:
         self.tasks = tasks
         self.exporting = Exporting(store=store, stopped=lambda: False)
         self.importing = Importing(store=store, publisher=publisher, registry=registry, models=models, tasks=tasks)
+        self.forking = Forking(
+            store=store, publisher=publisher, importing=self.importing, policy=lambda agent_id: Policy()
+        )
 
     async def out(self, session_id: str, format_: Format = "json", owner: str = "ann") -> bytes:
         return b"".join([piece async for piece in await self.exporting.one(owner, session_id, format_)])

@@ -16,7 +16,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 from legato.core.events import Event
 from tests.support import story
-from tests.support.story import EVENTS_PATH, SESSION, TURN_PATH, TURNS_PATH, frames
+from tests.support.story import EVENTS_PATH, QUESTION, SESSION, TURN_PATH, TURNS_PATH, frames
 from tests.support.wire import Reply, Request, Wire, json_reply, problem, silence, stream
 
 pytestmark = pytest.mark.anyio
@@ -313,6 +313,11 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
             screen.type(command)
             assert "Bon�[2Jjour\n" in await screen.until("[incomplete")
             await screen.until("> ")
+        screen.type(":edit")
+        await screen.until("What would you rather say?")
+        screen.type(":edit Good evening")
+        await screen.until("[incomplete")
+        await screen.until("> ")
         screen.type(":nonsense")
         await screen.until("no such command")
         wire.on("GET", "/v1/sessions", json_reply(listed(msgspec.structs.replace(story.session(), title="Trip"))))
@@ -322,7 +327,12 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
         await screen.until("a new session begins")
         screen.type(":quit")
     assert process.returncode == 0
-    assert [request.json()["text"] for request in wire.asked("POST", TURNS_PATH)] == ["/help", ":escaped"]
+    assert [request.json()["text"] for request in wire.asked("POST", TURNS_PATH)] == [
+        "/help",
+        ":escaped",
+        "Good evening",
+    ]
+    assert [request.json().get("edits") for request in wire.asked("POST", TURNS_PATH)] == [None, None, QUESTION]
     assert len(wire.asked("POST", f"{TURN_PATH}/continue")) == 1
     assert len(wire.asked("POST", f"{TURN_PATH}/retry")) == 1
     assert len(wire.asked("POST", "/v1/sessions")) == 1

@@ -97,6 +97,14 @@ class Conversation:
         turn = self._last()
         return await self._run(partial(self._sent, partial(self._client.retry, turn.session_id, turn.id)))
 
+    async def say_instead(self, text: str) -> int:
+        """Sends ``text`` in the place of the last message."""
+        turn = self._last()
+        if turn.kind == "welcome":
+            raise Invalid("There is no message of yours here yet.")
+        send = partial(self._client.send, turn.session_id, text, edits=turn.message_id)
+        return await self._run(partial(self._sent, send))
+
     def _last(self) -> Turn:
         if self.last_turn is None:
             raise Invalid("There is no answer here yet.")

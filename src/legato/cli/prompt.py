@@ -19,6 +19,7 @@ _RECENT: Final = 10
 _HELP: Final = """\
 :continue   go on after an answer that ended early
 :retry      have the last message answered again
+:edit TEXT  say this instead of the last message
 :new        begin a session
 :sessions   list the newest sessions
 :open N     take up a session of that list (or give its id)
@@ -50,6 +51,7 @@ class Prompt:
         self._commands: dict[str, Command] = {
             "continue": self._continue,
             "retry": self._retry,
+            "edit": self._edit,
             "new": self._new,
             "sessions": self._sessions,
             "open": self._open,
@@ -148,6 +150,11 @@ class Prompt:
 
     async def _retry(self, rest: str) -> None:
         await self._conversation.try_again()
+
+    async def _edit(self, rest: str) -> None:
+        if not rest:
+            raise Invalid("What would you rather say? :edit and the text.")
+        await self._conversation.say_instead(rest)
 
     async def _new(self, rest: str) -> None:
         self._conversation.start_anew()

@@ -11,6 +11,7 @@ from rich.text import Text
 from legato.cli import changes
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
 from legato.cli.deletion import delete
+from legato.cli.forking import fork
 from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
 from legato.cli.prune import prune
 from legato.cli.terminal import printable
@@ -22,6 +23,7 @@ app.command()(prune)
 app.command("export")(export)
 app.command("import")(import_)
 app.command()(delete)
+app.command()(fork)
 
 
 @app.callback()
@@ -86,6 +88,7 @@ def _facts(state: State) -> Table:
         "created": when(session.created_at),
         "last activity": when(session.last_activity),
         "state": state_of(session),
+        "forked from": session.forked_from.session_id if session.forked_from else "",
         "turns": ", ".join(f"{turn.id} {turn.status}" for turn in state.turns),
     }
     table = Table(box=None, show_header=False)

@@ -12,6 +12,7 @@ import anyio
 
 from legato.client.approving import Approving
 from legato.client.bodies import EventsBody, SentBody, ViewBody
+from legato.client.branching import Branching
 from legato.client.deleting import Deleting
 from legato.client.http import Http, Notice, decode
 from legato.client.living import Living
@@ -35,7 +36,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Approving, Searching, MemoryCalls, Spending, Transfer):
+class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls, Spending, Transfer):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -225,12 +226,14 @@ class AsyncClient(Living, Deleting, Approving, Searching, MemoryCalls, Spending,
         text: str,
         *,
         message_id: str | None = None,
+        edits: str | None = None,
         mode: Mode = "queue",
         priority: Priority = "interactive",
         model_id: str | None = None,
     ) -> Sent:
         """Sends a message: its turn, and the position from which to follow.
 
+        ``edits``: an earlier message of the person's, whose place it takes; what followed that one stays as another branch.
         Every attempt carries the same ``message_id`` (made here if not given), so that the message is
         accepted once whatever happens to the connection. Nobody waits for a turn of ``priority="background"``:
         it gives way to people.
@@ -243,6 +246,8 @@ class AsyncClient(Living, Deleting, Approving, Searching, MemoryCalls, Spending,
         }
         if priority != "interactive":  # servers that know of none take any other send
             body["priority"] = priority
+        if edits is not None:
+            body["edits"] = edits
         return await self._send(_path(session_id, "turns"), body)
 
     async def continue_(self, session_id: str, turn_id: str, *, message_id: str | None = None) -> Sent:
@@ -332,12 +337,15 @@ class AsyncClient(Living, Deleting, Approving, Searching, MemoryCalls, Spending,
         text: str,
         *,
         message_id: str | None = None,
+        edits: str | None = None,
         mode: Mode = "queue",
         priority: Priority = "interactive",
         model_id: str | None = None,
     ) -> AsyncAnswer:
-        """Sends a message; iterate over what comes back for the text of its answer."""
-        sent = await self.send(session_id, text, message_id=message_id, mode=mode, priority=priority, model_id=model_id)
+        """Sends a message, as ``send``; iterate over what comes back for the text of its answer."""
+        sent = await self.send(
+            session_id, text, message_id=message_id, edits=edits, mode=mode, priority=priority, model_id=model_id
+        )
         return self.watch(sent)
 
     def watch(self, sent: Sent, state: State | None = None) -> AsyncAnswer:

@@ -67,12 +67,16 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message was added, changed (its whole new state) or removed (only its id is told)."""
+    """A message was added, changed (its whole new state) or removed (only its id is told).
+
+    ``leaf``: the active branch ends with it from now on.
+    """
 
     event: ClassVar[str] = "message"
     op: Literal["added", "changed", "removed"]
     message_id: str
     message: Message | None = None
+    leaf: bool = False
 
 
 class TurnEvent(msgspec.Struct, frozen=True):

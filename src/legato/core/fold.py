@@ -209,11 +209,11 @@ class Fold:
             return
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":
-            self._placed(event.message)
+            self._placed(event.message, leaf=event.leaf)
 
-    def _placed(self, message: Message) -> None:
+    def _placed(self, message: Message, *, leaf: bool) -> None:
         # A message that enters the history becomes its newest; one that only changes (its pieces, its pin) stays where it is.
-        if message.parent_id == self.leaf_id or message.status == "in_progress":
+        if leaf or message.parent_id == self.leaf_id or message.status == "in_progress":
             self.leaf_id = message.id
 
     def _put(self, message_id: str, index: int, part: Part) -> None:

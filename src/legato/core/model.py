@@ -10,7 +10,7 @@ from legato.core.states import Phase, TurnStatus
 Role = Literal["user", "assistant"]
 Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
 Priority = Literal["interactive", "background"]
-TurnKind = Literal["send", "continue", "retry", "welcome"]
+TurnKind = Literal["send", "edit", "continue", "retry", "welcome"]
 TitleSource = Literal["person", "model", "date"]
 ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
 CrashPolicy = Literal["incomplete", "restart", "continue"]
@@ -79,7 +79,10 @@ class ContextInfo(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue."""
+    """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue.
+
+    An edited one knows its place while it waits: beside the message that it takes the place of.
+    """
 
     id: str
     session_id: str
@@ -130,7 +133,14 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def brings_message(self) -> bool:
         """Whether it has brought its message into the session: a retry answers an earlier one, a welcome answers none."""
-        return self.kind in ("send", "continue")
+        return self.kind in ("send", "edit", "continue")
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """Where a session comes from that goes on from another one: it, and its last message that was taken over."""
+
+    session_id: str
+    message_id: str | None
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +167,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     metadata: dict[str, Any] = {}
     read_only: bool = False
+    forked_from: Fork | None = None
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -182,10 +193,14 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over a session. ``age_s`` is in seconds since it was created."""
+    """Sums over a session, over all of its branches; ``active_count`` are the messages of the active one.
+
+    ``age_s`` is in seconds since it was created.
+    """
 
     session_id: str
     message_count: int
+    active_count: int = 0
     turn_count: int
     usage: Usage
     age_s: float

@@ -13,19 +13,21 @@ from legato.agents.turn import Models
 from legato.core.cursor import Cursor
 from legato.core.errors import AgentNotFound, Corrupted, Invalid
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
+from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn, TurnKind
 from legato.core.prompt import Budget, build_prompt
-from legato.core.text import normalise
 from legato.engine.approvals import Approvals
+from legato.engine.branches import Branches
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.clearing import Clearing
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
+from legato.engine.forking import Forking
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
+from legato.engine.queue import Queue, normalised
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
 from legato.store import accepting, ending, erasing, journal, sessions, snapshots
@@ -42,10 +44,11 @@ CANCELLED = Ending(status="cancelled", reason="cancelled")
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be answered."""
+    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on."""
 
     parts: tuple[Part, ...]
     message_id: str | None = None
+    edits: str | None = None
     mode: Mode = "queue"
     priority: Priority = "interactive"
     model_id: str | None = None
@@ -94,10 +97,13 @@ class Engine:
         self._chores = chores
         self._settings = settings
         self._clearing = Clearing(store=store)
+        self.branches = Branches(store=store, publisher=publisher)
+        self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
         self.importing = Importing(
             store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
         )
+        self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
     def cursor(self, seq: int) -> Cursor:
         return Cursor(self.store.incarnation, seq)
@@ -250,7 +256,8 @@ class Engine:
 
         Raises:
             SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
-            ContextOverflow: the message can't fit into the model's window.
+            ContextOverflow: the message can't fit into the model's window;
+            MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits.
         """
         if request.priority == "background":
             return await self._send(owner, session_id, request)
@@ -258,13 +265,17 @@ class Engine:
             return await self._send(owner, session_id, request)
 
     async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
-        parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
+        parts, edits = normalised(request.parts), request.edits
+        kind: TurnKind = "send" if edits is None else "edit"
+        told = ("send",) if edits is None else ("edit", edits)
         send = accepting.Send(
             session_id=session_id,
             owner=owner,
             client_message_id=request.message_id or new_id("msg"),
-            body_hash=_hash(parts, request.mode, request.priority, request.model_id, "send"),
+            body_hash=_hash(parts, request.mode, request.priority, request.model_id, *told),
             parts=parts,
+            kind=kind,
+            edits=edits,
             mode=request.mode,
             priority=request.priority,
             model_id=request.model_id,
@@ -346,8 +357,11 @@ class Engine:
 
     def _check(self, session: Session, send: accepting.Send) -> None:
         """Refuse now what could never be answered. Runs in the accepting transaction: it looks at nothing but its arguments."""
-        self._check_size(send.parts)
-        self._check_context(session, send.model_id, send.parts)
+        self._check_words(session, send.model_id, send.parts)
+
+    def _check_words(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
+        self._check_size(parts)
+        self._check_context(session, model_id, parts)
 
     def _check_size(self, parts: tuple[Part, ...]) -> None:
         said = sum(len(part.text) for part in parts if isinstance(part, TextPart))

@@ -16,7 +16,7 @@ import msgspec
 
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
-from legato.core.errors import Busy, Invalid, ModelNotFound, Unavailable
+from legato.core.errors import Busy, Invalid, ModelNotFound, SessionExists, Unavailable
 from legato.core.model import Session
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
@@ -137,7 +137,7 @@ class Importing:
             )
         else:
             session = msgspec.structs.replace(session, id=arrival.session_id)
-            given = await self._enter(session, arrival, conversation.origin)
+            given = await self.enter(session, arrival, conversation.origin)
             if given is None:  # another import, at the same time
                 tally.was_there(entry)
                 return
@@ -174,23 +174,35 @@ class Importing:
             return False
         return True
 
-    async def _enter(self, session: Session, arrival: Arrival, origin: str) -> Given | None:
+    async def enter(self, session: Session, arrival: Arrival, origin: str | None) -> Given | None:
+        """Write a session down and let its owner have it; None when the owner has it from this ``origin`` already.
+
+        Raises:
+            SessionExists: its id is taken.
+        """
         given: Given | None = None
+        ours = True
         try:
-            head = await self._store.write(importing.begin, session)
-            waiting = [Entry(each.turn, each.messages, each.count, each.payload) for each in arrival.pieces]
-            at = 0
-            while at < len(waiting):
-                entries = self._slice(islice(waiting, at, None))
-                taken = await self._store.write(importing.add, session.id, head, entries)
-                head, at = taken.head, at + len(entries)
-                self._learn(sum(map(_weight, entries)), taken.took_s)
-                await asyncio.sleep(taken.took_s)  # as long for everybody else
-            given = await self._publisher.write(importing.give, session, head, arrival.leaf_id, arrival.leaf, origin)
+            given = await self._entered(session, arrival, origin)
             return given
+        except SessionExists:
+            ours = False
+            raise
         finally:
-            if given is None:
+            if given is None and ours:
                 await self._abandon(session.id)
+
+    async def _entered(self, session: Session, arrival: Arrival, origin: str | None) -> Given | None:
+        head = await self._store.write(importing.begin, session)
+        waiting = [Entry(each.turn, each.messages, each.count, each.payload) for each in arrival.pieces]
+        at = 0
+        while at < len(waiting):
+            entries = self._slice(islice(waiting, at, None))
+            taken = await self._store.write(importing.add, session.id, head, entries)
+            head, at = taken.head, at + len(entries)
+            self._learn(sum(map(_weight, entries)), taken.took_s)
+            await asyncio.sleep(taken.took_s)  # as long for everybody else
+        return await self._publisher.write(importing.give, session, head, arrival.leaf_id, arrival.leaf, origin)
 
     async def _abandon(self, session_id: str) -> None:
         with contextlib.suppress(Unavailable):  # it goes all the same, when its chore is due

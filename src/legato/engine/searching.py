@@ -6,7 +6,7 @@ import msgspec
 
 from legato.core.found import Hit
 from legato.core.search import parse
-from legato.store import finding, hits
+from legato.store import branching, finding, hits
 from legato.store.finding import Filters, Question
 from legato.store.port import Store
 from legato.store.search_place import Place, read_place, write_place
@@ -49,5 +49,6 @@ async def find(
     page = found[:limit]
     ids = [one.row.message_id for one in page if one.row.message_id is not None]
     told = await store.read(finding.told, ids)
-    data = await asyncio.to_thread(hits.shown, page, told, terms, inside=place.inside)
+    aside = await store.read(branching.aside, ids)
+    data = await asyncio.to_thread(hits.shown, page, told, terms, aside, inside=place.inside)
     return Found(data, write_place(place.at(page[-1])) if len(found) > limit else None)

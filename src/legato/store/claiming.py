@@ -260,8 +260,15 @@ def _message(session: Locked, turn: Turn) -> Message:
 
 
 def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, list[Message]]:
-    """The user's message in the history, and what readers must be told; a retried one becomes the leaf again."""
+    """The user's message in the history, and what readers must be told; a retried one becomes the leaf again.
+
+    Where a retried or edited one stands was decided when it was accepted; any other follows what is the leaf now.
+    """
     if turn.kind == "retry":
+        told = _returning(session, message)
+    elif turn.kind == "edit":
+        message = msgspec.structs.replace(message, status="completed")
+        messages.replace(session.conn, message)
         told = _returning(session, message)
     else:
         message = msgspec.structs.replace(message, status="completed", parent_id=session.leaf_id)
@@ -272,10 +279,9 @@ def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, lis
 
 
 def _returning(session: Locked, message: Message) -> list[Message]:
-    """A retried message, and what leads to it from the active branch: who follows that one need not hold the other."""
-    held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
-    missing = messages.branch_ids(session.conn, message.id) - held
-    return messages.branch(session.conn, message.id, len(missing))
+    """A message beside the active branch, and what leads to it from there: who follows that one need not hold the other."""
+    missing = messages.beside(session.conn, message.id, session.leaf_id)
+    return messages.branch(session.conn, message.id, max(1, len(missing)))
 
 
 _UNREADABLE: Final = Ending(

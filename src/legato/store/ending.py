@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from legato.core.errors import Conflict, Corrupted, TurnNotFound, TurnNotQueued
 from legato.core.events import (
@@ -283,19 +283,35 @@ def _remove(session: Locked, row: Any) -> list[Event]:
     session.move_leaf(leaf)
     messages.remove(session.conn, list(mine))
     scrubbing.want(session.conn)
-    # One that brought no message has left another branch; that must still be told to who comes later, or he stays there.
-    journal.bury_turn(session.conn, session.id, row.id, 0 if to_turn(row).brings_message else row.start_seq)
+    _bury(session, row, list(mine))
     brought = select(turns.c.id).where(turns.c.session_id == session.id, turns.c.message_id.in_(mine))
     for steered in session.conn.execute(brought.where(turns.c.id != row.id)):
         journal.bury_messages(session.conn, session.id, steered.id)
     return events
 
 
+def _bury(session: Locked, row: Any, mine: list[str]) -> None:
+    """What the turn said leaves the journal. That it left another branch must still be told to who comes later, or he stays
+    there: a retry by its claim, an edit by its claim without its words."""
+    conn, kind = session.conn, row.kind
+    if kind == "edit":
+        journal.bury_turn(conn, session.id, row.id, 0, but=row.start_seq)
+        journal.silence(conn, session.id, row.start_seq, mine)
+    else:
+        journal.bury_turn(conn, session.id, row.id, 0 if to_turn(row).brings_message else row.start_seq)
+
+
 def end_bereft(session: Locked, ending: Ending, meter: Meter) -> None:
-    """End the waiting retries whose message has left the history: they could never run, and nobody after them."""
-    here = select(message_table.c.id).where(message_table.c.session_id == session.id)
-    found = select(turns).where(turns.c.session_id == session.id, turns.c.status == "queued", turns.c.kind == "retry")
-    for row in session.conn.execute(found.where(turns.c.message_id.not_in(here)).order_by(turns.c.rank)).all():
+    """End the waiting retries and edits whose place has left the history: they could never run, and nobody after them."""
+    table = message_table
+    here = select(table.c.id).where(table.c.session_id == session.id)
+    hangs = table.c.session_id == session.id, table.c.parent_id.is_not(None), table.c.parent_id.not_in(here)
+    placeless = or_(
+        and_(turns.c.kind == "retry", turns.c.message_id.not_in(here)),
+        and_(turns.c.kind == "edit", turns.c.message_id.in_(select(table.c.id).where(*hangs))),
+    )
+    found = select(turns).where(turns.c.session_id == session.id, turns.c.status == "queued", placeless)
+    for row in session.conn.execute(found.order_by(turns.c.rank)).all():
         end_queued(session, row, ending, meter)
 
 

@@ -85,6 +85,8 @@ _BLANK: Final[dict[str, Any]] = {
     "memory": False,
     "context": None,
     "imported_from": None,
+    "forked_from": None,
+    "forked_message_id": None,
     "metadata": "{}",
 }
 

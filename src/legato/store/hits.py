@@ -1,6 +1,6 @@
 """Hits, from the rows that were found. Nothing here asks the database, and all of it is for a thread: it may take its time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from legato.core.errors import Corrupted
@@ -28,8 +28,15 @@ def ranked(rows: Sequence[Any], terms: tuple[Term, ...], place: Place) -> list[S
     return sorted((one for one in scored if place.is_before(one)), key=lambda one: one.rank)
 
 
-def shown(found: Sequence[Scored], told: Iterable[Any], terms: tuple[Term, ...], *, inside: bool) -> tuple[Hit, ...]:
-    """The hits; ``told`` are the rows of their messages."""
+def shown(
+    found: Sequence[Scored],
+    told: Iterable[Any],
+    terms: tuple[Term, ...],
+    aside: Container[str | None] = (),
+    *,
+    inside: bool,
+) -> tuple[Hit, ...]:
+    """The hits; ``told`` are the rows of their messages, ``aside`` those that stand on no active branch."""
     texts = _texts(told)
     hits: list[Hit] = []
     for one in found:
@@ -44,6 +51,7 @@ def shown(found: Sequence[Scored], told: Iterable[Any], terms: tuple[Term, ...],
                     created_at=to_time(row.created_at),
                     score=max(0, one.score),
                     snippet=snippet(text, terms, inside=inside),
+                    active=row.message_id not in aside,
                 )
             )
     return tuple(hits)

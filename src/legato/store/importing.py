@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from legato.core.errors import Conflict
+from legato.core.errors import Conflict, SessionExists
 from legato.core.events import Event, SessionEvent, encode_lines
 from legato.core.model import ErrorInfo, Message, Session, Turn
 from legato.store import chores, messages, search
@@ -67,7 +67,11 @@ def taken(conn: Connection, owner: str, agent_id: str, context: str) -> bool:
 
 
 def begin(conn: Connection, session: Session) -> int:
-    """Lay out a session that nobody can reach yet; the head of its journal."""
+    """Lay out a session that nobody can reach yet; the head of its journal.
+
+    Raises:
+        SessionExists: the id is taken.
+    """
     now: int = conn.execute(select(utc_us())).scalar_one()
     payload = encode_lines([SessionEvent(session)])
     values = _columns(session) | {
@@ -77,7 +81,10 @@ def begin(conn: Connection, session: Session) -> int:
         "head": 1,
         "epoch": 0,
     }
-    conn.execute(insert(sessions), values)
+    try:
+        conn.execute(insert(sessions), values)
+    except IntegrityError as error:
+        raise SessionExists from error
     insert_row(conn, Row(session.id, 1, 1, payload), None)
     chores.ask(conn, session.id, "erase", now + ABANDONED_US)
     return 1
@@ -99,7 +106,7 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
 
 
 def give(
-    conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str
+    conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str | None
 ) -> Given | None:
     """Let its owner have the session; None when the owner has it from there already, by another import at the same time.
 
@@ -112,7 +119,7 @@ def give(
         with conn.begin_nested():
             return _give(conn, _without_context(session) if dropped else session, head, leaf_id, leaf, origin, dropped)
     except IntegrityError:  # somebody was faster, between the look and the step
-        if session.context is None or known(conn, session.owner, origin) is not None:
+        if session.context is None or (origin is not None and known(conn, session.owner, origin) is not None):
             return None
         return _give(conn, _without_context(session), head, leaf_id, leaf, origin, dropped=True)
 
@@ -123,7 +130,7 @@ def _give(
     head: int,
     leaf_id: str | None,
     leaf: Sequence[Event],
-    origin: str,
+    origin: str | None,
     dropped: bool,
 ) -> Given:
     events = [*leaf, SessionEvent(session)]
@@ -136,6 +143,8 @@ def _give(
         "context": session.context,
         "imported_from": origin,
         "leaf_id": leaf_id,
+        # What a fork has taken over is the other session's to remember.
+        "remembered_id": leaf_id if session.forked_from is not None else None,
     }
     conn.execute(
         update(sessions)
@@ -181,6 +190,8 @@ def _columns(session: Session) -> dict[str, Any]:
         "pinned": session.pinned,
         "keep": session.keep,
         "memory": session.memory,
+        "forked_from": session.forked_from.session_id if session.forked_from else None,
+        "forked_message_id": session.forked_from.message_id if session.forked_from else None,
         "metadata": to_json(session.metadata),
     }
 

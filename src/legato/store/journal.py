@@ -183,13 +183,23 @@ def bury(conn: Connection, session_id: str, last_seq: int) -> None:
     insert_row(conn, Row(session_id, 1, last_seq, b""), None)
 
 
-def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> None:
-    """Leave only tombstones of what the turn said after a seq; its seqs stay accounted for."""
-    conn.execute(
-        update(journal)
-        .where(journal.c.session_id == session_id, journal.c.turn_id == turn_id, journal.c.last_seq > after)
-        .values(payload=b"", crc=payload_crc(session_id, b""))
-    )
+def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int, but: int | None = None) -> None:
+    """Leave only tombstones of what the turn said after a seq, ``but`` for the row that ends there; its seqs stay
+    accounted for."""
+    of_turn = journal.c.session_id == session_id, journal.c.turn_id == turn_id, journal.c.last_seq > after
+    buried = update(journal).where(*of_turn, *(() if but is None else (journal.c.last_seq != but,)))
+    conn.execute(buried.values(payload=b"", crc=payload_crc(session_id, b"")))
+
+
+def silence(conn: Connection, session_id: str, last_seq: int, message_ids: Collection[str]) -> None:
+    """Take the words of some messages out of the row that ends with a seq; that and where they stood is still told."""
+    for row in rows_at(conn, session_id, [last_seq]):
+        lines = row.payload.split(b"\n")
+        for seq, event in _messages(row):
+            if event.message_id in message_ids and event.message is not None:
+                silent = msgspec.structs.replace(event.message, parts=(), client_message_id=None)
+                lines[seq - row.first_seq] = encode_lines([msgspec.structs.replace(event, message=silent)])
+        replace_payload(conn, row._replace(payload=b"\n".join(lines)))
 
 
 def bury_messages(conn: Connection, session_id: str, turn_id: str) -> None:
@@ -252,7 +262,7 @@ def rows_at(conn: Connection, session_id: str, last_seqs: Collection[int]) -> li
 
 
 def rows_of_no_turn(conn: Connection, session_id: str) -> list[Row]:
-    """What was said of the session itself; reads all of its journal."""
+    """What was said of the session itself."""
     return _whole(conn.execute(_ROWS.where(journal.c.turn_id.is_(None)), {"session_id": session_id, "after": 0}))
 
 

@@ -94,6 +94,12 @@ def of_context(conn: Connection, owner: str, agent_id: str, context: str) -> Ses
     return None if row is None else to_session(row)
 
 
+def close_others(conn: Connection, session: Session, policy: Policy) -> tuple[Row, ...]:
+    """Close the owner's other sessions with the agent: this one has begun."""
+    others = _others(conn, session.id, session.owner, session.agent_id, _AT_ONCE)
+    return _close_all(lock_all(conn, others, session.owner), policy)
+
+
 def _others(conn: Connection, but_id: str, owner: str, agent_id: str, at_once: int) -> list[str]:
     """The owner's other open sessions with the agent: those that are to be closed here. What are more have it asked for."""
     others = [row.id for row in _active(conn, owner, agent_id, _MANY) if row.id != but_id]

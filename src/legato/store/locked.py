@@ -47,7 +47,11 @@ class Locked:
 
     def append(self, events: list[Event], turn_id: str | None = None) -> Row:
         """Append to the journal and move the head. Needs no epoch: the row is ours."""
-        row = Row(self.id, self.head + 1, self.head + len(events), encode_lines(events))
+        return self.enter(len(events), encode_lines(events), turn_id)
+
+    def enter(self, count: int, payload: bytes, turn_id: str | None = None) -> Row:
+        """``append`` of ``count`` events that are encoded already."""
+        row = Row(self.id, self.head + 1, self.head + count, payload)
         self.head = row.last_seq
         self.change(head=self.head)
         insert_row(self.conn, row, turn_id)

@@ -1,6 +1,6 @@
 """Messages: a tree by parent; the active branch is the walk from the session's leaf."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, exists, insert, literal, select
@@ -11,6 +11,7 @@ from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages, sessions, turns
 from legato.store.statements import ROW, update_by_id
 
+_AT_ONCE: Final = 500  # of the parameters of one statement
 _INSERT: Final = insert(messages)
 #: Of a message that is not about to be taken away, as its session was cleared (``store.clearing``).
 NOT_CLEARED: Final = ~exists().where(
@@ -21,6 +22,9 @@ NOT_CLEARED: Final = ~exists().where(
 )
 _BY_ID: Final = select(messages).where(messages.c.id == bindparam("id"), NOT_CLEARED)
 _BY_IDS: Final = select(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
+_PLACE: Final = select(
+    messages.c.id, messages.c.parent_id, messages.c.turn_id, messages.c.role, messages.c.status
+).where(messages.c.id == bindparam("id"), messages.c.session_id == bindparam("session_id"), NOT_CLEARED)
 _OF_TURN: Final = select(messages).where(messages.c.turn_id == bindparam("turn_id"))
 
 
@@ -46,6 +50,13 @@ def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Message]:
     return {row.id: to_message(row) for row in found}
 
 
+def each(conn: Connection, ids: Sequence[str]) -> Iterator[Message]:
+    """These messages, in this order."""
+    for at in range(0, len(ids), _AT_ONCE):
+        found = by_ids(conn, ids[at : at + _AT_ONCE])
+        yield from (found[each] for each in ids[at : at + _AT_ONCE])
+
+
 def of_turn(conn: Connection, turn_id: str) -> list[Message]:
     """The messages of a turn, in no particular order."""
     return [to_message(row) for row in conn.execute(_OF_TURN, {"turn_id": turn_id})]
@@ -63,6 +74,11 @@ def close_unread(conn: Connection, message_id: str, status: str, error: ErrorInf
     errors = {"error_code": error.code, "error_message": error.message} if error else {}
     _change(conn, message_id, values | errors)
     search.gone(conn, [message_id])
+
+
+def place(conn: Connection, session_id: str, message_id: str) -> Any:
+    """``id``, ``parent_id``, ``turn_id``, ``role`` and ``status`` of a session's message; None where it has no such."""
+    return conn.execute(_PLACE, {"id": message_id, "session_id": session_id}).first()
 
 
 def parent_of(conn: Connection, message_id: str) -> str | None:
@@ -91,6 +107,45 @@ def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
     return [to_message(row) for row in conn.execute(found, {"leaf_id": leaf_id, "limit": limit})]
 
 
+def beside(conn: Connection, leaf_id: str, other_leaf_id: str | None) -> list[str]:
+    """The ids of a branch up to where it meets another one, oldest first; all of it where they never meet.
+
+    Both are walked as far as the longer way to where they meet, and no further: mostly a few steps, however long they are.
+    """
+    mine, other = _Climb(conn, leaf_id), _Climb(conn, other_leaf_id)
+    while (met := mine.meets(other)) is None and (mine.goes_on or other.goes_on):
+        mine.climb()
+        other.climb()
+    return list(mine.places)[:met][::-1]
+
+
+class _Climb:
+    """A walk towards the root in growing strides: the ids that it came by, each with its place."""
+
+    def __init__(self, conn: Connection, leaf_id: str | None) -> None:
+        self.places: dict[str, int] = {}
+        self._conn = conn
+        self._next = leaf_id
+        self._stride = _FIRST_STRIDE
+
+    @property
+    def goes_on(self) -> bool:
+        return self._next is not None
+
+    def climb(self) -> None:
+        if self._next is None:
+            return
+        rows = self._conn.execute(_CLIMB, {"leaf_id": self._next, "limit": self._stride}).all()
+        self.places |= {row.id: at for at, row in enumerate(rows, len(self.places))}
+        self._next = rows[-1].parent_id if len(rows) == self._stride else None
+        self._stride = min(self._stride * 2, _LONGEST_STRIDE)
+
+    def meets(self, other: "_Climb") -> int | None:
+        """The place of the first one that the other has come by, too."""
+        common = self.places.keys() & other.places.keys()
+        return min((self.places[each] for each in common), default=None)
+
+
 def branch_ids(conn: Connection, leaf_id: str | None) -> set[str]:
     """The ids of all messages of a branch."""
     return set() if leaf_id is None else set(conn.execute(_BRANCH_IDS, {"leaf_id": leaf_id}).scalars())
@@ -106,6 +161,13 @@ def ids_along() -> Select[Any]:
     return select(walk.c.id).order_by(walk.c.depth.desc())
 
 
+def places_along() -> Select[Any]:
+    """``id``, ``turn_id`` and ``status`` along the branch that ends with ``:leaf_id``, oldest first."""
+    walk = _walk(limited=False)
+    found = select(messages.c.id, messages.c.turn_id, messages.c.status)
+    return found.join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
+
+
 def _walk(*, limited: bool) -> CTE:
     """From the leaf ``:leaf_id`` towards the root: ``id``, ``parent_id`` and ``depth``, at most ``:limit`` of them or all."""
     walk = (
@@ -119,11 +181,20 @@ def _walk(*, limited: bool) -> CTE:
     return walk.union_all(step.where(walk.c.depth < bindparam("limit", type_=Integer) - 1) if limited else step)
 
 
+def _climbing() -> Select[Any]:
+    """``id`` and ``parent_id`` of at most ``:limit`` messages from the leaf ``:leaf_id`` on, the newest first."""
+    walk = _walk(limited=True)
+    return select(walk.c.id, walk.c.parent_id).order_by(walk.c.depth)
+
+
 def _along(walk: CTE) -> Select[Any]:
     """The messages of a walk, oldest first."""
     return select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
 
 
 _BRANCH: Final = _along(_walk(limited=True))
+_FIRST_STRIDE: Final = 16
+_LONGEST_STRIDE: Final = 2048
 _WHOLE_BRANCH: Final = _along(_walk(limited=False))
 _BRANCH_IDS: Final = select(_walk(limited=False).c.id)
+_CLIMB: Final = _climbing()

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Row
 
 from legato.core.errors import Corrupted
-from legato.core.model import ContextInfo, ErrorInfo, Message, Part, Session, Turn, Usage
+from legato.core.model import ContextInfo, ErrorInfo, Fork, Message, Part, Session, Turn, Usage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _parts: Final = msgspec.json.Decoder(tuple[Part, ...])
@@ -57,6 +57,7 @@ def to_session(row: Row[Any]) -> Session:
         context=row.context,
         metadata=msgspec.json.decode(row.metadata),
         read_only=row.closed_at is not None,
+        forked_from=None if row.forked_from is None else Fork(row.forked_from, row.forked_message_id),
     )
 
 

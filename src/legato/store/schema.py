@@ -111,6 +111,9 @@ sessions: Final = Table(
     Column("memory_since", BigInteger),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
+    # The session and the message of it that this one goes on from; they may be gone.
+    Column("forked_from", _Name(40)),
+    Column("forked_message_id", _Name(40)),
     Column("metadata", Text, nullable=False, default="{}"),
     # The session's row is the lock: the last seq of its journal, and the fencing number of its open turn.
     Column("head", BigInteger, nullable=False),
@@ -272,7 +275,8 @@ messages: Final = Table(
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("role IN ('user', 'assistant')", name="role"),
     CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
-    Index("ix_messages_session", "session_id"),
+    # Also from a message to those that follow it: the branches.
+    Index("ix_messages_session", "session_id", "parent_id"),
     Index("ix_messages_turn", "turn_id"),
 )
 
@@ -461,5 +465,13 @@ journal: Final = Table(
         unique=True,
         postgresql_where=text("batch IS NOT NULL"),
     ).ddl_if(dialect="postgresql"),
+    # What was said of the session itself: a row among thousands.
+    Index(
+        "ix_journal_session",
+        "session_id",
+        "last_seq",
+        sqlite_where=text("turn_id IS NULL"),
+        postgresql_where=text("turn_id IS NULL"),
+    ),
     sqlite_with_rowid=False,
 )

@@ -49,6 +49,12 @@ def note_changed(conn: Connection, message: Message) -> None:
         _enter(conn, row.owner, message, said)
 
 
+def note_rewritten(conn: Connection, message: Message) -> None:
+    """Follow a message whose person has changed it while it waited."""
+    gone(conn, [message.id])
+    note(conn, message)
+
+
 def note_title(conn: Connection, session_id: str, owner: str, title: str | None) -> None:
     """Let a session be found by its title from now on, and by no earlier one. To be called wherever a title is set."""
     conn.execute(_MARK_TITLE, {"session": session_id})

@@ -14,6 +14,7 @@ from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
 from legato.store import chores, finding, search, welcoming
+from legato.store import messages as active
 from legato.store.chores import Kind
 from legato.store.dialect import utc_us
 from legato.store.listing import SessionStatus, has_status
@@ -196,7 +197,7 @@ def _parse(cursor: str) -> tuple[int, str]:
 
 
 def stats(conn: Connection, session_id: str, owner: str) -> Stats:
-    """Sums over the session: every message that stands in it, every turn that was ever answered in it."""
+    """Sums over the session: every message that stands in it, on whatever branch, every turn that was ever answered in it."""
     row = readable(conn, session_id, owner)
     count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id, NOT_CLEARED)
     columns = (turns.c.prompt_tokens, turns.c.completion_tokens, turns.c.cached_tokens, turns.c.cost_usd)
@@ -215,6 +216,7 @@ def stats(conn: Connection, session_id: str, owner: str) -> Stats:
     return Stats(
         session_id=session_id,
         message_count=conn.execute(count).scalar_one(),
+        active_count=len(active.branch_ids(conn, row.leaf_id)),
         turn_count=total[0],
         usage=usage,
         age_s=(now - row.created_at) / 1_000_000,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import MessageEvent
@@ -21,7 +21,7 @@ from legato.store import approvals, journal, messages, scrubbing
 from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
-from legato.store.schema import NOBODY, sessions, turns
+from legato.store.schema import NOBODY, sends, sessions, turns
 from legato.store.schema import messages as table
 from legato.store.turns import unfinished
 
@@ -97,8 +97,11 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     """
     session = lock(conn, session_id, None)
     gone = set(what.gone)
-    needed = {row.message_id for row in unfinished(conn, session_id)}
-    if session.epoch != epoch or not needed.isdisjoint(gone) or messages.parent_of(conn, what.root) not in gone:
+    if (
+        session.epoch != epoch
+        or not _needed(conn, session_id).isdisjoint(gone)
+        or messages.parent_of(conn, what.root) not in gone
+    ):
         return Trimmed()
     messages.remove(conn, what.gone)
     messages.make_root(conn, what.root)
@@ -111,6 +114,13 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     scrubbing.want(conn)
     session.append([MessageEvent("removed", message_id) for message_id in what.gone])
     return Trimmed(session.save())
+
+
+def _needed(conn: Connection, session_id: str) -> set[str | None]:
+    """The messages that something which runs or waits answers, or will hang on."""
+    rows = unfinished(conn, session_id)
+    edits = [row.message_id for row in rows if row.kind == "edit" and row.status == "queued"]
+    return {row.message_id for row in rows} | {messages.parent_of(conn, message_id) for message_id in edits}
 
 
 def _branch(tree: Mapping[str, Any], leaf_id: str | None) -> list[Any]:
@@ -165,16 +175,21 @@ def _ranges(
 class _Turns:
     """The session's turns: by id, and by the message that they answer."""
 
-    def __init__(self, rows: Sequence[Any]) -> None:
+    def __init__(self, rows: Sequence[Any], accepted: Mapping[str, int]) -> None:
         self.rows = {row.id: row for row in rows}
+        self._accepted = accepted
         self.answering: dict[str, list[str]] = defaultdict(list)
         for row in rows:
             self.answering[row.message_id].append(row.id)
 
     def seqs(self, turn_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """From where to where in the journal they speak. A rank is the seq of acceptance, but for what was imported."""
+        """From where to where in the journal they speak. What nobody has sent has its seq of acceptance as its rank; an
+        import speaks once."""
         ends = {turn_id: self.rows[turn_id].done_seq or 0 for turn_id in turn_ids}
-        return {turn_id: (min(abs(self.rows[turn_id].rank), end), end) for turn_id, end in ends.items()}
+        return {turn_id: (min(self._begins(turn_id), end), end) for turn_id, end in ends.items()}
+
+    def _begins(self, turn_id: str) -> int:
+        return self._accepted[turn_id] if turn_id in self._accepted else abs(self.rows[turn_id].rank)
 
 
 def _concerned(tree: Mapping[str, Any], told: _Turns, message_ids: Iterable[str]) -> set[str]:
@@ -195,28 +210,32 @@ def _slice(
 
 
 def _elsewhere(conn: Connection, session: Any, told: _Turns) -> Iterator[tuple[int, set[str]]]:
-    """Rows, by their last seq, that may tell of other turns' messages, and of which: a retry brings back what leads to it,
-    an import tells last what its leaf is."""
-    seqs = [row.start_seq for row in told.rows.values() if row.kind == "retry" and row.start_seq is not None]
-    rows = journal.rows_at(conn, session.id, seqs)
-    for row in [*rows, *(journal.rows_of_no_turn(conn, session.id) if session.imported_from is not None else ())]:
+    """Rows, by their last seq, that may tell of other turns' messages, and of which: a retry and an edit bring back what leads
+    to them, an import tells last what its leaf is, and so does who switches to another branch."""
+    away = [row for row in told.rows.values() if row.kind in ("retry", "edit")]
+    rows = journal.rows_at(conn, session.id, [row.start_seq for row in away if row.start_seq is not None])
+    for row in [*rows, *journal.rows_of_no_turn(conn, session.id)]:
         if ids := journal.messages_told(row):
             yield row.last_seq, ids
 
 
 def _turns_of(conn: Connection, session_id: str) -> _Turns:
-    return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all())
+    sent = conn.execute(_SENT, {"session_id": session_id})
+    return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all(), {row.turn_id: row.cursor_seq for row in sent})
 
 
-_SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from).where(
+_SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch).where(
     sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY
 )
-# What waits has no place in the tree yet.
+# What waits has no place in the tree yet, unless it is an edit.
 _TREE: Final = (
     select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, turns.c.message_id.label("asked"))
     .join(turns, turns.c.id == table.c.turn_id, isouter=True)
-    .where(table.c.session_id == bindparam("session_id"), table.c.status != "queued")
+    .where(
+        table.c.session_id == bindparam("session_id"), or_(table.c.status != "queued", table.c.parent_id.is_not(None))
+    )
 )
+_SENT: Final = select(sends.c.turn_id, sends.c.cursor_seq).where(sends.c.session_id == bindparam("session_id"))
 _TURNS: Final = select(
     turns.c.id, turns.c.message_id, turns.c.kind, turns.c.rank, turns.c.start_seq, turns.c.done_seq
 ).where(turns.c.session_id == bindparam("session_id"))

@@ -72,9 +72,9 @@ class _Leaf:
                 self.id = message.id
 
 
-def arrive(conversation: Conversation, agent_id: str) -> Arrival:
+def arrive(conversation: Conversation, agent_id: str, session_id: str | None = None) -> Arrival:
     """Give a conversation ids of ours and tell it in events. ``agent_id`` is whose turns are that name no agent."""
-    session_id, ids = new_id("ses"), _Ids()
+    session_id, ids = session_id or new_id("ses"), _Ids()
     tree, skipped = _as_a_tree(conversation)
     messages = [_message(each, session_id, ids, agent_id) for each in tree]
     turns = [_turn(each, session_id, ids, agent_id) for each in conversation.turns]
@@ -238,5 +238,4 @@ def _usage_event(turn: Turn) -> UsageEvent:
 def _to_leaf(messages: list[Message], leaf_id: str | None) -> tuple[Event, ...]:
     """What brings readers to the leaf from anywhere."""
     leaf = next(message for message in messages if message.id == leaf_id)
-    held = msgspec.structs.replace(leaf, status="in_progress")
-    return MessageEvent("changed", leaf.id, held), MessageEvent("changed", leaf.id, leaf)
+    return (MessageEvent("changed", leaf.id, leaf, leaf=True),)

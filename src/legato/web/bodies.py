@@ -10,6 +10,7 @@ from legato.core.memory import MOST_CHARS, line_of
 from legato.core.metadata import clean
 from legato.core.model import Mode, Priority, TextPart
 from legato.core.text import normalise
+from legato.store.queueing import Amend, Last
 
 _MAX_METADATA_BYTES: Final = 16 * 1024  # every list of sessions carries it, and every change of a session tells it anew
 
@@ -88,9 +89,10 @@ class Part(_Body):
 
 
 class SendTurn(_Body):
-    """A message to be answered: ``text``, or ``parts``."""
+    """A message to be answered: ``text``, or ``parts``. ``edits``: your message that this one takes the place of."""
 
     message_id: MessageId | None = None
+    edits: Name | None = None
     text: Text | None = None
     parts: Annotated[list[Part], Field(max_length=100)] | None = None
     mode: Mode = "queue"
@@ -108,6 +110,29 @@ class SendTurn(_Body):
         if self.text is not None:
             return (TextPart(self.text),)
         return tuple(TextPart(part.text) for part in self.parts or ())
+
+
+class AmendTurn(_Body):
+    """What a waiting turn asks instead (``text``, or ``parts``), and the turn ``before`` which it runs: null, the last."""
+
+    text: Text | None = None
+    parts: Annotated[list[Part], Field(max_length=100)] | None = None
+    before: Name | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "AmendTurn":
+        if self.text is not None and self.parts is not None:
+            raise ValueError("give either text or parts")
+        if self.text is None and self.parts is None and "before" not in self.model_fields_set:
+            raise ValueError("give text, parts or before")
+        return self
+
+    def what(self) -> Amend:
+        parts = None if self.parts is None else tuple(TextPart(part.text) for part in self.parts)
+        if self.text is not None:
+            parts = (TextPart(self.text),)
+        before = (self.before or Last()) if "before" in self.model_fields_set else None
+        return Amend(parts=parts, before=before)
 
 
 def _fact(value: str) -> str:
@@ -132,6 +157,20 @@ class Decide(_Body):
     """An answer; ``always`` allows the tool from now on."""
 
     decision: Literal["allow", "deny", "always"]
+
+
+class ForkSession(_Body):
+    """Up to which message, if not the last one; ``id``: your own, so that forking can be tried again."""
+
+    message_id: Name | None = None
+    title: Title | None = None
+    id: Annotated[str, AfterValidator(_session_id)] | None = None
+
+
+class Leaf(_Body):
+    """The message whose branch becomes the active one."""
+
+    message_id: Name
 
 
 class Again(_Body):

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from legato.core.languages import liked_best
 from legato.core.model import Session, Stats
-from legato.store import sessions, snapshots
+from legato.store import sessions
 from legato.store.listing import SessionStatus
 from legato.web.bodies import CreateSession, PatchSession, Prune, Text
 from legato.web.context import Asking
@@ -137,7 +137,11 @@ async def list_messages(
     session_id: Text,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Text | None = None,
+    leaf: Text | None = None,
 ) -> Response:
-    """The active branch, the newest page first; each page in the order of the conversation."""
-    page, older = await asking.engine.store.read(snapshots.history, session_id, asking.owner, limit, cursor)
-    return reply(MessageList(tuple(page), older is not None, older))
+    """The active branch, the newest page first; each page in the order of the conversation.
+
+    ``leaf``: any message; the branch that goes through it instead, up to the newest message below it.
+    """
+    page = await asking.engine.branches.read(asking.owner, session_id, limit, cursor, leaf)
+    return reply(MessageList(page.messages, page.older is not None, page.older, page.leaf_id, page.branches))

@@ -64,6 +64,8 @@ def upgrade() -> None:
         sa.Column("memory_since", sa.BigInteger(), nullable=True),
         sa.Column("context", sa.String(length=512), nullable=True),
         sa.Column("imported_from", sa.String(length=255), nullable=True),
+        sa.Column("forked_from", sa.String(length=40), nullable=True),
+        sa.Column("forked_message_id", sa.String(length=40), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
@@ -119,6 +121,14 @@ def upgrade() -> None:
             unique=True,
             postgresql_where=sa.text("batch IS NOT NULL"),
         )
+    op.create_index(
+        "ix_journal_session",
+        "journal",
+        ["session_id", "last_seq"],
+        unique=False,
+        sqlite_where=sa.text("turn_id IS NULL"),
+        postgresql_where=sa.text("turn_id IS NULL"),
+    )
     op.create_table(
         "messages",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -148,7 +158,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
-    op.create_index("ix_messages_session", "messages", ["session_id"], unique=False)
+    op.create_index("ix_messages_session", "messages", ["session_id", "parent_id"], unique=False)
     op.create_index("ix_messages_turn", "messages", ["turn_id"], unique=False)
     op.create_table(
         "sends",

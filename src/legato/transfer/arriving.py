@@ -151,18 +151,21 @@ def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterato
     for message in messages:
         mine.setdefault(message.turn_id, []).append(message)
     known = {turn.id for turn in turns}
-    whose = {message.id: message.turn_id for message in messages}
+    told: dict[str, Message] = {}
     for turn_id, theirs in mine.items():
         if turn_id not in known:
             yield from _alone(theirs, heard)
+            told |= {each.id: each for each in theirs}
     for turn in turns:
         theirs = mine.get(turn.id, [])
-        if whose.get(turn.answer_id or "", turn.id) != turn.id:  # its end would be another turn's answer's, too
-            turn = msgspec.structs.replace(turn, answer_id=None)
         if not _is_small(theirs):
             yield from _alone([each for each in theirs if each.id != turn.answer_id], heard)
             theirs = [each for each in theirs if each.id == turn.answer_id]
-        yield _piece(turn, theirs, _told(turn, theirs), heard)
+        # The answer of another turn's, which this one names, too: its end is not that one's.
+        other = told.get(turn.answer_id or "")
+        events = [*_told(turn, theirs), *([MessageEvent("changed", other.id, other)] if other is not None else [])]
+        yield _piece(turn, theirs, events, heard)
+        told |= {each.id: each for each in mine.get(turn.id, [])}
 
 
 def _alone(messages: Sequence[Message], heard: _Leaf) -> Iterator[Piece]:

@@ -238,6 +238,21 @@ async def test_a_model_that_never_stops_calling_is_stopped(sqlite: str) -> None:
     assert len(state.messages[-1].parts) == 6
 
 
+async def test_when_the_window_is_full_the_oldest_results_make_room(sqlite: str) -> None:
+    def much(n: int) -> str:
+        return f"{n} " + "word " * 800
+
+    model = ScriptedModel(*([calls("much", f'{{"n":{n}}}', f"call_{n}")] for n in range(4)), ["Done."])
+
+    _, (turn, state) = await talked(sqlite, model, much)
+
+    assert turn.status == "completed"
+    sent = [message.content[:10] for message in model.requests[-1].messages if message.role == "tool"]
+    assert (sent[0], sent[-1][:2]) == ("[left out:", "3 ")
+    kept = [part for part in state.messages[-1].parts if isinstance(part, ToolResultPart)]
+    assert all(part.output.startswith(f"{n} ") for n, part in enumerate(kept)), "only models are spared it"
+
+
 async def test_an_answer_cut_off_by_its_length_is_incomplete(sqlite: str) -> None:
     class Short(ScriptedModel):
         async def stream(self, request: Any) -> Any:

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from legato.agents.tools import Tool
-from legato.core.errors import Misuse, ToolFailed
+from legato.core.errors import ContextOverflow, Misuse, ToolFailed
 from legato.core.ids import new_id
 from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Usage
 from legato.core.prompt import BEGINNING, Budget, CountTokens, Prompt, build_prompt
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 #: Why a turn ends whose model goes on calling tools.
 MAX_STEPS: Final = "max_steps"
 GO_ON: Final = "(You were interrupted. Go on exactly where you stopped, without a word of introduction.)"
+_LEFT_OUT: Final = "[left out: there was no room for this result any more]"
 _UNKNOWN: Final = "outcome_unknown: the process died while this call ran; whether it was done is not known."
 _NOT_ALLOWED: Final = {
     "denied": "not_allowed: a person was asked and did not allow this call.",
@@ -82,12 +84,13 @@ class ModelCalls:
         self._upstream: AsyncGenerator[Delta, None] | None = None
         self._closed = False
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """The model's text; its thoughts, calls and their results are shown by themselves."""
         for _ in range(self._max_steps):
             reply = Reply()
-            async for text in self._answer(reply):
-                yield text
+            async with aclosing(self._answer(reply)) as texts:
+                async for text in texts:
+                    yield text
             calls = [part for part in reply.parts if isinstance(part, ToolCallPart)]
             if not calls:
                 return
@@ -108,14 +111,15 @@ class ModelCalls:
             with contextlib.suppress(RuntimeError):  # it is already being closed further up the stack
                 await upstream.aclose()
 
-    async def _answer(self, reply: Reply) -> AsyncIterator[str]:
+    async def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
         """One call of the model, or what was recorded of it; ``reply`` is filled."""
         last = self._turn.history[-1].id if self._turn.history else ""
         asked = digest(self._system, list(self._tools), msgspec.to_builtins(self._said), last)
         step, known = await self._stage.begin_step("stream", self._model_id, asked)
         if known:
-            async for text in self._again(step, reply):
-                yield text
+            async with aclosing(self._again(step, reply)) as texts:
+                async for text in texts:
+                    yield text
             return
         said = self._stage.interrupted()
         for part in said:
@@ -125,12 +129,18 @@ class ModelCalls:
                 self._stage.say("reasoning", part.text)
         prompt, prefill = self._prompt(said)
         self._stage.planned(prompt.info)
-        async for text in self._call(prompt, prefill, reply):
-            yield text
+        if said:  # who was interrupted has used something, too, and nobody has told how much
+            lost = _Meter(prompt.info.tokens, self._count)
+            for part in said:
+                lost.said(part.text if isinstance(part, TextPart | ReasoningPart) else "")
+            self._stage.used(self._model_id, lost.usage())
+        async with aclosing(self._call(prompt, prefill, reply)) as texts:
+            async for text in texts:
+                yield text
         reply.parts = [*said, *reply.parts]
         await self._stage.keep_step(msgspec.structs.replace(step, result=encoded(msgspec.to_builtins(reply))))
 
-    async def _again(self, step: Step, reply: Reply) -> AsyncIterator[str]:
+    async def _again(self, step: Step, reply: Reply) -> AsyncGenerator[str, None]:
         recorded = _reply.decode(step.result or "{}")
         reply.parts, reply.stop, reply.used = recorded.parts, recorded.stop, recorded.used
         for part in reply.parts:
@@ -155,14 +165,21 @@ class ModelCalls:
         ]
         words = tuple(part for part in said if isinstance(part, TextPart))
         prefill = bool(words) and "prefill" in self._info.capabilities
-        if parts := (*self._said, *words):
-            history.append(_of_this_turn(history[-1], "assistant", parts))
-        if words and not prefill:
-            history.append(_of_this_turn(history[-1], "user", (TextPart(GO_ON),)))
         budget = Budget(self._info.context_window, spec.reserve, spec.tail, spec.memory_tokens)
-        return build_prompt(self._system, history, budget, self._count, turn.memories), prefill
+        done = list(self._said)
+        while True:
+            extended = history.copy()
+            if parts := (*done, *words):
+                extended.append(_of_this_turn(history[-1], "assistant", parts))
+            if words and not prefill:
+                extended.append(_of_this_turn(history[-1], "user", (TextPart(GO_ON),)))
+            try:
+                return build_prompt(self._system, extended, budget, self._count, turn.memories), prefill
+            except ContextOverflow:
+                if not _shorten(done):
+                    raise
 
-    async def _call(self, prompt: Prompt, prefill: bool, reply: Reply) -> AsyncIterator[str]:
+    async def _call(self, prompt: Prompt, prefill: bool, reply: Reply) -> AsyncGenerator[str, None]:
         request = ModelRequest(
             model=self._model_id.partition(":")[2],
             messages=prompt.messages,
@@ -289,6 +306,15 @@ async def _gather(works: Sequence[Coroutine[Any, Any, tuple[str, bool]]]) -> lis
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _shorten(said: list[Part]) -> bool:
+    """Leave out the oldest result that is still there, for the sake of the newer ones; whether there was one."""
+    for at, part in enumerate(said):
+        if isinstance(part, ToolResultPart) and len(part.output) > len(_LEFT_OUT):
+            said[at] = msgspec.structs.replace(part, output=_LEFT_OUT)
+            return True
+    return False
 
 
 def _of_this_turn(last: Message, role: Any, parts: tuple[Part, ...]) -> Message:

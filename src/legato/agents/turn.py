@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, get_args
 
 import msgspec
@@ -186,8 +187,9 @@ class Turn:
         )
         self._calls.add(calls)
         try:
-            async for text in calls.stream():
-                yield text
+            async with aclosing(calls.stream()) as texts:
+                async for text in texts:
+                    yield text
         finally:
             self._calls.discard(calls)
             await calls.aclose()

@@ -6,6 +6,7 @@ import pytest
 
 from tests.suites.store.accepting import Accepting
 from tests.suites.store.appending import Appending
+from tests.suites.store.approving import Approving
 from tests.suites.store.branches import Branches
 from tests.suites.store.branching import Branching
 from tests.suites.store.claiming import Claiming
@@ -32,6 +33,7 @@ class StoreSuite(
     Sessions,
     Isolation,
     Accepting,
+    Approving,
     Branches,
     Branching,
     Queueing,

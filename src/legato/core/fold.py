@@ -139,8 +139,10 @@ class Fold:
                 self._snapshot(event)
             case ApprovalEvent():
                 self.approvals.pop(event.approval.id, None)
-                if event.approval.status == "pending":
+                if event.approval.decided_at is None:
                     self.approvals[event.approval.id] = event.approval
+                else:
+                    self._active(event.approval.decided_at)
             case ErrorEvent() | Warning():
                 pass
             case _:

@@ -79,6 +79,7 @@ def ask(
         change(conn, turn_id, worker_id=None, asks=asked.id)
     else:
         session.append([*told], turn_id)
+        session.touch()
     steps.put(session, turn_id, [_answered(step, asked.status) if granted else step])
     return Asked(asked, not granted, session.save())
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -70,17 +70,17 @@ class Visitor:
         """The events of an answer, as they come."""
         async with self._http.stream(verb, path, json=body, headers={"Accept": "text/event-stream"}) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream"), await answer.aread()
-            yield _events(answer)
+            async with aclosing(answer.aiter_bytes()) as pieces, aclosing(_events(pieces)) as events:
+                yield events
 
     async def events(self, verb: str, path: str, body: object = None) -> list[tuple[str, Any]]:
         async with self.stream(verb, path, body) as events:
             return [event async for event in events]
 
 
-async def _events(answer: httpx2.Response) -> AsyncIterator[tuple[str, Any]]:
-
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, Any], None]:
     parser = Parser()
-    async for piece in answer.aiter_bytes():
+    async for piece in pieces:
         for frame in parser.feed(piece):
             yield frame.event, msgspec.json.decode(frame.data)
 

@@ -39,6 +39,7 @@ from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
 from legato.engine.side import SideModel
+from legato.engine.summaries import Summaries
 from legato.engine.tasks import Tasks
 from legato.engine.tidying import Tidying
 from legato.engine.titles import Titles
@@ -300,6 +301,7 @@ class _Running:
                 Clearing(store=store).duty,
                 trimmer.duty,
                 memories.duty,
+                Summaries(store=store, side=side, registry=registry, models=models).duty,
                 Duty(kind="title", work=titles.title, at_once=8, most_tries=0),
             ),
         )

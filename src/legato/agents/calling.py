@@ -174,7 +174,7 @@ class ModelCalls:
             if words and not prefill:
                 extended.append(_of_this_turn(history[-1], "user", (TextPart(GO_ON),)))
             try:
-                return build_prompt(self._system, extended, budget, self._count, turn.memories), prefill
+                return build_prompt(self._system, extended, budget, self._count, turn.memories, turn.earlier), prefill
             except ContextOverflow:
                 if not _shorten(done):
                     raise

@@ -19,6 +19,7 @@ from legato.providers.catalog import ModelEntry
 from legato.providers.options import Count, Positive, Seconds, Settings
 
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Days = Annotated[float, msgspec.Meta(gt=0, le=36_500)]
 Hour = Annotated[int, msgspec.Meta(ge=0, le=23)]
 
@@ -51,6 +52,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     memory: tuple[Identifier, ...] = ()
     memory_sessions: Positive = 5
     memory_tokens: Count = DEFAULT_MEMORY_TOKENS
+    summarise_at: Share | None = None
     side_model: str | None = None
     welcome: str | None = None
     suggestions: tuple[str, ...] = ()
@@ -66,8 +68,8 @@ class ProviderEntry(Settings, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A configuration file. ``default_agent`` is that of a session that names none; else it is the first.
 
-    ``side_model`` makes titles and draws memories for agents that name none; ``titles``, ``retention_days`` and ``prune_hour``
-    (UTC) as in ``EngineSettings``.
+    ``side_model`` makes titles, memories and summaries for agents that name none; ``titles``, ``retention_days`` and
+    ``prune_hour`` (UTC) as in ``EngineSettings``.
     """
 
     agents: tuple[AgentEntry, ...] = ()

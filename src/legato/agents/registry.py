@@ -49,9 +49,11 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     deployment says; S-06), ``history_limit`` keeps the newest messages only (0: all; S-10).
 
     Side work: ``titles`` whether sessions get one made; ``memory`` the kinds of facts that are remembered of an owner (none: no
-    memory), from the last ``memory_sessions`` sessions, at most ``memory_tokens`` of them given to the agent; ``side_model``
-    the (small) model that does both, else the agent's own; ``side`` does it where no model is, from a system prompt and a text.
-    ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions`` are prompts to begin with.
+    memory), from the last ``memory_sessions`` sessions, at most ``memory_tokens`` of them given to the agent; ``summarise_at``
+    the share of the prompt's room at which a summary is made to take the place of what was said first (None: what finds no room
+    is left out); ``side_model`` the (small) model that does all that, else the agent's own; ``side`` does it where no model is,
+    from a system prompt and a text. ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions``
+    are prompts to begin with.
     """
 
     id: str
@@ -79,6 +81,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory: tuple[str, ...] = ()
     memory_sessions: int = 5
     memory_tokens: int = DEFAULT_MEMORY_TOKENS
+    summarise_at: float | None = None
     side_model: str | None = None
     side: Side | None = None
     welcome: str | Run | None = None
@@ -116,8 +119,8 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, a kind of facts has
-                no good name, or a tool has none, or no types.
+            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, ``summarise_at`` is
+                no share, a kind of facts has no good name, or a tool has none, or no types.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -130,6 +133,10 @@ class Registry:
         for kind in (kind for kind in spec.memory if KIND.fullmatch(kind) is None):
             raise Misuse(
                 f"The agent {spec.id!r} can't remember {kind[:100]!r}: a kind has 1 to 64 of A-Z a-z 0-9 . _ -"
+            )
+        if spec.summarise_at is not None and not 0 < spec.summarise_at <= 1:
+            raise Misuse(
+                f"The agent {spec.id!r} can't summarise at {spec.summarise_at:g}: a share is more than 0, and at most 1."
             )
         names = [as_tool(tool).name for tool in spec.tools]
         if twice := {name for name in names if names.count(name) > 1}:

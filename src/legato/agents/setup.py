@@ -148,6 +148,7 @@ def _spec(
         memory=entry.memory,
         memory_sessions=entry.memory_sessions,
         memory_tokens=entry.memory_tokens,
+        summarise_at=entry.summarise_at,
         side_model=side_model,
         side=demo_side if run == demo else None,
         welcome=entry.welcome,

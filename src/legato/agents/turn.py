@@ -15,6 +15,7 @@ from legato.core.events import Event, Reset, StatusUpdate, TokenKind, Warning
 from legato.core.memory import Remembered
 from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
+from legato.core.prompt import NOTHING, Earlier
 from legato.core.states import Phase
 from legato.core.steps import MAX_RESULT_BYTES, Step, StepKind, call_digest, digest, encoded
 from legato.core.text import normalise
@@ -93,6 +94,10 @@ class Stage(Protocol):
         """The active branch up to the message being answered, as far back as the agent looks."""
         ...
 
+    async def earlier(self, history: tuple[Message, ...]) -> Earlier:
+        """What a prompt holds besides these newest messages."""
+        ...
+
     async def steering(self) -> tuple[Message, ...]:
         """Take over the steering messages that wait."""
         ...
@@ -123,6 +128,7 @@ class Turn:
         history: tuple[Message, ...],
         locale: str,
         memories: tuple[Remembered, ...] = (),
+        earlier: Earlier = NOTHING,
     ) -> None:
         self.session = session
         self.message = message
@@ -130,6 +136,8 @@ class Turn:
         self.locale = locale
         #: What is remembered of the session's owner, the newest first. Data about them: it may say anything.
         self.memories = memories
+        #: What the prompt holds besides the newest messages: a summary, and what is pinned.
+        self.earlier = earlier
         self._stage = stage
         self._spec = spec
         self._models = models
@@ -305,6 +313,7 @@ class Turn:
         taken = await self._stage.steering()
         if taken:
             self.history = await self._stage.history()
+            self.earlier = await self._stage.earlier(self.history)
         return tuple("".join(p.text for p in m.parts if isinstance(p, TextPart)) for m in taken)
 
     async def told_of(self, asked: str, model_id: str) -> None:

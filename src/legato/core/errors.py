@@ -63,6 +63,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class SummaryNotFound(NotFound):
+    """Nothing of this session has been summarised."""
+
+    code = "summary_not_found"
+
+
 class SearchNotFound(NotFound):
     """There is no such saved search."""
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from legato.core.errors import Corrupted
-from legato.core.model import Approval, ErrorInfo, Message, Session, State, Turn, Usage
+from legato.core.model import Approval, ErrorInfo, Gauge, Message, Session, State, Turn, Usage
 from legato.core.states import Phase, TerminalStatus
 
 TokenKind = Literal["text", "reasoning", "tool_arguments"]
@@ -49,6 +49,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
     cost_usd: float | None
     estimated: bool
+    gauge: Gauge | None = None
 
     def usage(self) -> Usage:
         return msgspec.convert(self, Usage, from_attributes=True)

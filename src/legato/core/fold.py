@@ -31,6 +31,7 @@ from legato.core.events import (
 )
 from legato.core.model import (
     Approval,
+    Gauge,
     Message,
     Part,
     ReasoningPart,
@@ -106,6 +107,7 @@ class Fold:
         self.messages: dict[str, Draft] = {m.id: Draft(m) for m in state.messages} if state else {}
         self.turns: dict[str, Turn] = {t.id: t for t in state.turns} if state else {}
         self.approvals: dict[str, Approval] = {a.id: a for a in state.approvals} if state else {}
+        self.gauge: Gauge | None = state.gauge if state else None
         self.gone: set[str] = set()
 
     def apply(self, event: Event) -> None:
@@ -118,6 +120,8 @@ class Fold:
                 self._message(event)
             case TurnEvent():
                 self.turns[event.turn.id] = event.turn
+                if event.turn.status == "in_progress" and (sent := event.turn.context) is not None and sent.window:
+                    self.gauge = Gauge(sent.tokens, sent.window)
                 self._active(event.turn.created_at)
             case SessionEvent():
                 self.session = event.session
@@ -126,6 +130,7 @@ class Fold:
             case UsageEvent():
                 self._change_turn(event.turn_id, usage=event.usage())
                 self._change_answer(event.turn_id, usage=event.usage())
+                self.gauge = event.gauge or self.gauge
             case Done():
                 self._done(event)
             case ToolCall():
@@ -173,12 +178,14 @@ class Fold:
             # A root on the branch: what was older is gone (the session was trimmed).
             has_more=self.has_more and not (path and self.messages[path[0]].base.parent_id is None),
             approvals=tuple(self.approvals.values()),
+            gauge=self.gauge,
         )
 
     def overlay(self, other: "Fold") -> None:
-        """Take over the turns, the approvals and the known messages that ``other`` tells more about."""
+        """Take over the turns, the approvals, the gauge and the known messages that ``other`` tells more about."""
         self.turns |= other.turns
         self.approvals |= other.approvals
+        self.gauge = other.gauge or self.gauge
         self.messages |= {i: draft for i, draft in other.messages.items() if i in self.messages}
 
     def show(self, message: Message) -> None:
@@ -209,13 +216,15 @@ class Fold:
                 parent_id = gone.base.parent_id
                 self.leaf_id = None if parent_id in self.gone else parent_id
             return
+        before = self.messages.get(event.message_id)
+        enters = before is None or before.base.status == "queued"
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":
-            self._placed(event.message, leaf=event.leaf)
+            self._placed(event.message, leaf=event.leaf, enters=enters)
 
-    def _placed(self, message: Message, *, leaf: bool) -> None:
+    def _placed(self, message: Message, *, leaf: bool, enters: bool) -> None:
         # A message that enters the history becomes its newest; one that only changes (its pieces, its pin) stays where it is.
-        if leaf or message.parent_id == self.leaf_id or message.status == "in_progress":
+        if leaf or (enters and message.parent_id == self.leaf_id) or message.status == "in_progress":
             self.leaf_id = message.id
 
     def _put(self, message_id: str, index: int, part: Part) -> None:

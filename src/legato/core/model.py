@@ -69,19 +69,42 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class ContextInfo(msgspec.Struct, frozen=True):
-    """What was sent to the model: messages and tokens in, messages left out, the budget they had to fit; memories in."""
+    """What was sent to the model: messages and tokens in, the budget they had to fit; memories in.
+
+    What was not: messages that were left out (``dropped``), and those in whose place a summary went (``summarised``).
+    ``window`` is the model's, in tokens.
+    """
 
     messages: int
     tokens: int
     dropped: int
     budget: int
     memories: int = 0
+    summarised: int = 0
+    window: int = 0
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """How full the model's ``window`` was at its last call: ``tokens`` of what it was sent and what it has answered."""
+
+    tokens: int
+    window: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a prompt for the first ``messages`` of a branch, up to ``message_id``; they themselves stay."""
+
+    message_id: str
+    messages: int
+    text: str
+    created_at: datetime
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue.
 
-    An edited one knows its place while it waits: beside the message that it takes the place of.
+    An edited one knows its place while it waits: beside the message that it takes the place of. ``pinned``: it never falls out
+    of the prompt.
     """
 
     id: str
@@ -98,6 +121,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_message_id: str | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
+    pinned: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -212,7 +236,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one; ``approvals`` what
     waits for a person's answer.
-    ``has_more`` says that older messages exist.
+    ``has_more`` says that older messages exist. ``gauge`` is None until a model has been called.
     """
 
     session: Session
@@ -221,3 +245,4 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     leaf_id: str | None = None
     has_more: bool = False
     approvals: tuple[Approval, ...] = ()
+    gauge: Gauge | None = None

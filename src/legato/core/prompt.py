@@ -3,8 +3,9 @@
 Legal (promise C-05): after the system prompt user and assistant alternate, a user speaks first and last, every tool call
 is followed by its result, nothing is empty. A history damaged by any interruption comes out legal.
 
-Budget (promises C-01, C-02): the oldest whole turns fall out first, the system prompt and the newest message never. Memories
-(T-03) stand in the system prompt, within a budget of their own, and only where these two leave room.
+Budget (promises C-01 to C-03): the oldest whole turns fall out first, the system prompt, the newest message and what is pinned
+never. A summary, in the user's name, stands for turns of long ago. Memories (T-03) stand in the system prompt, within a budget
+of their own, and only where all these leave room.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,8 @@ import msgspec
 from legato.core import recall
 from legato.core.errors import ContextOverflow
 from legato.core.memory import Remembered
-from legato.core.model import ContextInfo, Message, TextPart, ToolCallPart, ToolResultPart
+from legato.core.model import ContextInfo, Message, Summary, TextPart, ToolCallPart, ToolResultPart
+from legato.core.summary import block
 from legato.core.tokens import CountTokens as CountTokens
 from legato.core.tokens import estimate_tokens as estimate_tokens
 
@@ -76,58 +78,140 @@ def _count(message: PromptMessage, count: CountTokens) -> int:
     return MESSAGE_OVERHEAD + count(message.content) + calls
 
 
+class Earlier(msgspec.Struct, frozen=True):
+    """What stands before the messages that an agent looks at, or among them.
+
+    ``summary`` stands for the oldest of the branch, and ``since`` is how many messages follow those, up to the newest.
+    ``pinned`` are messages that never fall out, with the questions that pinned answers answer, the oldest first; ``covered`` is
+    how many of them the summary tells of, too.
+    """
+
+    summary: Summary | None = None
+    since: int = 0
+    pinned: tuple[Message, ...] = ()
+    covered: int = 0
+
+
+NOTHING: Final = Earlier()
+
+
 def build_prompt(
     system: str,
     history: Sequence[Message],
     budget: Budget,
     count: CountTokens,
     memories: Sequence[Remembered] = (),
+    earlier: Earlier = NOTHING,
 ) -> Prompt:
     """The prompt for answering the newest message of ``history`` (oldest first; it ends with a user's message).
 
     ``memories`` are the most important first; those that find no room are left out.
 
     Raises:
-        ContextOverflow: system prompt and newest message alone exceed the budget; ``details`` has the numbers.
+        ContextOverflow: system prompt, newest message and what is pinned alone exceed the budget; ``details`` has the numbers.
     """
-    groups = [list(group) for _, group in groupby(history, key=lambda message: message.turn_id)]
-    limit = budget.prompt_tokens
-    head, remembered = _system(system), 0
-    if memories and groups:
-        room = limit - _cost(_expanded(groups[-1]), count, newest=True)
-        head, remembered = _with_memories(
-            system, memories, min(budget.memory, room - count_prompt(head, count)), room, count
+    return _Building(system, history, budget, count, earlier).build(memories)
+
+
+class _Building:
+    """One prompt: what must be in is counted first, then what may, the newest turns before the older ones."""
+
+    def __init__(
+        self, system: str, history: Sequence[Message], budget: Budget, count: CountTokens, earlier: Earlier
+    ) -> None:
+        self._system = system
+        self._budget = budget
+        self._limit = budget.prompt_tokens
+        self._count = count
+        self._earlier = earlier
+        self._newest = _after(history, earlier.summary)
+        held = {message.id for message in self._newest}
+        self._before = [message for message in earlier.pinned if message.id not in held]
+        self._turns = [list(turn) for _, turn in groupby(self._newest, key=lambda message: message.turn_id)]
+        asked = {message.parent_id for message in self._newest if message.pinned and message.role == "assistant"}
+        self._pinned = {
+            at: pinned
+            for at, turn in enumerate(self._turns[:-1])
+            if (pinned := [message for message in turn if message.pinned or message.id in asked])
+        }
+
+    def build(self, memories: Sequence[Remembered]) -> Prompt:
+        bare = _system(self._system)
+        must = sum(self._cost(pinned) for pinned in [self._before, *self._pinned.values()])
+        if self._turns:
+            must += self._cost(self._turns[-1], newest=True)
+        self._refuse(count_prompt(bare, self._count) + must)
+        summary = self._summary(self._limit - must - count_prompt(bare, self._count))
+        must += _cost(summary, self._count, newest=False) if summary else 0
+        head, remembered = bare, 0
+        if memories and self._turns:
+            room = self._limit - must
+            allowed = min(self._budget.memory, room - count_prompt(bare, self._count))
+            head, remembered = _with_memories(self._system, memories, allowed, room, self._count)
+        first = self._first(count_prompt(head, self._count) + must)
+        pinned = [self._before, *(pinned for at, pinned in self._pinned.items() if at < first)]
+        told = [message for turn in [*pinned, *self._turns[first:]] for message in _expanded(turn)]
+        messages = head + tuple(_alternate([*summary, *told]))
+        included = sum(map(len, pinned)) + sum(map(len, self._turns[first:]))
+        return Prompt(messages, self._info(messages, included, summarised=bool(summary), remembered=remembered))
+
+    def _cost(self, messages: Sequence[Message], *, newest: bool = False) -> int:
+        return _cost(_expanded(messages), self._count, newest=newest) if messages else 0
+
+    def _refuse(self, needed: int) -> None:
+        if needed > self._limit:
+            pinned = ", with what is pinned" if self._before or self._pinned else ""
+            raise ContextOverflow(
+                f"The message does not fit{pinned}: it needs {needed} tokens of context and the model has room for "
+                f"{self._limit}.",
+                needed=needed,
+                available=self._limit,
+                window=self._budget.window,
+                reserved=self._budget.reserve,
+            )
+
+    def _summary(self, room: int) -> list[PromptMessage]:
+        """The summary, if there is one and it has room."""
+        if self._earlier.summary is None:
+            return []
+        said = [PromptMessage("user", block(self._earlier.summary.text))]
+        return said if _cost(said, self._count, newest=False) <= room else []
+
+    def _first(self, spent: int) -> int:
+        """The turn from which on all are in. The newest is, and what is pinned has been counted."""
+        first, messages = max(0, len(self._turns) - 1), len(self._turns[-1]) if self._turns else 0
+        for at in range(first - 1, -1, -1):
+            messages += len(self._turns[at])
+            spent += self._cost(self._turns[at]) - self._cost(self._pinned.get(at, ()))
+            if spent > self._limit or (self._budget.tail and messages > self._budget.tail):
+                break
+            first = at
+        return first
+
+    def _info(
+        self, prompt: tuple[PromptMessage, ...], included: int, *, summarised: bool, remembered: int
+    ) -> ContextInfo:
+        earlier = self._earlier
+        looked_at, covered = len(self._newest) + len(self._before), 0
+        if earlier.summary is not None:
+            own = sum(message.id == "" for message in self._newest)  # of this turn: no message yet
+            looked_at = max(looked_at, earlier.since + own + earlier.covered)
+            covered = earlier.summary.messages - earlier.covered
+        return ContextInfo(
+            messages=included,
+            tokens=count_prompt(prompt, self._count),
+            dropped=looked_at - included + (0 if summarised else covered),
+            budget=self._limit,
+            memories=remembered,
+            summarised=covered if summarised else 0,
+            window=self._budget.window,
         )
-    spent = count_prompt(head, count)
-    kept: list[list[PromptMessage]] = []
-    kept_messages = 0
-    for group in reversed(groups):
-        if kept and budget.tail and kept_messages + len(group) > budget.tail:
-            break
-        prompt = _expanded(group)
-        cost = _cost(prompt, count, newest=not kept)
-        if spent + cost > limit:
-            if not kept:
-                raise ContextOverflow(
-                    f"The message does not fit: it needs {spent + cost} tokens of context and the model has room for {limit}.",
-                    needed=spent + cost,
-                    available=limit,
-                    window=budget.window,
-                    reserved=budget.reserve,
-                )
-            break
-        kept.append(prompt)
-        kept_messages += len(group)
-        spent += cost
-    messages = head + tuple(_alternate([message for group in reversed(kept) for message in group]))
-    info = ContextInfo(
-        messages=kept_messages,
-        tokens=count_prompt(messages, count),
-        dropped=len(history) - kept_messages,
-        budget=limit,
-        memories=remembered,
-    )
-    return Prompt(messages, info)
+
+
+def _after(history: Sequence[Message], summary: Summary | None) -> Sequence[Message]:
+    """What a summary does not tell of."""
+    covered = [at for at, message in enumerate(history) if summary is not None and message.id == summary.message_id]
+    return history[covered[0] + 1 :] if covered else history
 
 
 def _system(content: str) -> tuple[PromptMessage, ...]:
@@ -149,6 +233,11 @@ def _with_memories(
 
 def _expanded(group: Sequence[Message]) -> list[PromptMessage]:
     return [expanded for message in group for expanded in _expand(message)]
+
+
+def turn_cost(messages: Sequence[Message], count: CountTokens) -> int:
+    """The most that a whole turn takes of a prompt."""
+    return _cost(_expanded(messages), count, newest=False)
 
 
 def _cost(prompt: Sequence[PromptMessage], count: CountTokens, *, newest: bool) -> int:

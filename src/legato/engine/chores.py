@@ -40,9 +40,12 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked_for(
-    spec: AgentSpec, session: Session, turn: Turn, status: TurnStatus, settings: EngineSettings
+    spec: AgentSpec, session: Session, turn: Turn, status: TurnStatus, settings: EngineSettings, *, full: bool
 ) -> dict[Kind, int]:
-    """What a session waits for when a turn of it has ended: each kind with its delay in microseconds."""
+    """What a session waits for when a turn of it has ended: each kind with its delay in microseconds.
+
+    ``full``: so is the prompt, as far as the agent lets it be.
+    """
     asked: dict[Kind, int] = {}
     if status == "completed" and turn.kind != "welcome":
         if settings.titles and spec.titles and session.title is None:
@@ -51,6 +54,8 @@ def asked_for(
             asked["memory"] = int(settings.memory_idle_s * 1_000_000)
     if spec.history_limit:
         asked["trim"] = 0
+    if full:
+        asked["summary"] = 0
     return asked
 
 

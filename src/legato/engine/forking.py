@@ -13,7 +13,7 @@ from legato.core.ids import new_id
 from legato.core.model import Fork, Session
 from legato.engine.importing import Importing
 from legato.engine.publish import Publisher
-from legato.store import exporting, forking
+from legato.store import chores, exporting, forking
 from legato.store.forking import Source
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
@@ -64,6 +64,7 @@ class Forking:
             arrival = await asyncio.to_thread(arrive, conversation, session.agent_id, session.id)
             if await self._importing.enter(session, arrival, None) is None:
                 raise SessionExists
+        await self._store.write(chores.ask, session.id, "summary")  # the other one may have had one
         policy = self._policy(session.agent_id)
         if policy.single_current:
             await self._publisher.write(forking.make_way, session, policy)

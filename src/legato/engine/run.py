@@ -41,6 +41,7 @@ from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
 from legato.engine.stage import FENCED, WAITING, LiveTurn
+from legato.engine.summaries import is_time
 from legato.engine.tasks import Tasks, log, report
 from legato.engine.usage import priced, total
 from legato.store import ending as store_ending
@@ -96,6 +97,7 @@ class Runner:
             publisher=self._publisher,
             tasks=self._tasks,
             tail=spec.tail,
+            summaries=spec.summarise_at is not None,
             goes_on=spec.on_crash == "continue",
             precedence=self.precedence,
         )
@@ -130,7 +132,8 @@ class Runner:
         try:
             ending = await self._answer(live, claimed, spec)
             if ending is not None and not (ending.reason == SHUTDOWN and await self._parked(live, spec)):
-                asked = asked_for(spec, claimed.session, claimed.turn, ending.status, self._settings)
+                full = is_time(spec, live.state.context, live.answered)
+                asked = asked_for(spec, claimed.session, claimed.turn, ending.status, self._settings, full=full)
                 await self._finish(live, msgspec.structs.replace(ending, chores=asked))
                 if asked:
                     self._chores.due()
@@ -203,6 +206,7 @@ class Runner:
             history=history,
             locale=claimed.locale or "en",
             memories=await recalled(self._store, spec, claimed.session),
+            earlier=await live.earlier(history),
         )
         try:
             async with aclosing(spec.answers(claimed.turn.kind)(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only

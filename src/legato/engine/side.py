@@ -1,4 +1,4 @@
-"""The small model behind titles and memories: bounded in time and length, behind people's requests, its cost told (G19)."""
+"""The small model behind titles, memories and summaries: bounded in time and length, behind people's requests (G19)."""
 
 import asyncio
 from contextlib import aclosing
@@ -19,7 +19,7 @@ from legato.store import usage
 from legato.store.dialect import utc_us
 from legato.store.port import Store
 
-SideKind = Literal["title", "memory"]
+SideKind = Literal["title", "memory", "summary"]
 
 _TIMEOUT_S: Final = 30.0
 _LEFT_AFTER: Final = 1.2  # of that: what does not even take a cancellation is left behind

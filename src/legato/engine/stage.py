@@ -13,6 +13,7 @@ from legato.core.errors import MAX_WORD_BYTES, Unavailable, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, ToolCall, ToolResult, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, ToolResultPart, Turn, Usage
+from legato.core.prompt import NOTHING, Earlier
 from legato.core.steps import Change, Step, StepKind, Steps
 from legato.core.text import normalise
 from legato.engine.journal import BACKGROUND_ROOM_BYTES, RETRY_FOR_S, Fenced, TurnWriter
@@ -20,7 +21,7 @@ from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.replay import Replay
 from legato.engine.tasks import Tasks, report
-from legato.store import approvals, messages, steering, steps
+from legato.store import approvals, messages, steering, steps, summaries
 from legato.store.claiming import Claimed
 from legato.store.port import Store
 
@@ -42,6 +43,7 @@ class LiveTurn:
         publisher: Publisher,
         tasks: Tasks,
         tail: int,
+        summaries: bool,
         goes_on: bool,
         precedence: Precedence,
     ) -> None:
@@ -59,6 +61,7 @@ class LiveTurn:
         self._publisher = publisher
         self._tasks = tasks
         self._tail = tail
+        self._summaries = summaries
         self._goes_on = goes_on
         self._parts = 0
         self._kind: TokenKind | None = None
@@ -103,6 +106,11 @@ class LiveTurn:
         if self._awaited:
             self._awaited = False
             self._precedence.leave()
+
+    @property
+    def answered(self) -> int:
+        """Tokens of what the model has said last."""
+        return self.usages[-1][1].completion_tokens if self.usages else 0
 
     @property
     def silent(self) -> bool:
@@ -278,6 +286,13 @@ class LiveTurn:
         # One more than the agent looks at: a turn that begins before it is seen to be cut, and left out whole.
         limit = self._tail + 1 if self._tail else 0
         return tuple(await self._store.read(messages.branch, self._leaf_id, limit))
+
+    async def earlier(self, history: tuple[Message, ...]) -> Earlier:
+        if not history or (not self._summaries and history[0].parent_id is None):
+            return NOTHING
+        return await self._store.read(
+            summaries.earlier, self.state.session_id, self._leaf_id, summarised=self._summaries
+        )
 
     async def steering(self) -> tuple[Message, ...]:
         if await self._store.read(steering.waits, self.state.session_id):

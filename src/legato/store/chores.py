@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, case, delete, or_, select, text, u
 from legato.store.dialect import utc_us
 from legato.store.schema import chores, workers
 
-Kind = Literal["erase", "clear", "close", "trim", "title", "memory"]
+Kind = Literal["erase", "clear", "close", "trim", "title", "memory", "summary"]
 
 #: Due at once, whatever the clock says.
 NOW: Final = 0

@@ -4,7 +4,7 @@ Whoever ends an open turn (its owner, a canceller, a rescuer) reads what was sai
 anybody's memory, is what readers have seen. Raising the epoch makes the ending final: a late batch is refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,11 +22,11 @@ from legato.core.events import (
     UsageEvent,
 )
 from legato.core.fold import Fold
-from legato.core.model import ErrorInfo, Message, State, ToolCallPart, ToolResultPart, Turn, Usage
+from legato.core.model import ErrorInfo, Gauge, Message, State, ToolCallPart, ToolResultPart, Turn, Usage
 from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
 from legato.core.states import TerminalStatus, is_terminal, may_follow
 from legato.core.steps import Step
-from legato.store import approvals, chores, journal, memories, messages, scrubbing, steps
+from legato.store import approvals, chores, journal, memories, messages, scrubbing, steps, summaries
 from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
@@ -143,7 +143,8 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     approvals.forget_session(conn, session.id)
     memories.remove_all(conn, session.id)
     chores.ask(conn, session.id, "clear", session.now + _CLEARED_US)
-    session.change(cleared_seq=before)
+    summaries.forget_all(conn, session.id)
+    session.change(cleared_seq=before, gauge=None)
     session.move_leaf(None)
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
@@ -184,7 +185,7 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     if usage is not None:
         if ending.error is not None and ending.status == "failed":
             events.append(ErrorEvent(row.id, ending.error.code, ending.error.message))
-        events.append(_usage_event(row.id, usage))
+        events.append(_usage_event(turn, usage, ending.calls))
     return _close(session, turn, ending, usage, events)
 
 
@@ -315,16 +316,27 @@ def end_bereft(session: Locked, ending: Ending, meter: Meter) -> None:
         end_queued(session, row, ending, meter)
 
 
-def _usage_event(turn_id: str, usage: Usage) -> UsageEvent:
+def _usage_event(turn: Turn, usage: Usage, calls: Sequence[tuple[str, Usage]]) -> UsageEvent:
     return UsageEvent(
-        turn_id=turn_id,
+        turn_id=turn.id,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         cached_tokens=usage.cached_tokens,
         total_tokens=usage.total_tokens,
         cost_usd=usage.cost_usd,
         estimated=usage.estimated,
+        gauge=_gauge(turn, usage, calls),
     )
+
+
+def _gauge(turn: Turn, usage: Usage, calls: Sequence[tuple[str, Usage]]) -> Gauge | None:
+    """By what the last call used, else by what was planned for it and what was answered."""
+    if turn.context is None or not turn.context.window:
+        return None
+    if calls:
+        _, last = calls[-1]
+        return Gauge(last.prompt_tokens + last.completion_tokens, turn.context.window)
+    return Gauge(turn.context.tokens + usage.completion_tokens, turn.context.window)
 
 
 def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, events: list[Event]) -> Turn:
@@ -335,10 +347,12 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     row = session.append([*events, done], turn.id)
     session.touch()
     ended = Fold()
-    ended.turns[turn.id] = turn
+    ended.apply(TurnEvent(turn))
     for event in (*events, done):
         ended.apply(event)
     turn = ended.turns[turn.id]
+    if ended.gauge is not None:
+        session.change(gauge=to_json(ended.gauge))
     values: dict[str, object] = {
         "status": turn.status,
         "reason": turn.reason,

@@ -30,7 +30,7 @@ from legato.store import memories as facts
 from legato.store.dialect import locked
 from legato.store.ending import Ending, Meter, end_open
 from legato.store.locked import Locked, lock
-from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, turns
+from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, summaries, turns
 from legato.store.schema import chores as chore_table
 from legato.store.turns import open_turn
 
@@ -171,6 +171,7 @@ _CONTENT: Final = (
     _of(messages.c.id, func.length(messages.c.parts)),
     _of(journal.c.last_seq, func.length(journal.c.payload)),
     _of(memories.c.id, func.length(memories.c.text)),
+    _of(summaries.c.message_id, func.length(summaries.c.text)),
     _of(turns.c.id, literal(0)),
     _of(sends.c.client_message_id, literal(0)),
 )

@@ -8,7 +8,7 @@ from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, exis
 from legato.core.model import ErrorInfo, Message
 from legato.store import search
 from legato.store.rows import from_message, parts_crc, to_message
-from legato.store.schema import messages, sessions, turns
+from legato.store.schema import messages, sessions, summaries, turns
 from legato.store.statements import ROW, update_by_id
 
 _AT_ONCE: Final = 500  # of the parameters of one statement
@@ -91,8 +91,13 @@ def make_root(conn: Connection, message_id: str) -> None:
     _change(conn, message_id, {"parent_id": None})
 
 
+def mark_pinned(conn: Connection, message_id: str, *, pinned: bool) -> None:
+    _change(conn, message_id, {"pinned": pinned})
+
+
 def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
+    conn.execute(delete(summaries).where(summaries.c.message_id.in_(ids)))
     search.gone(conn, ids)
 
 
@@ -112,15 +117,15 @@ def beside(conn: Connection, leaf_id: str, other_leaf_id: str | None) -> list[st
 
     Both are walked as far as the longer way to where they meet, and no further: mostly a few steps, however long they are.
     """
-    mine, other = _Climb(conn, leaf_id), _Climb(conn, other_leaf_id)
+    mine, other = Climb(conn, leaf_id), Climb(conn, other_leaf_id)
     while (met := mine.meets(other)) is None and (mine.goes_on or other.goes_on):
         mine.climb()
         other.climb()
     return list(mine.places)[:met][::-1]
 
 
-class _Climb:
-    """A walk towards the root in growing strides: the ids that it came by, each with its place."""
+class Climb:
+    """A walk towards the root in growing strides: the ids that it came by, each with its place (0 is the leaf's)."""
 
     def __init__(self, conn: Connection, leaf_id: str | None) -> None:
         self.places: dict[str, int] = {}
@@ -140,7 +145,7 @@ class _Climb:
         self._next = rows[-1].parent_id if len(rows) == self._stride else None
         self._stride = min(self._stride * 2, _LONGEST_STRIDE)
 
-    def meets(self, other: "_Climb") -> int | None:
+    def meets(self, other: "Climb") -> int | None:
         """The place of the first one that the other has come by, too."""
         common = self.places.keys() & other.places.keys()
         return min((self.places[each] for each in common), default=None)

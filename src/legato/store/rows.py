@@ -8,11 +8,12 @@ import msgspec
 from sqlalchemy import Row
 
 from legato.core.errors import Corrupted
-from legato.core.model import ContextInfo, ErrorInfo, Fork, Message, Part, Session, Turn, Usage
+from legato.core.model import ContextInfo, ErrorInfo, Fork, Gauge, Message, Part, Session, Turn, Usage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _parts: Final = msgspec.json.Decoder(tuple[Part, ...])
 _context: Final = msgspec.json.Decoder(ContextInfo)
+_gauge: Final = msgspec.json.Decoder(Gauge)
 _usage: Final = msgspec.json.Decoder(Usage)
 
 
@@ -94,6 +95,7 @@ def _message(row: Row[Any], parts: tuple[Part, ...], error: ErrorInfo | None) ->
         usage=None if row.usage is None else _usage.decode(row.usage),
         error=error,
         created_at=to_time(row.created_at),
+        pinned=row.pinned,
     )
 
 
@@ -116,7 +118,12 @@ def from_message(message: Message) -> dict[str, object]:
         "error_code": message.error.code if message.error else None,
         "error_message": message.error.message if message.error else None,
         "created_at": to_us(message.created_at),
+        "pinned": message.pinned,
     }
+
+
+def to_gauge(text: str | None) -> Gauge | None:
+    return None if text is None else _gauge.decode(text)
 
 
 def to_usage(row: Row[Any]) -> Usage | None:

@@ -121,6 +121,8 @@ sessions: Final = Table(
     Column("leaf_id", _Name(40)),
     # Nothing up to here is told any more, nor is any message of a turn that had ended by then: it was cleared.
     Column("cleared_seq", BigInteger, nullable=False, server_default=text("0")),
+    # How full the model's window was at the last call (``core.model.Gauge``).
+    Column("gauge", Text),
     # The lists (S-02). Without one of its own a filter that few sessions pass walks all of their owner's.
     _listed("ix_sessions_list"),
     _listed("ix_sessions_agent", "agent_id"),
@@ -240,7 +242,7 @@ usage_days: Final = Table(
     Column("agent_id", _Name(128), nullable=False),
     # "" where no model was called.
     Column("model_id", _Name(255), nullable=False),
-    # ``turn``, or the side work that called the model: ``title``, ``memory``.
+    # ``turn``, or the side work that called the model: ``title``, ``memory``, ``summary``.
     Column("kind", _Name(16), nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
@@ -271,6 +273,8 @@ messages: Final = Table(
     Column("error_code", _Name(64)),
     Column("error_message", Text),
     Column("created_at", BigInteger, nullable=False),
+    # It never falls out of the prompt.
+    Column("pinned", Boolean, nullable=False, default=False),
     Column("crc", BigInteger, nullable=False),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("role IN ('user', 'assistant')", name="role"),
@@ -278,6 +282,20 @@ messages: Final = Table(
     # Also from a message to those that follow it: the branches.
     Index("ix_messages_session", "session_id", "parent_id"),
     Index("ix_messages_turn", "turn_id"),
+    Index("ix_messages_pinned", "session_id", sqlite_where=text("pinned = 1"), postgresql_where=text("pinned")),
+)
+
+# What stands in a prompt for the first ``messages`` of a branch, up to ``message_id`` (promise C-03).
+summaries: Final = Table(
+    "summaries",
+    metadata,
+    Column("message_id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    Index("ix_summaries_session", "session_id"),
 )
 
 turns: Final = Table(

@@ -8,7 +8,7 @@ from legato.core.model import Message, State, Turn
 from legato.store import messages
 from legato.store.ending import last_finished, open_fold, row_of
 from legato.store.locked import readable
-from legato.store.rows import to_session, to_turn
+from legato.store.rows import to_gauge, to_session, to_turn
 from legato.store.schema import sends
 from legato.store.turns import unfinished
 
@@ -27,6 +27,7 @@ def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple
         turns=last_finished(conn, session_id),
         leaf_id=row.leaf_id,
         has_more=len(path) > limit,
+        gauge=to_gauge(row.gauge),
     )
     fold = Fold(state)
     _add_unfinished(conn, session_id, fold)

@@ -1,8 +1,9 @@
 """Trimming: a session keeps its newest messages, the oldest go, whole turns at a time (promise S-10).
 
 The active branch is cut before a turn's first message, which becomes the root of what is kept; whatever does not hang on it
-goes, side branches too. Readers are told what was removed; of the removed turns the journal keeps the endings, not a word of
-what was said. The keys that make sends idempotent stay for the session's life.
+goes, side branches too. A pinned message stays, and so does what came after it. Readers are told what was removed; of the
+removed turns the journal keeps the endings, not a word of what was said. The keys that make sends idempotent stay for the
+session's life.
 
 What goes is looked up in a read, however long the session is (``plan``), and removed in short writes (``cut``). In between
 the session goes on: a cut that its session has outrun changes nothing. No turn that runs or waits loses a message.
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import MessageEvent
-from legato.store import approvals, journal, messages, scrubbing
+from legato.store import approvals, journal, messages, pinning, scrubbing
 from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
@@ -74,6 +75,9 @@ def plan(conn: Connection, session_id: str, limit: int) -> Plan:
     if len(branch) <= limit or not starts or (end := fitting[0] if fitting else starts[-1]) == 0:
         return Plan(session.epoch)
     hanging = _hanging(tree, branch[: end + 1])
+    end = _up_to_pins(hanging, starts, end, {row.id for row in tree.values() if row.pinned})
+    if end == 0:
+        return Plan(session.epoch)
     told = _turns_of(conn, session_id)
     busy = {row.id for row in unfinished(conn, session_id)}
     gone = {message_id for ids in hanging[:end] for message_id in ids}
@@ -100,6 +104,7 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     if (
         session.epoch != epoch
         or not _needed(conn, session_id).isdisjoint(gone)
+        or pinning.any_of(conn, gone)
         or messages.parent_of(conn, what.root) not in gone
     ):
         return Trimmed()
@@ -148,6 +153,12 @@ def _hanging(tree: Mapping[str, Any], branch: Sequence[Any]) -> list[list[str]]:
         if root_id not in on_branch:
             hanging[0] += _below(children, root_id, on_branch)
     return hanging
+
+
+def _up_to_pins(hanging: Sequence[Sequence[str]], starts: Sequence[int], end: int, pins: set[str]) -> int:
+    """Where to cut instead of ``end``: what is pinned stays, and what came after it."""
+    first = next((at for at, ids in enumerate(hanging[:end]) if not pins.isdisjoint(ids)), end)
+    return max((at for at in starts if at <= first), default=0)
 
 
 def _below(children: Mapping[str | None, Sequence[str]], message_id: str, but: set[str]) -> list[str]:
@@ -229,7 +240,9 @@ _SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch).wh
 )
 # What waits has no place in the tree yet, unless it is an edit.
 _TREE: Final = (
-    select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, turns.c.message_id.label("asked"))
+    select(
+        table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, table.c.pinned, turns.c.message_id.label("asked")
+    )
     .join(turns, turns.c.id == table.c.turn_id, isouter=True)
     .where(
         table.c.session_id == bindparam("session_id"), or_(table.c.status != "queued", table.c.parent_id.is_not(None))

@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("leaf_id", sa.String(length=40), nullable=True),
         sa.Column("cleared_seq", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("gauge", sa.Text(), nullable=True),
         sa.CheckConstraint("title_source IN ('person', 'model', 'date')", name=op.f("ck_sessions_title_source")),
         sa.CheckConstraint("(title IS NULL) = (title_source IS NULL)", name=op.f("ck_sessions_title_has_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
@@ -146,6 +147,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.String(length=64), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("pinned", sa.Boolean(), nullable=False),
         sa.Column("crc", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("role IN ('user', 'assistant')", name=op.f("ck_messages_role")),
         sa.CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name=op.f("ck_messages_failed_says_why")),
@@ -160,6 +162,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_messages_session", "messages", ["session_id", "parent_id"], unique=False)
     op.create_index("ix_messages_turn", "messages", ["turn_id"], unique=False)
+    op.create_index(
+        "ix_messages_pinned",
+        "messages",
+        ["session_id"],
+        unique=False,
+        sqlite_where=sa.text("pinned = 1"),
+        postgresql_where=sa.text("pinned"),
+    )
+    op.create_table(
+        "summaries",
+        sa.Column("message_id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("messages", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_summaries_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_summaries")),
+    )
+    op.create_index("ix_summaries_session", "summaries", ["session_id"], unique=False)
     op.create_table(
         "sends",
         sa.Column("session_id", sa.String(length=40), nullable=False),

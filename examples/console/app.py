@@ -141,7 +141,7 @@ async def _events(user: str, sent: Sent) -> AsyncIterator[tuple[str, object]]:
                 case StatusUpdate(turn_id=sent.turn.id):
                     yield "status_update", {"status": event.phase, "detail": event.detail}
                 case UsageEvent(turn_id=sent.turn.id):
-                    yield "usage", msgspec.to_builtins(event.usage()) | {"context_window": PRICES.context_window}
+                    yield "usage", msgspec.to_builtins(event)
                 case Done(turn_id=sent.turn.id):
                     yield "done", {"status": _status(await chat.of(user).turn(sent.turn.session_id, sent.turn.id))}
                 case _:
@@ -168,9 +168,9 @@ async def history(user: User, session_id: str) -> dict[str, object]:
     state, _ = await chat.of(user).session(session_id, 200)
     turn = _newest(state)
     usage = next((m.usage for m in reversed(state.messages) if m.usage), None)
-    gauge = {"tokens": turn.context.tokens, "window": PRICES.context_window} if turn and turn.context else None
     messages = [{"id": m.id, "role": m.role, "content": text_of(m)} for m in state.messages]
-    return {"messages": messages, "status": _status(turn), "gauge": gauge, "usage": msgspec.to_builtins(usage)}
+    told = msgspec.to_builtins({"gauge": state.gauge, "usage": usage})
+    return {"messages": messages, "status": _status(turn), **told}
 
 
 @app.post("/api/chat/approvals/{approval_id}")

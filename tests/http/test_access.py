@@ -62,6 +62,7 @@ def request_of(route: str) -> tuple[str, str]:
     return verb, path.replace("{model_id:path}", "m").format(
         session_id=new_id("ses"),
         turn_id=new_id("trn"),
+        message_id=new_id("msg"),
         agent_id="a",
         memory_id=new_id("mem"),
         search_id=new_id("sch"),

@@ -49,6 +49,7 @@ async def test_the_types_of_events_are_those_that_were_promised(api: Api, puppet
         "total_tokens",
         "cost_usd",
         "estimated",
+        "gauge",
     }
     kinds = [event.data["kind"] for event in stream.events if event.type == "token"]
     assert {"text", "reasoning"} <= set(kinds)

@@ -60,6 +60,7 @@ class Live:
         self.ids = {
             "session_id": session_id,
             "turn_id": turn["id"],
+            "message_id": turn["message_id"],
             "agent_id": "echo",
             "model_id": "openai:m",
             "search_id": search["id"],

@@ -24,6 +24,7 @@ from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
 from tests.suites.store.spending import Spending
 from tests.suites.store.steering import Steering
+from tests.suites.store.summarising import Summarising
 from tests.suites.store.titles import Titles
 from tests.suites.store.trimming import Trimming
 from tests.suites.store.welcoming import Welcoming
@@ -46,6 +47,7 @@ class StoreSuite(
     Remembering,
     Spending,
     Steering,
+    Summarising,
     Trimming,
     Reading,
     Compacting,

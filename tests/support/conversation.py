@@ -21,6 +21,7 @@ from legato.store import (
     compaction,
     ending,
     journal,
+    pinning,
     queueing,
     rescuing,
     sessions,
@@ -235,6 +236,11 @@ class Conversation:
         cleared = await self.store.write(ending.clear, self.id, self.owner, meter)
         await self._stepped(cleared.rows)
         return cleared
+
+    async def pin(self, message_id: str, *, pinned: bool = True) -> Message:
+        changed = await self.store.write(pinning.pin, self.id, self.owner, message_id, pinned=pinned)
+        await self._stepped(changed.rows)
+        return changed.message
 
     async def trim(self, limit: int) -> int:
         """To at most so many messages; how many transactions it took."""

@@ -79,6 +79,7 @@ messages = st.builds(
     parent_id=st.none() | names,
     usage=st.none() | usages,
     error=st.none() | errors,
+    pinned=st.booleans(),
 )
 turns = st.builds(
     Turn,
@@ -91,7 +92,7 @@ turns = st.builds(
     rank=st.integers(-5, 5),
     answer_id=st.none() | names,
     detail=st.none() | texts,
-    context=st.none() | st.builds(ContextInfo, tokens, tokens, tokens, tokens),
+    context=st.none() | st.builds(ContextInfo, *[tokens] * 7),
     finished_at=st.none() | times,
     usage=st.none() | usages,
     error=st.none() | errors,

@@ -15,6 +15,7 @@ import pytest
 from anyio.abc import ByteReceiveStream, Process
 
 from legato.core.events import Event
+from legato.core.model import Gauge, Summary
 from tests.support import story
 from tests.support.story import EVENTS_PATH, QUESTION, SESSION, TURN_PATH, TURNS_PATH, frames
 from tests.support.wire import Reply, Request, Wire, json_reply, problem, silence, stream
@@ -455,7 +456,8 @@ async def test_no_more_sessions_are_fetched_than_asked_for(wire: Wire) -> None:
 
 @pytest.mark.promise("H-06")
 async def test_a_session_is_shown(wire: Wire) -> None:
-    view = {"state": story.state(text="Bonjour\n京都", status="incomplete"), "cursor": "7f3a.9"}
+    state = msgspec.structs.replace(story.state(text="Bonjour\n京都", status="incomplete"), gauge=Gauge(1024, 4096))
+    view = {"state": state, "cursor": "7f3a.9"}
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     command = await finished(wire, "sessions", "show", SESSION)
     shown = command.out.decode()
@@ -463,8 +465,33 @@ async def test_a_session_is_shown(wire: Wire) -> None:
     assert "Bonjour\n京都\n" in shown
     assert "assistant" in shown
     assert "incomplete" in shown
+    assert "1,024 of 4,096 tokens (25 %)" in shown
     command = await finished(wire, "sessions", "show", SESSION, "--json")
     assert msgspec.json.decode(command.out)["cursor"] == "7f3a.9"
+
+
+@pytest.mark.promise("H-06", "C-03")
+async def test_a_message_is_pinned_and_a_summary_is_shown(wire: Wire) -> None:
+    message = story.state(text="Bonjour").messages[0]
+    wire.on(
+        "PATCH",
+        f"/v1/sessions/{SESSION}/messages/{message.id}",
+        json_reply(msgspec.structs.replace(message, pinned=True)),
+        json_reply(message),
+    )
+    command = await finished(wire, "sessions", "pin-message", SESSION, message.id)
+    assert command.out.decode() == f"{message.id} is pinned.\n"
+    command = await finished(wire, "sessions", "pin-message", SESSION, message.id, "--off")
+    assert command.out.decode() == f"{message.id} is not pinned any more.\n"
+    assert [request.json() for request in wire.requests if request.method == "PATCH"] == [
+        {"pinned": True},
+        {"pinned": False},
+    ]
+    summary = Summary(message_id=message.id, messages=40, text="They spoke\nof wine.", created_at=story.NOW)
+    wire.on("GET", f"/v1/sessions/{SESSION}/summary", json_reply(summary))
+    command = await finished(wire, "sessions", "summary", SESSION)
+    assert command.out.decode() == "They spoke\nof wine.\n"
+    assert b"40 messages" in command.err
 
 
 async def test_a_session_that_is_not_there(wire: Wire) -> None:

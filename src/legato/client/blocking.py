@@ -87,6 +87,8 @@ class Client(Bridge[AsyncClient]):
     delete_search = Blocking(AsyncClient.delete_search)
     branch_page = Blocking(AsyncClient.branch_page)
     switch = Blocking(AsyncClient.switch)
+    pin = Blocking(AsyncClient.pin)
+    summary = Blocking(AsyncClient.summary)
     fork = Blocking(AsyncClient.fork)
     queue = Blocking(AsyncClient.queue)
     amend = Blocking(AsyncClient.amend)

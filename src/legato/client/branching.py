@@ -1,4 +1,4 @@
-"""Branches, forks, and what waits in a session."""
+"""Branches and forks, what waits in a session, and what its prompt holds."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from legato.client.model import MessagePage, Page, View
 from legato.core.cursor import parse_cursor
 from legato.core.errors import SessionExists, SessionNotFound
 from legato.core.ids import new_id
-from legato.core.model import Message, Session, Turn
+from legato.core.model import Message, Session, Summary, Turn
 from legato.core.text import normalise
 
 _LOOK_AGAIN_S: Final = 0.5
@@ -47,6 +47,19 @@ class Branching:
         """
         body = await self._http.call(ViewBody, "PUT", _path(session_id, "leaf"), body={"message_id": message_id})
         return View(body.state, parse_cursor(body.cursor))
+
+    async def pin(self, session_id: str, message_id: str, *, pinned: bool = True) -> Message:
+        """Has a message never fall out of the prompt, or takes its pin away.
+
+        Raises:
+            TurnNotFinished: the turn that brought it waits or runs. ContextOverflow: too much would be pinned.
+        """
+        path = _path(session_id, "messages", message_id)
+        return await self._http.call(Message, "PATCH", path, body={"pinned": pinned})
+
+    async def summary(self, session_id: str) -> Summary:
+        """What stands in the prompt for the oldest messages. Raises SummaryNotFound."""
+        return await self._http.call(Summary, "GET", _path(session_id, "summary"))
 
     async def fork(
         self,

@@ -217,7 +217,7 @@ class Fold:
                 self.leaf_id = None if parent_id in self.gone else parent_id
             return
         before = self.messages.get(event.message_id)
-        enters = before is None or before.base.status == "queued"
+        enters = event.op == "added" or (before is not None and before.base.status == "queued")
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":
             self._placed(event.message, leaf=event.leaf, enters=enters)

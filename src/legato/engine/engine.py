@@ -13,7 +13,7 @@ from legato.agents.turn import Models
 from legato.core.cursor import Cursor
 from legato.core.errors import AgentNotFound, Corrupted, Invalid
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn, TurnKind
+from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, Summary, TextPart, Turn, TurnKind
 from legato.core.prompt import Budget, build_prompt
 from legato.engine.approvals import Approvals
 from legato.engine.branches import Branches
@@ -26,11 +26,12 @@ from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
+from legato.engine.pins import Pins
 from legato.engine.publish import Publisher
 from legato.engine.queue import Queue, normalised
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, ending, erasing, journal, sessions, snapshots
+from legato.store import accepting, ending, erasing, journal, sessions, snapshots, summaries
 from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
@@ -98,6 +99,7 @@ class Engine:
         self._settings = settings
         self._clearing = Clearing(store=store)
         self.branches = Branches(store=store, publisher=publisher)
+        self.pins = Pins(store=store, publisher=publisher, registry=registry, models=models)
         self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
         self.importing = Importing(
@@ -206,6 +208,14 @@ class Engine:
         for turn_id in gone.turn_ids:
             self._runner.stop(turn_id)
         self._chores.due()
+
+    async def summary(self, owner: str, session_id: str) -> Summary:
+        """What stands in the prompt for the oldest messages of the active branch.
+
+        Raises:
+            SessionNotFound, SummaryNotFound.
+        """
+        return await self.store.read(summaries.current, session_id, owner)
 
     async def stats(self, owner: str, session_id: str) -> Stats:
         return await self.store.read(sessions.stats, session_id, owner)

@@ -7,7 +7,7 @@ from typing import Any
 from legato.core.cursor import Cursor
 from legato.core.errors import Unavailable
 from legato.core.events import Done, Event, Snapshot, decode_event
-from legato.core.model import Approval, Message, Mode, Priority, Session, State, Stats, TextPart, Turn
+from legato.core.model import Approval, Message, Mode, Priority, Session, State, Stats, Summary, TextPart, Turn
 from legato.core.sse import Parser
 from legato.engine.engine import Engine, SendRequest, Sent
 from legato.store import sessions, snapshots
@@ -79,6 +79,14 @@ class Owner:
 
     async def stats(self, session_id: str) -> Stats:
         return await self._engine.stats(self.id, session_id)
+
+    async def pin(self, session_id: str, message_id: str, *, pinned: bool = True) -> Message:
+        """Have a message stay in the prompt, or take its pin away. Raises as ``Pins.set``."""
+        return await self._engine.pins.set(self.id, session_id, message_id, pinned=pinned)
+
+    async def summary(self, session_id: str) -> Summary:
+        """What stands in the prompt for the oldest messages. Raises SessionNotFound, SummaryNotFound."""
+        return await self._engine.summary(self.id, session_id)
 
     async def messages(self, session_id: str, limit: int = 50, cursor: str | None = None) -> list[Message]:
         """A page of the active branch, the newest one first; each in the order of the conversation."""

@@ -60,16 +60,17 @@ class _Ids:
 
 
 class _Leaf:
-    """Where readers are, by the rule of the fold: a message becomes the leaf that follows it, or that is in progress."""
+    """Where readers are, by the rule of the fold: an added message becomes the leaf that follows it, or one in progress."""
 
     def __init__(self) -> None:
         self.id: str | None = None
 
     def hear(self, events: Iterable[Event]) -> None:
         for event in events:
-            message = event.message if isinstance(event, MessageEvent) else None
-            if message is not None and (message.parent_id == self.id or message.status == "in_progress"):
-                self.id = message.id
+            if isinstance(event, MessageEvent) and (message := event.message) is not None:
+                enters = event.op == "added" and message.parent_id == self.id
+                if enters or message.status == "in_progress":
+                    self.id = message.id
 
 
 def arrive(conversation: Conversation, agent_id: str, session_id: str | None = None) -> Arrival:

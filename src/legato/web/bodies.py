@@ -67,6 +67,12 @@ class PatchSession(_Body):
     metadata: Metadata = {}
 
 
+class PatchMessage(_Body):
+    """What can be changed of a message."""
+
+    pinned: bool
+
+
 class Prune(_Body):
     """``dry_run``: only look. ``limit``: how many of the sessions the answer shows."""
 

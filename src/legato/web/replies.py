@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
-from legato.core.model import Approval, Grant, Message, Session, State, Stats, Turn
+from legato.core.model import Approval, Grant, Message, Session, State, Stats, Summary, Turn
 from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
 from legato.store.queueing import Waiting
@@ -187,6 +187,7 @@ _TYPES: Final = (
     SavedSearch,
     SearchList,
     Stats,
+    Summary,
     UsageReport,
     ImportReport,
     Problem,

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from legato.core.languages import liked_best
-from legato.core.model import Session, Stats
+from legato.core.model import Message, Session, Stats, Summary
 from legato.store import sessions
 from legato.store.listing import SessionStatus
-from legato.web.bodies import CreateSession, PatchSession, Prune, Text
+from legato.web.bodies import CreateSession, PatchMessage, PatchSession, Prune, Text
 from legato.web.context import Asking
 from legato.web.replies import MessageList, Prunable, SessionList, SnapshotReply, documents, reply
 
@@ -129,6 +129,18 @@ async def clear_session(asking: Asking, session_id: Text) -> Response:
 async def session_stats(asking: Asking, session_id: Text) -> Response:
     """Messages, tokens, cost, age."""
     return reply(await asking.engine.stats(asking.owner, session_id))
+
+
+@router.get("/{session_id}/summary", responses=documents(Summary))
+async def session_summary(asking: Asking, session_id: Text) -> Response:
+    """What stands in the prompt for the oldest messages of the active branch."""
+    return reply(await asking.engine.summary(asking.owner, session_id))
+
+
+@router.patch("/{session_id}/messages/{message_id}", responses=documents(Message))
+async def change_message(asking: Asking, session_id: Text, message_id: Text, body: PatchMessage) -> Response:
+    """Pin a message, so that it never falls out of the prompt, or take its pin away."""
+    return reply(await asking.engine.pins.set(asking.owner, session_id, message_id, pinned=body.pinned))
 
 
 @router.get("/{session_id}/messages", responses=documents(MessageList))

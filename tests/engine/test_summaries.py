@@ -189,7 +189,7 @@ async def test_more_messages_than_the_agent_looks_at_are_summarised(sqlite: str)
 @pytest.mark.promise("C-03")
 async def test_what_is_pinned_is_sent_however_long_ago_it_was_said(url: str) -> None:
     model = Model()
-    async with talking(url, model, summarise_at=None, tail=4) as (chat, me):
+    async with talking(url, model, summarise_at=None, tail=4) as (_, me):
         session = await me.create_session()
         first = await answered(me, session.id, "Answer in Greek.")
         for n in range(6):
@@ -205,7 +205,7 @@ async def test_what_is_pinned_is_sent_however_long_ago_it_was_said(url: str) -> 
 @pytest.mark.promise("C-03")
 async def test_pins_leave_half_of_the_room_to_others(sqlite: str) -> None:
     model = Model()
-    async with talking(sqlite, model, summarise_at=None) as (chat, me):
+    async with talking(sqlite, model, summarise_at=None) as (_, me):
         session = await me.create_session()
         turns = [await answered(me, session.id, f"number {n}: {WORDS}") for n in range(8)]
         pinned = 0

@@ -10,7 +10,8 @@ import pytest
 
 from legato import Legato, Turn
 from legato.core.errors import ContextOverflow, SummaryNotFound
-from legato.core.events import UsageEvent
+from legato.core.events import UsageEvent, decode_lines
+from legato.core.fold import Fold
 from legato.core.model import Gauge, State, Summary, TextPart
 from legato.core.model import Turn as TurnState
 from legato.core.summary import OPEN, SYSTEM
@@ -247,3 +248,36 @@ async def test_the_gauge_is_told_live_and_kept(url: str) -> None:
         assert gauges[0].tokens < gauges[1].tokens
         await me.clear(session.id)
         assert (await state_of(me, session.id)).gauge is None
+
+
+@pytest.mark.promise("C-03")
+async def test_a_question_that_is_answered_again_is_not_told_away(sqlite: str) -> None:
+    """Its answers have turns of their own: a summary ends with one, never with the question."""
+    model = Model()
+    async with talking(sqlite, model, tail=4) as (chat, me):
+        session = await me.create_session()
+        first = await answered(me, session.id, "first")
+        turn, _ = await me.answered(await me.retry(session.id, first.id))
+        for n in range(4):
+            await answered(me, session.id, f"{n}")
+        await summarised(chat, session.id, 2)
+        found = await me.summary(session.id)
+        state = await state_of(me, session.id)
+        at = [message.id for message in state.messages].index(found.message_id)
+        assert state.messages[at].role == "assistant"
+        again, _ = await me.answered(await me.retry(session.id, turn.id))
+        assert again.status == "completed"
+        assert model.asked[-1].messages[-1].content == "first"
+
+
+@pytest.mark.promise("C-06", "S-13")
+async def test_an_imported_session_shows_what_its_readers_are_told(url: str) -> None:
+    async with talking(url, Model()) as (chat, me):
+        session = await me.create_session()
+        await answered(me, session.id, "Hello")
+        fork = await chat.engine.forking.fork("ann", session.id)
+        state, cursor = await chat.engine.snapshot("ann", fork.id)
+        rows = await chat.engine.rows(fork.id, 0, 0)
+        fold = Fold().apply_all(event for row in rows for _, event in decode_lines(row.first_seq, row.payload))
+        assert fold.state() == state
+        assert cursor.seq == rows[-1].last_seq

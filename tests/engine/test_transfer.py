@@ -18,7 +18,7 @@ from legato.core.errors import Busy, Conflict, Corrupted, Invalid, SessionNotFou
 from legato.core.ids import new_id
 from legato.core.model import Message, Session, TextPart, Turn, Usage
 from legato.store import chores, importing, schema, sessions, snapshots
-from legato.store.importing import Entry
+from legato.store.importing import Entry, Last
 from legato.transfer.arriving import arrive
 from legato.transfer.ours import from_document
 from legato.transfer.records import Conversation, Document, SessionRecord, encode
@@ -196,14 +196,14 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
     del fields["leaf_id"]
     session = Session(**fields)
     head = await store.write(importing.begin, session)
-    given = await store.write(importing.give, session, head, None, (), "legato:x")
+    given = await store.write(importing.give, session, head, Last(), "legato:x")
     assert given.context_dropped
     assert (await store.read(sessions.get, session.id, "ann")).context is None
     await ferry.agrees(session.id, "ann")
     # The same origin a second time.
     other = msgspec.structs.replace(session, id="ses_" + "0" * 26, context=None)
     head = await store.write(importing.begin, other)
-    assert await store.write(importing.give, other, head, None, (), "legato:x") is None
+    assert await store.write(importing.give, other, head, Last(), "legato:x") is None
 
 
 async def test_what_is_being_erased_is_nobodys_any_more(store: FaultyStore, ferry: Ferry) -> None:
@@ -218,7 +218,7 @@ async def test_what_is_being_erased_is_nobodys_any_more(store: FaultyStore, ferr
     await store.write(chores.ask, session.id, "erase")
     assert await store.write(chores.take, session.id, "erase", "wrk_1") is not None
     with pytest.raises(Conflict):
-        await store.write(importing.give, session, head, None, (), "legato:x")
+        await store.write(importing.give, session, head, Last(), "legato:x")
     assert await store.read(chores.due, "erase", "wrk_1", 10) == [session.id]
 
 

@@ -31,6 +31,7 @@ from legato.core.events import (
 )
 from legato.core.model import (
     Approval,
+    ContextInfo,
     Gauge,
     Message,
     Part,
@@ -120,8 +121,7 @@ class Fold:
                 self._message(event)
             case TurnEvent():
                 self.turns[event.turn.id] = event.turn
-                if event.turn.status == "in_progress" and (sent := event.turn.context) is not None and sent.window:
-                    self.gauge = Gauge(sent.tokens, sent.window)
+                self.gauge = gauge_told(event) or self.gauge
                 self._active(event.turn.created_at)
             case SessionEvent():
                 self.session = event.session
@@ -130,7 +130,7 @@ class Fold:
             case UsageEvent():
                 self._change_turn(event.turn_id, usage=event.usage())
                 self._change_answer(event.turn_id, usage=event.usage())
-                self.gauge = event.gauge or self.gauge
+                self.gauge = gauge_told(event) or self.gauge
             case Done():
                 self._done(event)
             case ToolCall():
@@ -267,6 +267,17 @@ class Fold:
             self._load(event.state)
         elif event.message is not None and event.message.id in self.messages:
             self.messages[event.message.id] = Draft(event.message)
+
+
+def gauge_told(event: Event) -> Gauge | None:
+    """How full the model's window is, if this event tells it: what was sent, and at the end what was answered, too."""
+    match event:
+        case TurnEvent(turn=Turn(status="in_progress", context=ContextInfo(tokens=tokens, window=window))) if window:
+            return Gauge(tokens, window)
+        case UsageEvent():
+            return event.gauge
+        case _:
+            return None
 
 
 def _turn_order(turn: Turn) -> tuple[int, int]:

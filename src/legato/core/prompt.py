@@ -209,8 +209,10 @@ class _Building:
 
 
 def _after(history: Sequence[Message], summary: Summary | None) -> Sequence[Message]:
-    """What a summary does not tell of."""
-    covered = [at for at, message in enumerate(history) if summary is not None and message.id == summary.message_id]
+    """What a summary does not tell of, and the newest message in any case."""
+    covered = [
+        at for at, message in enumerate(history[:-1]) if summary is not None and message.id == summary.message_id
+    ]
     return history[covered[0] + 1 :] if covered else history
 
 

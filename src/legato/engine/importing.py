@@ -21,7 +21,7 @@ from legato.core.model import Session
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
 from legato.store import importing
-from legato.store.importing import Entry, Given
+from legato.store.importing import Entry, Given, Last
 from legato.store.port import Store
 from legato.transfer.arriving import Arrival, arrive
 from legato.transfer.elements import Refused
@@ -202,7 +202,8 @@ class Importing:
             head, at = taken.head, at + len(entries)
             self._learn(sum(map(_weight, entries)), taken.took_s)
             await asyncio.sleep(taken.took_s)  # as long for everybody else
-        return await self._publisher.write(importing.give, session, head, arrival.leaf_id, arrival.leaf, origin)
+        last = Last(arrival.leaf_id, arrival.leaf, arrival.gauge)
+        return await self._publisher.write(importing.give, session, head, last, origin)
 
     async def _abandon(self, session_id: str) -> None:
         with contextlib.suppress(Unavailable):  # it goes all the same, when its chore is due

@@ -6,7 +6,6 @@ without summaries: no turn waits for one (guarantee G19).
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from legato.agents.registry import AgentSpec, Registry
@@ -104,4 +103,10 @@ def _going(found: Material, spec: AgentSpec, room: _Room) -> int:
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:
-    return [list(turn) for _, turn in groupby(messages, key=lambda message: message.turn_id)]
+    """What was asked, each with its answer: a question that is answered again must not be taken for told."""
+    turns: list[list[Message]] = []
+    for message in messages:
+        if not turns or (message.role == "user" and turns[-1][-1].role == "assistant"):
+            turns.append([])
+        turns[-1].append(message)
+    return turns

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from legato.core.errors import Conflict, SessionExists
 from legato.core.events import Event, SessionEvent, encode_lines
-from legato.core.model import ErrorInfo, Message, Session, Turn
+from legato.core.model import ErrorInfo, Gauge, Message, Session, Turn
 from legato.store import chores, messages, search
 from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
@@ -36,6 +36,14 @@ class Entry(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
     count: int
     payload: bytes
+
+
+class Last(msgspec.Struct, frozen=True):
+    """What a session comes in with when its turns are there: its leaf, what brings readers to it, and the gauge they know."""
+
+    leaf_id: str | None = None
+    told: tuple[Event, ...] = ()
+    gauge: Gauge | None = None
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -105,9 +113,7 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
     return Taken(head, time.perf_counter() - began_s)
 
 
-def give(
-    conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str | None
-) -> Given | None:
+def give(conn: Connection, session: Session, head: int, last: Last, origin: str | None) -> Given | None:
     """Let its owner have the session; None when the owner has it from there already, by another import at the same time.
 
     Raises:
@@ -117,23 +123,22 @@ def give(
     dropped = session.context is not None and taken(conn, session.owner, session.agent_id, session.context)
     try:
         with conn.begin_nested():
-            return _give(conn, _without_context(session) if dropped else session, head, leaf_id, leaf, origin, dropped)
+            return _give(conn, _without_context(session) if dropped else session, head, last, origin, dropped)
     except IntegrityError:  # somebody was faster, between the look and the step
         if session.context is None or (origin is not None and known(conn, session.owner, origin) is not None):
             return None
-        return _give(conn, _without_context(session), head, leaf_id, leaf, origin, dropped=True)
+        return _give(conn, _without_context(session), head, last, origin, dropped=True)
 
 
 def _give(
     conn: Connection,
     session: Session,
     head: int,
-    leaf_id: str | None,
-    leaf: Sequence[Event],
+    last: Last,
     origin: str | None,
     dropped: bool,
 ) -> Given:
-    events = [*leaf, SessionEvent(session)]
+    events = [*last.told, SessionEvent(session)]
     row = Row(session.id, head + 1, head + len(events), encode_lines(events))
     insert_row(conn, row, None)
     search.note_title(conn, session.id, session.owner, session.title)
@@ -142,9 +147,10 @@ def _give(
         "former_owner": None,
         "context": session.context,
         "imported_from": origin,
-        "leaf_id": leaf_id,
+        "leaf_id": last.leaf_id,
+        "gauge": to_json(last.gauge) if last.gauge else None,
         # What a fork has taken over is the other session's to remember.
-        "remembered_id": leaf_id if session.forked_from is not None else None,
+        "remembered_id": last.leaf_id if session.forked_from is not None else None,
     }
     conn.execute(
         update(sessions)

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from legato.core.events import Done, Event, MessageEvent, TurnEvent, UsageEvent, encode_lines
-from legato.core.fold import Fold
+from legato.core.fold import Fold, gauge_told
 from legato.core.ids import Prefix, new_id
-from legato.core.model import Message, Turn
+from legato.core.model import Gauge, Message, Turn
 from legato.core.states import TerminalStatus, is_terminal
 from legato.transfer.records import Conversation, Skipped, leave_out, size_of
 
@@ -34,12 +34,16 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation as it will stand in the store. After all pieces, the events ``leaf`` bring readers to the leaf."""
+    """A conversation as it will stand in the store. After all pieces, the events ``leaf`` bring readers to the leaf.
+
+    ``gauge`` is what they are told of how full the model's window was.
+    """
 
     session_id: str
     leaf_id: str | None
     pieces: tuple[Piece, ...]
     leaf: tuple[Event, ...]
+    gauge: Gauge | None
     skipped: tuple[Skipped, ...]
 
 
@@ -59,18 +63,21 @@ class _Ids:
         return None if old is None else self.of(prefix, old)
 
 
-class _Leaf:
-    """Where readers are, by the rule of the fold: an added message becomes the leaf that follows it, or one in progress."""
+class _Heard:
+    """What readers know: how full the window was, and, by the rule of the fold, where they are: an added message becomes the
+    leaf that follows it, and so does one in progress."""
 
     def __init__(self) -> None:
-        self.id: str | None = None
+        self.leaf_id: str | None = None
+        self.gauge: Gauge | None = None
 
     def hear(self, events: Iterable[Event]) -> None:
         for event in events:
+            self.gauge = gauge_told(event) or self.gauge
             if isinstance(event, MessageEvent) and (message := event.message) is not None:
-                enters = event.op == "added" and message.parent_id == self.id
+                enters = event.op == "added" and message.parent_id == self.leaf_id
                 if enters or message.status == "in_progress":
-                    self.id = message.id
+                    self.leaf_id = message.id
 
 
 def arrive(conversation: Conversation, agent_id: str, session_id: str | None = None) -> Arrival:
@@ -80,13 +87,14 @@ def arrive(conversation: Conversation, agent_id: str, session_id: str | None = N
     messages = [_message(each, session_id, ids, agent_id) for each in tree]
     turns = [_turn(each, session_id, ids, agent_id) for each in conversation.turns]
     leaf_id = _leaf(conversation, messages, ids)
-    heard = _Leaf()
+    heard = _Heard()
     pieces = tuple(_pieces(messages, turns, heard))
     return Arrival(
         session_id=session_id,
         leaf_id=leaf_id,
         pieces=pieces,
-        leaf=() if heard.id == leaf_id else _to_leaf(messages, leaf_id),
+        leaf=() if heard.leaf_id == leaf_id else _to_leaf(messages, leaf_id),
+        gauge=heard.gauge,
         skipped=tuple(skipped),
     )
 
@@ -147,7 +155,7 @@ def _leaf(conversation: Conversation, messages: list[Message], ids: _Ids) -> str
     return messages[-1].id if messages else None
 
 
-def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterator[Piece]:
+def _pieces(messages: list[Message], turns: list[Turn], heard: _Heard) -> Iterator[Piece]:
     mine: dict[str, list[Message]] = {}
     for message in messages:
         mine.setdefault(message.turn_id, []).append(message)
@@ -169,7 +177,7 @@ def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterato
         told |= {each.id: each for each in mine.get(turn.id, [])}
 
 
-def _alone(messages: Sequence[Message], heard: _Leaf) -> Iterator[Piece]:
+def _alone(messages: Sequence[Message], heard: _Heard) -> Iterator[Piece]:
     """Messages without their turn, in pieces that are small where the messages are."""
     for group in _groups(messages):
         yield _piece(None, group, [MessageEvent("added", each.id, each) for each in group], heard)
@@ -190,7 +198,7 @@ def _is_small(messages: Sequence[Message]) -> bool:
     return len(messages) <= _MOST_TOGETHER and sum(size_of(each.parts) for each in messages) <= _MOST_CHARS
 
 
-def _piece(turn: Turn | None, messages: list[Message], events: list[Event], heard: _Leaf) -> Piece:
+def _piece(turn: Turn | None, messages: list[Message], events: list[Event], heard: _Heard) -> Piece:
     heard.hear(events)
     return Piece(turn, tuple(messages), len(events), encode_lines(events))
 

@@ -64,6 +64,12 @@ def test_a_pinned_question_stays_when_its_turn_falls_out() -> None:
     assert prompt.info.window == 260
 
 
+def test_a_pin_in_a_turn_that_is_in_costs_nothing() -> None:
+    plain = [message(n) for n in range(7)]
+    window = next(size for size in range(100, 2000) if len(numbers(built(plain, size))) == 7)
+    assert len(numbers(built([message(n, pinned=n in (1, 4)) for n in range(7)], window))) == 7
+
+
 def test_a_pinned_answer_brings_its_question() -> None:
     prompt = built([message(n, pinned=n == 3) for n in range(11)], 300)
     assert numbers(prompt)[:2] == [2, 3]

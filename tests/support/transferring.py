@@ -44,7 +44,7 @@ class Ferry:
         hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
         self.tasks = tasks
-        self.exporting = Exporting(store=store, stopped=lambda: False)
+        self.exporting = Exporting(store=store, stopped=lambda: False, on_damage=lambda session_id, error: None)
         self.importing = Importing(store=store, publisher=publisher, registry=registry, models=models, tasks=tasks)
 
     async def out(self, session_id: str, format_: Format = "json", owner: str = "ann") -> bytes:

@@ -134,7 +134,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation of one owner with one agent.
 
-    ``keep``: it is never removed for its age. ``memory``: facts may be drawn from it.
+    ``keep``: it is never removed for its age. ``memory``: facts may be drawn from it. ``quarantined``: something of it is
+    damaged; it can be read, and takes no turns.
     """
 
     id: str
@@ -155,6 +156,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     metadata: dict[str, Any] = {}
     read_only: bool = False
+    quarantined: bool = False
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import AgentNotFound, Corrupted, Invalid
+from legato.core.errors import AgentNotFound, Corrupted, Invalid, SessionQuarantined
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
 from legato.core.prompt import Budget, build_prompt
@@ -24,9 +24,10 @@ from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
+from legato.engine.quarantine import Quarantine
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, ending, erasing, journal, sessions, snapshots
+from legato.store import accepting, damaged, ending, erasing, journal, sessions, snapshots
 from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
@@ -89,7 +90,9 @@ class Engine:
         self._meter = meter
         self._chores = chores
         self._settings = settings
-        self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
+        self.quarantine = Quarantine(store=store, publisher=publisher)
+        hub.on_damage = self.quarantine.hear
+        self.exporting = Exporting(store=store, stopped=lambda: hub.stopped, on_damage=self.quarantine.hear)
         self.importing = Importing(
             store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
         )
@@ -193,9 +196,31 @@ class Engine:
         return await self.store.read(sessions.stats, session_id, owner)
 
     async def snapshot(self, owner: str, session_id: str, limit: int = 100) -> tuple[State, Cursor]:
-        """State and cursor of one instant."""
-        state, head = await self.store.read(snapshots.snapshot, session_id, owner, limit)
+        """State and cursor of one instant; of what is damaged, that it is.
+
+        Raises:
+            SessionNotFound.
+        """
+        state, head = await self.quarantine.reading(
+            session_id,
+            lambda: self.store.read(snapshots.snapshot, session_id, owner, limit),
+            lambda: self.store.read(damaged.snapshot, session_id, owner, limit),
+        )
         return state, self.cursor(head)
+
+    async def history(
+        self, owner: str, session_id: str, limit: int, cursor: str | None
+    ) -> tuple[list[Message], str | None]:
+        """A page of the active branch, oldest first, and the cursor to the page before it.
+
+        Raises:
+            SessionNotFound, BadCursor.
+        """
+        return await self.quarantine.reading(
+            session_id,
+            lambda: self.store.read(snapshots.history, session_id, owner, limit, cursor),
+            lambda: self.store.read(damaged.history, session_id, owner, limit, cursor),
+        )
 
     async def head(self, owner: str, session_id: str) -> int:
         """How far the session's journal goes now.
@@ -207,12 +232,19 @@ class Engine:
 
     async def rows(self, session_id: str, after_seq: int, wait_s: float) -> list[Row]:
         """Journal rows after a seq that ``head`` has authorised, waiting for some if there are none yet."""
-        rows = await self.store.read(journal.read_rows, session_id, after_seq)
+        rows = await self._rows(session_id, after_seq)
         if not rows and wait_s > 0:
             with self.hub.reader(session_id, after_seq) as reader:
                 await reader.next(wait_s)
-            rows = await self.store.read(journal.read_rows, session_id, after_seq)
+            rows = await self._rows(session_id, after_seq)
         return [after(row, after_seq) for row in rows]
+
+    async def _rows(self, session_id: str, after_seq: int) -> list[Row]:
+        try:
+            return await self.store.read(journal.read_rows, session_id, after_seq)
+        except Corrupted as error:
+            await self.quarantine.met(session_id, error)
+            raise
 
     async def first(self, session_id: str, after_seq: int) -> Chunk:
         """What a reader begins with, after a seq that ``head`` has authorised and passed.
@@ -237,7 +269,8 @@ class Engine:
         """Accept a message; when this returns, it and its turn survive kill -9 and power loss.
 
         Raises:
-            SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
+            SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound;
+            Invalid: the message is empty, or too long;
             ContextOverflow: the message can't fit into the model's window.
         """
         if request.priority == "background":
@@ -302,7 +335,11 @@ class Engine:
         )
 
     async def _accept(self, send: accepting.Send, check: accepting.Check = lambda session, send: None) -> Sent:
-        accepted = await self._dispatcher.accept(send, check)
+        try:
+            accepted = await self._dispatcher.accept(send, check)
+        except Corrupted as error:
+            await self.quarantine.met(send.session_id, error)
+            raise SessionQuarantined from error
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
         if accepted.fresh and accepted.claimed is None:
@@ -311,7 +348,11 @@ class Engine:
 
     async def turn(self, owner: str, session_id: str, turn_id: str) -> Turn:
         """The turn as it stands, its phase included."""
-        return await self.store.read(snapshots.turn, session_id, owner, turn_id)
+        return await self.quarantine.reading(
+            session_id,
+            lambda: self.store.read(snapshots.turn, session_id, owner, turn_id),
+            lambda: self.store.read(damaged.turn, session_id, owner, turn_id),
+        )
 
     async def cancel(self, owner: str, session_id: str, turn_id: str) -> Turn:
         """End a turn for good, from any process. What it said stays. Idempotent.

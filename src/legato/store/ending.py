@@ -15,7 +15,7 @@ from legato.core.events import Done, ErrorEvent, Event, MessageEvent, Snapshot, 
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, Message, State, Turn, Usage
 from legato.core.states import TerminalStatus, is_terminal, may_follow
-from legato.store import chores, journal, memories, messages, scrubbing
+from legato.store import chores, journal, memories, messages, quarantine, scrubbing
 from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
@@ -41,7 +41,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers.
 
     ``calls`` tell what of ``usage`` went to which model, call by call; without them all of it went to the turn's.
-    ``chores`` are what the session then waits for, each with the delay in microseconds.
+    ``chores`` are what the session then waits for, each with the delay in microseconds. ``damaged``: where damage was met; it
+    puts the session into quarantine.
     """
 
     status: TerminalStatus
@@ -52,6 +53,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     remove: bool = False
     chores: Mapping[Kind, int] = {}
+    damaged: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -139,6 +141,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     memories.remove_all(conn, session.id)
     journal.bury(conn, session.id, before)
     session.move_leaf(None)
+    quarantine.lift(session)  # nothing is left that could be damaged
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
     return Cleared(tuple(row.id for row in unfinished), session.save())
@@ -181,7 +184,8 @@ def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
     """End a turn whose words can't be trusted any more: none of them is served, and the session goes on."""
     if ending.status == "completed":
         ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
-    ending = msgspec.structs.replace(ending, error=ErrorInfo(Corrupted.code, "What was said in this turn is damaged."))
+    error = ErrorInfo(Corrupted.code, "What was said in this turn is damaged.")
+    ending = msgspec.structs.replace(ending, error=error, damaged="journal")
     events: list[Event] = _remove(session, row) if ending.remove else []
     messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
     return _close(session, to_turn(row), ending, None, events)
@@ -299,6 +303,8 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     }
     session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
     chores.ask_all(session.conn, session.id, ending.chores, session.now)
+    if ending.damaged:
+        quarantine.set_apart(session, ending.damaged)
     if usage is not None:
         _sum_up(session, turn, ending, usage)
     return turn

@@ -114,6 +114,9 @@ sessions: Final = Table(
     Column("head", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("leaf_id", _Name(40)),
+    # Since when something of it is known to be damaged, and what was found first (promise X-06).
+    Column("quarantined_at", BigInteger),
+    Column("quarantine_reason", _Name(64)),
     # The lists (S-02). Without one of its own a filter that few sessions pass walks all of their owner's.
     _listed("ix_sessions_list"),
     _listed("ix_sessions_agent", "agent_id"),

@@ -67,6 +67,8 @@ def plan(conn: Connection, session_id: str, limit: int) -> Plan:
     session = conn.execute(_SESSION, {"session_id": session_id}).first()
     if session is None:
         raise SessionNotFound
+    if session.quarantined_at is not None:
+        return Plan(session.epoch)
     tree = {row.id: row for row in conn.execute(_TREE, {"session_id": session_id})}
     branch = _branch(tree, session.leaf_id)
     starts = _starts(branch)
@@ -98,7 +100,12 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     session = lock(conn, session_id, None)
     gone = set(what.gone)
     needed = {row.message_id for row in unfinished(conn, session_id)}
-    if session.epoch != epoch or not needed.isdisjoint(gone) or messages.parent_of(conn, what.root) not in gone:
+    if (
+        session.quarantined
+        or session.epoch != epoch
+        or not needed.isdisjoint(gone)
+        or messages.parent_of(conn, what.root) not in gone
+    ):
         return Trimmed()
     messages.remove(conn, what.gone)
     messages.make_root(conn, what.root)
@@ -207,9 +214,9 @@ def _turns_of(conn: Connection, session_id: str) -> _Turns:
     return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all())
 
 
-_SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from).where(
-    sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY
-)
+_SESSION: Final = select(
+    sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from, sessions.c.quarantined_at
+).where(sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY)
 # What waits has no place in the tree yet.
 _TREE: Final = (
     select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, turns.c.message_id.label("asked"))

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from legato.core.languages import liked_best
 from legato.core.model import Session, Stats
-from legato.store import sessions, snapshots
+from legato.store import sessions
 from legato.store.listing import SessionStatus
 from legato.web.bodies import CreateSession, PatchSession, Prune, Text
 from legato.web.context import Asking
@@ -139,5 +139,5 @@ async def list_messages(
     cursor: Text | None = None,
 ) -> Response:
     """The active branch, the newest page first; each page in the order of the conversation."""
-    page, older = await asking.engine.store.read(snapshots.history, session_id, asking.owner, limit, cursor)
+    page, older = await asking.engine.history(asking.owner, session_id, limit, cursor)
     return reply(MessageList(tuple(page), older is not None, older))

@@ -14,6 +14,7 @@ from tests.suites.store.deleting import Deleting
 from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
+from tests.suites.store.quarantining import Quarantining
 from tests.suites.store.reading import Reading
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
@@ -42,6 +43,7 @@ class StoreSuite(
     Reading,
     Compacting,
     Damage,
+    Quarantining,
     Searching,
     Titles,
     Welcoming,

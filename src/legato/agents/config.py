@@ -6,7 +6,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from legato.agents.registry import DEFAULT_MAX_TURN_S, DEFAULT_MEMORY_TOKENS, DEFAULT_RESERVE, DEFAULT_TAIL
+from legato.agents.registry import (
+    DEFAULT_MAX_TURN_S,
+    DEFAULT_MEMORY_TOKENS,
+    DEFAULT_RESERVE,
+    DEFAULT_TAIL,
+    OnStoreFailure,
+)
 from legato.core.errors import Misuse
 from legato.providers.catalog import ModelEntry
 from legato.providers.options import Count, Positive, Seconds, Settings
@@ -32,6 +38,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_turn_s: Seconds = DEFAULT_MAX_TURN_S
     max_running: Positive | None = None
     max_tokens: Positive | None = None
+    on_store_failure: OnStoreFailure = "refuse"
     options: dict[str, Any] = {}
     single_current: bool = False
     idle_close_s: Seconds | None = None

@@ -109,6 +109,7 @@ def _spec(
         max_turn_s=entry.max_turn_s,
         max_running=entry.max_running,
         max_tokens=entry.max_tokens,
+        on_store_failure=entry.on_store_failure,
         options=entry.options,
         single_current=entry.single_current,
         idle_close_s=entry.idle_close_s,

@@ -17,12 +17,14 @@ from legato.core.model import Message, Mode, Part, Priority, Session, State, Sta
 from legato.core.prompt import Budget, build_prompt
 from legato.core.text import normalise
 from legato.engine.chores import Chores, asked_for_closing
+from legato.engine.degraded import Degrading
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
+from legato.engine.private import Private
 from legato.engine.publish import Publisher
 from legato.engine.quarantine import Quarantine
 from legato.engine.run import Runner
@@ -92,6 +94,14 @@ class Engine:
         self._settings = settings
         self.quarantine = Quarantine(store=store, publisher=publisher)
         hub.on_damage = self.quarantine.hear
+        self.degrading = Degrading(
+            store=store,
+            registry=registry,
+            models=models,
+            tasks=publisher.tasks,
+            limit=settings.max_degraded,
+            close_s=settings.close_upstream_s,
+        )
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped, on_damage=self.quarantine.hear)
         self.importing = Importing(
             store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
@@ -279,7 +289,7 @@ class Engine:
             return await self._send(owner, session_id, request)
 
     async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
-        parts = tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in request.parts)
+        parts = _normalised(request.parts)
         send = accepting.Send(
             session_id=session_id,
             owner=owner,
@@ -293,6 +303,23 @@ class Engine:
             queue_limit=self._settings.queue_limit,
         )
         return await self._accept(send, self._check)
+
+    async def answer_without_store(self, owner: str, session_id: str, request: SendRequest) -> Private | None:
+        """For a send with a stream that has met Unavailable: an answer for its reader alone, where the agent wants that.
+
+        Raises:
+            SessionNotFound, SessionClosed, SessionQuarantined, Invalid, ContextOverflow, ModelNotFound.
+        """
+        parts = _normalised(request.parts)
+        self._check_size(parts)
+        return await self.degrading.answer(
+            owner,
+            session_id,
+            parts,
+            model_id=request.model_id,
+            locale=request.locale,
+            check=lambda session: self._check_context(session, request.model_id, parts),
+        )
 
     async def go_on(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
         """A new turn that asks the agent to continue the answer of an ended one.
@@ -340,6 +367,7 @@ class Engine:
         except Corrupted as error:
             await self.quarantine.met(send.session_id, error)
             raise SessionQuarantined from error
+        self.degrading.knows(send.owner, send.session_id, accepted.turn.agent_id)
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
         if accepted.fresh and accepted.claimed is None:
@@ -416,6 +444,10 @@ def _welcome(spec: AgentSpec, model_id: str | None, locale: str | None) -> Welco
     if not spec.welcome or not spec.available:
         return None
     return Welcome(model_id=model_id if callable(spec.welcome) else None, locale=locale)
+
+
+def _normalised(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    return tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in parts)
 
 
 def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:

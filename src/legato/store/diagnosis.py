@@ -164,12 +164,14 @@ class _Comparison:
 
     def _compare_message(self, id_: str, told: Message) -> None:
         row = self._stored.messages.get(id_)
-        if row is None:
-            self.say("message", f"{id_}: missing; it is restored")
-        elif _read(to_message, row) != told:
-            self.say("message", f"{id_}: is not what the journal says; it is restored")
-        else:
+        stored = None if row is None else _read(to_message, row)
+        if stored == told:
             return
+        if stored is not None and stored.parts != told.parts:  # nothing rots like that
+            self.say("message", f"{id_}: it and the journal fit their checksums, and differ", restorable=False)
+            return
+        why = "missing" if row is None else "damaged" if stored is None else "not what the journal says"
+        self.say("message", f"{id_}: {why}; it is restored")
         self._messages[id_] = told, row is not None
 
     def _check_message(self, row: SimpleNamespace, told: Message | None) -> None:

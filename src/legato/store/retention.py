@@ -1,7 +1,7 @@
 """Retention: what is too old goes, by the store's clock, and never because a clock jumped (promise S-06, guarantee G11).
 
 The age of a session counts from its last activity. ``keep`` protects it, and so do quarantine and any turn that is queued,
-running or parked. Whether the clock can be trusted is looked up in the transaction that removes, so that no jump comes in between.
+running or parked. Whether the clock can be trusted is looked up in the transaction that removes, lest a jump come in between.
 """
 
 from collections.abc import Mapping

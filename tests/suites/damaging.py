@@ -1,10 +1,11 @@
 """One row of a session's projections that rots: what can happen to it, and what the rows said before and after."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy.exc import IntegrityError
 
 from legato.store import schema
 
@@ -23,7 +24,7 @@ _OTHERWISE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
         "turn_id": lambda was: "trn_of_nobody",
         "usage": lambda was: "{",
         "created_at": lambda was: was ^ (1 << 62),
-        "error_message": lambda was: "other words",
+        "error_message": lambda was: was and "other words",
     },
     "turns": {
         "id": lambda was: was[:-1] + ("0" if was[-1] != "0" else "1"),
@@ -63,22 +64,38 @@ _OTHERWISE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
 _OWN: Final = {"compacted", "locale", "worker_id", "epoch", "quarantined_at", "quarantine_reason"}
 
 
-def dump(conn: Connection, session_id: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """What the projections of a session say, row by row."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+class Rot(NamedTuple):
+    """What happens to a row: a column's value becomes another one; without a column the row is lost."""
+
+    table: str
+    id: Any
+    column: str | None = None
+    was: Any = None
+    wrong: Any = None
+
+
+def rows(conn: Connection, session_id: str) -> dict[str, list[dict[str, Any]]]:
+    """The projections of a session."""
+    found = {}
     for name in _OTHERWISE:
         table = schema.metadata.tables[name]
-        rows = [row._asdict() for row in conn.execute(_of(table, session_id))]
-        found[name] = {str(_key(name, row)): {k: v for k, v in row.items() if k not in _OWN} for row in rows}
-    for entry in found["search_entries"].values():
-        entry.pop("id")
-        if entry["message_id"] is None:
-            entry.pop("created_at")  # when a title was given is not in the journal
-        entry.pop("terms")
+        found[name] = [row._asdict() for row in conn.execute(_of(table, session_id).order_by(table.c.id))]
     return found
 
 
-def _key(name: str, row: dict[str, Any]) -> Any:
+def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """What of the rows the journal knows: what must be there again, by the rows' keys."""
+    known = {
+        name: {str(_key(name, row)): {k: v for k, v in row.items() if k not in _OWN} for row in some}
+        for name, some in found.items()
+    }
+    for entry in known["search_entries"].values():
+        for name in ("id", "terms", *([] if entry["message_id"] else ["created_at"])):
+            entry.pop(name)  # when a title was given is not in the journal
+    return known
+
+
+def _key(name: str, row: Mapping[str, Any]) -> Any:
     return row["message_id"] if name == "search_entries" else row["id"]
 
 
@@ -89,22 +106,34 @@ def _of(table: Table, session_id: str) -> Any:
     return mine.where(~table.c.gone) if table is schema.search_entries else mine
 
 
-def damage(conn: Connection, session_id: str, draw: Draw, known_turns: set[str]) -> str:
-    """Change a value of one row, or lose the row; what was done. Of turns only those that the journal knows."""
+def choose(found: Mapping[str, list[dict[str, Any]]], draw: Draw, known_turns: set[str]) -> Rot | None:
+    """One row that rots, in one of the ways; of turns only those that the journal knows."""
     name = draw(st.sampled_from(["messages", "messages", "turns", "turns", "sessions", "search_entries"]))
-    table = schema.metadata.tables[name]
-    rows = [row._asdict() for row in conn.execute(_of(table, session_id).order_by(table.c.id))]
-    if name == "turns":
-        rows = [row for row in rows if row["id"] in known_turns]
-    if not rows:
-        return ""
-    row = draw(st.sampled_from(rows))
+    some = [row for row in found[name] if name != "turns" or row["id"] in known_turns]
+    if not some:
+        return None
+    row = draw(st.sampled_from(some))
     if name != "sessions" and draw(st.integers(0, 4)) == 0:
-        conn.execute(delete(table).where(table.c.id == row["id"]))
-        return f"{name} {row['id']}: lost"
+        return Rot(name, row["id"])
     column = draw(st.sampled_from(sorted(_OTHERWISE[name])))
+    if (name, column, row[column]) == ("turns", "start_seq", None) and row["status"] != "queued":
+        return None  # whether it ever ran is not always told
     if name == "search_entries" and row["message_id"] is None and column == "created_at":
-        return ""
-    wrong = _OTHERWISE[name][column](row[column])
-    conn.execute(update(table).where(table.c.id == row["id"]).values({column: wrong}))
-    return f"{name} {row['id']}: {column} {row[column]!r} → {wrong!r}"
+        return None
+    return Rot(name, row["id"], column, row[column], _OTHERWISE[name][column](row[column]))
+
+
+def happen(conn: Connection, rot: Rot) -> bool:
+    """Whether it could: the database itself refuses some of it."""
+    table = schema.metadata.tables[rot.table]
+    here = table.c.id == rot.id
+    try:
+        with conn.begin_nested():
+            conn.execute(
+                delete(table).where(here)
+                if rot.column is None
+                else update(table).where(here).values({rot.column: rot.wrong})
+            )
+    except IntegrityError:
+        return False
+    return rot.column is None or rot.was != rot.wrong

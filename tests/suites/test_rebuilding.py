@@ -1,19 +1,16 @@
 """Whatever row of the projections rots, after whatever sequence: the doctor finds it, and rebuilds what was there (X-06)."""
 
-from typing import Any
-
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 from sqlalchemy import Connection, delete, update
-from sqlalchemy.exc import IntegrityError
 
 from legato.store import schema
 from legato.store.diagnosis import Diagnosis, diagnose
-from legato.store.rebuilding import rebuild
+from legato.store.rebuilding import Rebuilt, rebuild
 from legato.store.replay import replay
-from tests.suites.damaging import damage, dump
+from tests.suites.damaging import choose, happen, rows, said
 from tests.suites.machine import StoreMachine
 from tests.suites.test_machine import EXAMPLES, Loop, postgres_loop, runner, sqlite_loop
 
@@ -30,24 +27,28 @@ class RottingMachine(StoreMachine):
         if data.draw(st.integers(0, 2)):
             return
         assert self.diagnosis().findings == (), "nothing is damaged yet"
-        before = self.run(self.store.read(dump, self.id))
-        moment = self.run(self.moment())
-        what = self.run(self.store.write(_rot, self.id, data.draw))
-        after = self.run(self.store.read(dump, self.id))
-        if after == before:
+        stored = self.run(self.store.read(rows, self.id))
+        before, moment = said(stored), self.run(self.moment())
+        what = choose(stored, data.draw, self.run(self.store.read(_known_turns, self.id)))
+        if what is None or not self.run(self.store.write(happen, what)):
             return
         found = self.diagnosis()
         assert found.findings, f"{what} was not found"
-        done = self.run(self.store.write(rebuild, self.id))
+        done = self.rebuilt()
         if found.restorable:
             assert done.after.findings == (), what
-            assert self.run(self.store.read(dump, self.id)) == before, what
+            assert said(self.run(self.store.read(rows, self.id))) == before, what
             assert self.run(self.moment()) == moment, what
         else:
             # Only where nobody can tell: events of a running turn may be missing at the journal's end.
-            assert ": head " in what, f"{what}: {found.findings}"
+            assert what.column == "head", f"{what}: {found.findings}"
             self.run(self.store.write(_put_right, self.id, before["sessions"][self.id]["head"]))
-            assert self.run(self.store.write(rebuild, self.id)).after.findings == ()
+            assert self.rebuilt().after.findings == ()
+
+    def rebuilt(self) -> Rebuilt:
+        done = self.run(self.store.write(rebuild, self.id))
+        assert done is not None
+        return done
 
     def diagnosis(self) -> Diagnosis:
         found = self.run(self.store.read(diagnose, self.id))
@@ -81,18 +82,13 @@ def test_any_row_that_rots_on_postgresql(postgres_loop: Loop) -> None:
     look(postgres_loop, examples=6, steps=40)
 
 
-def _rot(conn: Connection, session_id: str, draw: Any) -> str:
-    known = set(replay(conn, session_id).turns())
-    try:
-        with conn.begin_nested():
-            return damage(conn, session_id, draw, known)
-    except IntegrityError:
-        return ""  # the database itself would not have it
+def _known_turns(conn: Connection, session_id: str) -> set[str]:
+    return set(replay(conn, session_id).turns())
 
 
 def _put_right(conn: Connection, session_id: str, head: int) -> None:
     """The head, and what came after it: somebody has found the backup."""
-    rows, sessions = schema.journal, schema.sessions
-    conn.execute(delete(rows).where(rows.c.session_id == session_id, rows.c.last_seq > head))
+    journal, sessions = schema.journal, schema.sessions
+    conn.execute(delete(journal).where(journal.c.session_id == session_id, journal.c.last_seq > head))
     known = {"head": head, "quarantined_at": None, "quarantine_reason": None}
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(known))

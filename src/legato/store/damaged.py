@@ -41,7 +41,8 @@ def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple
 
 
 def _add(conn: Connection, row: Any, fold: Fold) -> None:
-    turn = fold.turns[row.id] = legible.turn(row)
+    turn = legible.turn(row)
+    fold.turns[turn.id] = turn
     if turn.status == "in_progress":
         fold.overlay(open_fold(conn, turn, row.start_seq))
     else:

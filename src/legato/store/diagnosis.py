@@ -43,7 +43,7 @@ class Repairs(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[tuple[Message, bool], ...] = ()
     lost_messages: tuple[str, ...] = ()
     turns: tuple[tuple[Turn, bool], ...] = ()
-    seqs: Mapping[str, Mapping[str, int]] = {}
+    seqs: Mapping[str, Mapping[str, int | None]] = {}
     lost_turns: tuple[str, ...] = ()
     session: Mapping[str, Any] = {}
     entries: Entries = Entries()
@@ -136,7 +136,7 @@ class _Comparison:
         self._lost_messages: list[str] = []
         self._turns: dict[str, tuple[Turn, bool]] = {}
         self._lost_turns: list[str] = []
-        self._seqs: dict[str, dict[str, int]] = {}
+        self._seqs: dict[str, dict[str, int | None]] = {}
 
     def say(self, place: Place, what: str, *, restorable: bool = True) -> None:
         self.findings.append(Finding(place, what, restorable))
@@ -248,9 +248,15 @@ class _Comparison:
             self._turns[row.id] = ended, True
             self._seqs[row.id] = self._known_seqs(row.id)
 
-    def _known_seqs(self, id_: str) -> dict[str, int]:
-        known = {"start_seq": self._told.start_seqs.get(id_), "done_seq": self._told.done_seqs.get(id_)}
-        return {name: seq for name, seq in known.items() if seq is not None}
+    def _known_seqs(self, id_: str) -> dict[str, int | None]:
+        """Where the turn begins and ends in the journal; None where it has not, nothing where nobody knows."""
+        known: dict[str, int | None] = {}
+        status = self._told.fold.turns[id_].status if id_ in self._told.fold.turns else "ended"
+        if (start_seq := self._told.start_seqs.get(id_)) is not None or status == "queued":
+            known["start_seq"] = start_seq
+        if (done_seq := self._told.done_seqs.get(id_)) is not None or status in ("queued", "in_progress"):
+            known["done_seq"] = done_seq
+        return known
 
     def _other_seqs(self, row: SimpleNamespace) -> bool:
         return any(getattr(row, name) != seq for name, seq in self._known_seqs(row.id).items())

@@ -158,8 +158,8 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     session.raise_epoch()
     try:
         fold = open_fold(session.conn, row)
-    except Corrupted:
-        return _end_damaged(session, row, ending)
+    except Corrupted as met:
+        return _end_damaged(session, row, ending, quarantine.place_of(met))
     turn = fold.turns[row.id]
     answers = tuple(m for m in (fold.message(i) for i in list(fold.messages)) if m and m.role == "assistant")
     ending = _explained(ending, fold.message(turn.answer_id or ""))
@@ -180,12 +180,12 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     return _close(session, turn, ending, usage, events)
 
 
-def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
-    """End a turn whose words can't be trusted any more: none of them is served, and the session goes on."""
+def _end_damaged(session: Locked, row: Any, ending: Ending, damaged: str) -> Turn:
+    """End a turn whose words can't be trusted any more: none of them is served, and nothing new begins in the session."""
     if ending.status == "completed":
         ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
     error = ErrorInfo(Corrupted.code, "What was said in this turn is damaged.")
-    ending = msgspec.structs.replace(ending, error=error, damaged="journal")
+    ending = msgspec.structs.replace(ending, error=error, damaged=damaged)
     events: list[Event] = _remove(session, row) if ending.remove else []
     messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
     return _close(session, to_turn(row), ending, None, events)

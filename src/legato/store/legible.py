@@ -63,7 +63,7 @@ def turn(found: Any) -> Turn:
 
 
 def messages_by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Message]:
-    return {each.id: each for found in conn.execute(_BY_IDS, {"ids": ids}) if (each := message(found))}
+    return {each.id: each for each in map(message, conn.execute(_BY_IDS, {"ids": ids}))}
 
 
 def messages_of_turn(conn: Connection, turn_id: str) -> list[Message]:
@@ -71,7 +71,7 @@ def messages_of_turn(conn: Connection, turn_id: str) -> list[Message]:
 
 
 def turns_by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Turn]:
-    return {each.id: each for found in conn.execute(_TURNS, {"ids": ids}) if (each := turn(found))}
+    return {each.id: each for each in map(turn, conn.execute(_TURNS, {"ids": ids}))}
 
 
 _BY_IDS: Final = select(*columns(messages)).where(messages.c.id.in_(bindparam("ids", expanding=True)))

@@ -83,7 +83,7 @@ def _put(conn: Connection, table: Table, values: dict[str, Any], *, there: bool)
     )
 
 
-def _turn(turn: Turn, seqs: Mapping[str, int], *, there: bool) -> dict[str, Any]:
+def _turn(turn: Turn, seqs: Mapping[str, int | None], *, there: bool) -> dict[str, Any]:
     """Its columns: what the journal does not know stays as it is, or is what costs least to be wrong about."""
     values = turn_columns(turn, 0)
     del values["done_seq"], values["compacted"]
@@ -92,7 +92,7 @@ def _turn(turn: Turn, seqs: Mapping[str, int], *, there: bool) -> dict[str, Any]
     if not there:
         open_ = turn.status == "in_progress"
         values |= {"compacted": False, "epoch": 0 if open_ else None, "worker_id": _LOST if open_ else None}
-    return values | seqs
+    return {**values, **seqs}
 
 
 _HOLD: Final = locked(select(sessions.c.id).where(sessions.c.id == bindparam("session_id")))

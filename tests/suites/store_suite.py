@@ -16,6 +16,7 @@ from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.quarantining import Quarantining
 from tests.suites.store.reading import Reading
+from tests.suites.store.rebuilding import Rebuilding
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
@@ -44,6 +45,7 @@ class StoreSuite(
     Compacting,
     Damage,
     Quarantining,
+    Rebuilding,
     Searching,
     Titles,
     Welcoming,

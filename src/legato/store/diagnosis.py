@@ -37,13 +37,13 @@ class Finding(msgspec.Struct, frozen=True):
 class Repairs(msgspec.Struct, frozen=True, kw_only=True):
     """What to write. ``messages`` and ``turns`` come with whether a row is there; the lost ones are ids of rows to remove.
 
-    ``seqs`` are where a turn's own events begin and where it ended, as far as that is known.
+    ``columns`` are further ones of the turns.
     """
 
     messages: tuple[tuple[Message, bool], ...] = ()
     lost_messages: tuple[str, ...] = ()
     turns: tuple[tuple[Turn, bool], ...] = ()
-    seqs: Mapping[str, Mapping[str, int | None]] = {}
+    columns: Mapping[str, Mapping[str, Any]] = {}
     lost_turns: tuple[str, ...] = ()
     session: Mapping[str, Any] = {}
     entries: Entries = Entries()
@@ -136,7 +136,7 @@ class _Comparison:
         self._lost_messages: list[str] = []
         self._turns: dict[str, tuple[Turn, bool]] = {}
         self._lost_turns: list[str] = []
-        self._seqs: dict[str, dict[str, int | None]] = {}
+        self._columns: dict[str, dict[str, Any]] = {}
 
     def say(self, place: Place, what: str, *, restorable: bool = True) -> None:
         self.findings.append(Finding(place, what, restorable))
@@ -165,7 +165,7 @@ class _Comparison:
     def _compare_message(self, id_: str, told: Message) -> None:
         row = self._stored.messages.get(id_)
         stored = None if row is None else _read(to_message, row)
-        if stored == told:
+        if row is not None and stored == told and not row.illegible:
             return
         if stored is not None and stored.parts != told.parts:  # nothing rots like that
             self.say("message", f"{id_}: it and the journal fit their checksums, and differ", restorable=False)
@@ -176,7 +176,7 @@ class _Comparison:
 
     def _check_message(self, row: SimpleNamespace, told: Message | None) -> None:
         """Where the journal has holes: what it still says is believed if it fits the checksum of the row."""
-        if _read(to_message, row) is not None:
+        if _read(to_message, row) is not None and not row.illegible:
             return
         parts = "" if told is None else to_json(told.parts)
         if parts_crc(row.id, parts) == row.crc and (message := _read(to_message, _with(row, parts=parts))) is not None:
@@ -221,11 +221,11 @@ class _Comparison:
             stored = _read(to_turn, row)
             if told.status == "in_progress" and stored is not None:  # written when it ends
                 stored, told = (msgspec.structs.replace(each, context=None) for each in (stored, told))
-            if stored == told and not self._other_seqs(row):
+            if stored == told and not self._other_columns(row):
                 return
             self.say("turn", f"{id_}: is not what the journal says; it is restored")
         self._turns[id_] = told, row is not None
-        self._seqs[id_] = self._known_seqs(id_)
+        self._columns[id_] = self._known_columns(id_, row)
 
     def _compare_ending(self, row: SimpleNamespace, usage: UsageEvent | None, done: Done) -> None:
         """Only how it ended is left of it in the journal."""
@@ -243,14 +243,15 @@ class _Comparison:
             text=done.text,
             usage=None if usage is None else usage.usage(),
         )
-        if lost or ended != stored or self._other_seqs(row):
+        if lost or ended != stored or self._other_columns(row):
             self.say("turn", f"{row.id}: its end is not what the journal says; it is restored")
             self._turns[row.id] = ended, True
-            self._seqs[row.id] = self._known_seqs(row.id)
+            self._columns[row.id] = self._known_columns(row.id, row)
 
-    def _known_seqs(self, id_: str) -> dict[str, int | None]:
-        """Where the turn begins and ends in the journal; None where it has not, nothing where nobody knows."""
-        known: dict[str, int | None] = {}
+    def _known_columns(self, id_: str, row: SimpleNamespace | None) -> dict[str, Any]:
+        """What no event says: where the turn begins and ends in the journal (None where it has not, nothing where nobody
+        knows), and what can't be read and may as well be nothing."""
+        known: dict[str, Any] = {name: None for name in ("locale", "worker_id") if row and name in row.illegible}
         status = self._told.fold.turns[id_].status if id_ in self._told.fold.turns else "ended"
         if (start_seq := self._told.start_seqs.get(id_)) is not None or status == "queued":
             known["start_seq"] = start_seq
@@ -258,8 +259,8 @@ class _Comparison:
             known["done_seq"] = done_seq
         return known
 
-    def _other_seqs(self, row: SimpleNamespace) -> bool:
-        return any(getattr(row, name) != seq for name, seq in self._known_seqs(row.id).items())
+    def _other_columns(self, row: SimpleNamespace) -> bool:
+        return any(getattr(row, name) != value for name, value in self._known_columns(row.id, row).items())
 
     def _look_at_session(self) -> None:
         told, fold = self._told, self._told.fold
@@ -270,6 +271,9 @@ class _Comparison:
         if (told.leaf_seq > self._after or self._whole) and self._row.leaf_id != fold.leaf_id:
             self.say("session", "its leaf is not where the journal puts it")
             self.session["leaf_id"] = fold.leaf_id
+        if dispensable := [name for name in _DISPENSABLE if name in self._row.illegible]:
+            self.say("session", f"its {', '.join(dispensable)} can't be read; it is dropped")
+            self.session |= dict.fromkeys(dispensable)
         if fold.session is None or told.session_seq <= self._after:
             return
         known = msgspec.structs.replace(fold.session, quarantined=self._row.quarantined_at is not None)
@@ -293,7 +297,7 @@ class _Comparison:
                 messages=tuple(self._messages.values()),
                 lost_messages=tuple(self._lost_messages),
                 turns=tuple(self._turns.values()),
-                seqs=self._seqs,
+                columns=self._columns,
                 lost_turns=tuple(self._lost_turns),
                 session=self.session,
                 entries=entries,
@@ -329,4 +333,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
+#: What a session can do without, and no event tells.
+_DISPENSABLE: Final = ("remembered_id", "former_owner", "quarantine_reason")
 _SESSION: Final = select(*columns(sessions)).where(sessions.c.id == bindparam("session_id"))

@@ -30,12 +30,20 @@ def _is_text(column: ColumnElement[Any]) -> bool:
 
 
 def row(found: Any) -> SimpleNamespace:
-    """A row of ``columns``; what is no text has signs of replacement in it, which fit no checksum."""
-    return SimpleNamespace(**{name: _text(value) for name, value in found._mapping.items()})
+    """A row of ``columns``; what is no text has signs of replacement in it, which fit no checksum.
 
-
-def _text(value: Any) -> Any:
-    return bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else value
+    ``illegible`` are the names of those columns.
+    """
+    values = dict(found._mapping)
+    illegible: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, bytes | memoryview):
+            try:
+                values[name] = bytes(value).decode()
+            except UnicodeDecodeError:
+                values[name] = bytes(value).decode(errors="replace")
+                illegible.append(name)
+    return SimpleNamespace(**values, illegible=tuple(illegible))
 
 
 def message(found: Any) -> Message:

@@ -62,7 +62,7 @@ def _apply(conn: Connection, session_id: str, repairs: Repairs) -> None:
     for message, there in repairs.messages:
         _put(conn, messages, from_message(message), there=there)
     for turn, there in sorted(repairs.turns, key=_ended_first):
-        _put(conn, turns, _turn(turn, repairs.seqs.get(turn.id, {}), there=there), there=there)
+        _put(conn, turns, _turn(turn, repairs.columns.get(turn.id, {}), there=there), there=there)
     session = lock(conn, session_id, None)
     search_repairs.repair(conn, session_id, session.owner, session.known.title, repairs.entries)
 
@@ -83,7 +83,7 @@ def _put(conn: Connection, table: Table, values: dict[str, Any], *, there: bool)
     )
 
 
-def _turn(turn: Turn, seqs: Mapping[str, int | None], *, there: bool) -> dict[str, Any]:
+def _turn(turn: Turn, more: Mapping[str, Any], *, there: bool) -> dict[str, Any]:
     """Its columns: what the journal does not know stays as it is, or is what costs least to be wrong about."""
     values = turn_columns(turn, 0)
     del values["done_seq"], values["compacted"]
@@ -92,7 +92,7 @@ def _turn(turn: Turn, seqs: Mapping[str, int | None], *, there: bool) -> dict[st
     if not there:
         open_ = turn.status == "in_progress"
         values |= {"compacted": False, "epoch": 0 if open_ else None, "worker_id": _LOST if open_ else None}
-    return {**values, **seqs}
+    return {**values, **more}
 
 
 _HOLD: Final = locked(select(sessions.c.id).where(sessions.c.id == bindparam("session_id")))

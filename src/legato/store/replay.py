@@ -113,15 +113,17 @@ class Replay:
             self.ended[event.turn_id] = turn
 
     def _began(self, events: list[Event], last_seq: int) -> None:
-        """A claim tells of the turn and of its empty answer in one row: the turn's own events begin after it."""
+        """A claim tells of the turn and of its empty answer in one row: the turn's own events begin after it.
+
+        An imported turn has all of its life in one row.
+        """
         added = {event.message_id for event in events if isinstance(event, MessageEvent) and event.op == "added"}
-        for event in events:
-            if isinstance(event, TurnEvent):
-                turn = event.turn
-                if turn.status == "in_progress" and turn.answer_id in added:
-                    self.start_seqs.setdefault(turn.id, last_seq)
-                elif is_terminal(turn.status):
-                    self.done_seqs[turn.id] = last_seq  # imported: it came in as it had ended
+        done = {event.turn_id for event in events if isinstance(event, Done)}
+        for turn in [event.turn for event in events if isinstance(event, TurnEvent)]:
+            if turn.id in done or is_terminal(turn.status):
+                self.done_seqs[turn.id] = last_seq
+            elif turn.status == "in_progress" and turn.answer_id in added:
+                self.start_seqs.setdefault(turn.id, last_seq)
 
     def turns(self) -> dict[str, Turn]:
         """Every turn that is known whole, as its row should say."""

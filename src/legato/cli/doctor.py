@@ -82,7 +82,7 @@ async def _report(store: Store, session_id: str | None, *, mend: bool) -> AsyncI
     health = await store.read(examine)
     yield Finding(True, f"{health.engine}, schema {health.revision}, {len(health.sessions)} sessions")
     chosen = _chosen(health, session_id)
-    if not chosen:
+    if session_id is not None and not chosen:
         yield Finding(False, f"{session_id}: {SessionNotFound().message}")
     reports = [report for id_ in chosen if (report := await _session(store, id_, mend=mend)) is not None]
     if mend and any(report.restored for report in reports):

@@ -80,7 +80,7 @@ def diagnose(conn: Connection, session_id: str) -> Diagnosis | None:
     found = _Comparison(session, stored, told, trusted_after=max((hole.last for hole in told.holes), default=0))
     found.look()
     # More seqs were given than there are events: it is the number that is wrong, if nothing else knows of any.
-    if tail and (found.findings or told.holes or _runs(told)):
+    if tail and (found.findings or told.holes or told.fold.session is None or _runs(told)):
         lost = Hole(told.reached + 1, session.head, "missing")
         found = _Comparison(session, stored, told, trusted_after=session.head, holes=[*told.holes, lost])
         found.look()
@@ -155,8 +155,7 @@ class _Comparison:
                 self._compare_message(id_, message)
         for id_, row in self._stored.messages.items():
             if id_ not in told and self._whole:
-                self.say("message", f"{id_}: the journal knows none of this name; it is removed")
-                self._lost_messages.append(id_)
+                self._check_unknown_message(row)
             elif self._told.message_seqs.get(id_, 0) <= self._after:
                 self._check_message(row, told.get(id_))
         if not self._whole:
@@ -173,6 +172,14 @@ class _Comparison:
         why = "missing" if row is None else "damaged" if stored is None else "not what the journal says"
         self.say("message", f"{id_}: {why}; it is restored")
         self._messages[id_] = told, row is not None
+
+    def _check_unknown_message(self, row: SimpleNamespace) -> None:
+        """A checksum is bound to its message's name: where the name has rotted, it fits no more."""
+        if _read(to_message, row) is not None:
+            self.say("message", f"{row.id}: the journal knows none of this name, and it is whole", restorable=False)
+            return
+        self.say("message", f"{row.id}: damaged, and the journal knows none of this name; it is removed")
+        self._lost_messages.append(row.id)
 
     def _check_message(self, row: SimpleNamespace, told: Message | None) -> None:
         """Where the journal has holes: what it still says is believed if it fits the checksum of the row."""

@@ -145,6 +145,32 @@ class Rebuilding:
         assert lost[0].startswith(first.answer_id)
 
     @pytest.mark.promise("X-06")
+    async def test_a_journal_that_is_gone_takes_nothing_with_it(self, store: Store) -> None:
+        told = await Conversation.begin(store)
+        await told.answer("what was said", "Well?")
+        await store.write(_lose_journal, told.id, 0)
+
+        done = await mended(told)
+
+        assert [(each.place, each.restorable) for each in done.after.findings] == [("journal", False)]
+        assert await told.texts() == ["Well?", "what was said"]
+
+    @pytest.mark.promise("X-06")
+    async def test_a_message_that_is_whole_is_not_removed_though_the_journal_does_not_know_it(
+        self, store: Store
+    ) -> None:
+        told = await Conversation.begin(store)
+        await told.answer("what was said", "Well?")
+        answer = (await told.state()).messages[-1]
+        unknown = msgspec.structs.replace(answer, id="msg_of_nobody")
+        await store.write(messages.put, unknown)
+
+        done = await mended(told)
+
+        assert [(each.place, each.restorable) for each in done.after.findings] == [("message", False)]
+        assert await store.read(messages.get, "msg_of_nobody") == unknown
+
+    @pytest.mark.promise("X-06")
     async def test_where_both_fit_their_checksums_neither_is_touched(self, store: Store) -> None:
         told = await Conversation.begin(store)
         turn = await told.answer("what was said")
@@ -268,6 +294,11 @@ class Rebuilding:
 async def _found(told: Conversation, word: str) -> bool:
     page = await told.store.read(sessions.page, "ann", text=word)
     return [session.id for session in page.data] == [told.id]
+
+
+def _lose_journal(conn: Connection, session_id: str, after: int) -> None:
+    rows = schema.journal
+    conn.execute(delete(rows).where(rows.c.session_id == session_id, rows.c.last_seq > after))
 
 
 def _lose_projections(conn: Connection, session_id: str) -> None:

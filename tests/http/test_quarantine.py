@@ -97,6 +97,22 @@ async def test_who_meets_damage_in_the_journal(served: Served, api: Api) -> None
     assert [text_of(message) for message in state["messages"]] == ["Hello", "You said: Hello"]
 
 
+async def test_who_only_follows_marks_it_too(served: Served, api: Api) -> None:
+    session = await damaged(served, api, "journal")
+    head = (await api.call("GET", session))["cursor"]
+    whole = await api.call("GET", f"{session}/events", params={"after": "0"})
+    async with api.follow(session, head) as stream:
+        await api.refused(
+            500,
+            "corrupted",
+            "GET",
+            f"{session}/events",
+            params={"after": whole["cursor"]},
+            headers={"Accept": "text/event-stream"},
+        )
+        assert (await stream.until("session")).data["session"]["quarantined"]
+
+
 async def test_an_export_has_what_is_whole_and_says_the_rest(served: Served, api: Api) -> None:
     session = await damaged(served, api)
     first = await api.call("GET", f"{session}/export")

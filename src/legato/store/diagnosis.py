@@ -15,7 +15,7 @@ from legato.store import legible
 from legato.store.importing import session_columns
 from legato.store.legible import columns
 from legato.store.replay import Hole, Replay, replay
-from legato.store.rows import parts_crc, to_json, to_message, to_session, to_turn
+from legato.store.rows import to_json, to_message, to_session, to_turn
 from legato.store.schema import messages as message_table
 from legato.store.schema import sessions
 from legato.store.schema import turns as turn_table
@@ -185,10 +185,10 @@ class _Comparison:
         """Where the journal has holes: what it still says is believed if it fits the checksum of the row."""
         if _read(to_message, row) is not None and not row.illegible:
             return
-        parts = "" if told is None else to_json(told.parts)
-        if parts_crc(row.id, parts) == row.crc and (message := _read(to_message, _with(row, parts=parts))) is not None:
+        said = None if told is None else _read(to_message, _with(row, parts=to_json(told.parts)))
+        if said is not None:
             self.say("message", f"{row.id}: damaged; the journal has words that fit its checksum")
-            self._messages[row.id] = message, True
+            self._messages[row.id] = said, True
         else:
             self.say("message", f"{row.id}: damaged, and so is the journal: its words are lost", restorable=False)
 

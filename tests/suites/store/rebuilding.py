@@ -146,13 +146,14 @@ class Rebuilding:
 
     @pytest.mark.promise("X-06")
     async def test_a_journal_that_is_gone_takes_nothing_with_it(self, store: Store) -> None:
-        told = await Conversation.begin(store)
+        told, empty = await Conversation.begin(store), await Conversation.begin(store)
         await told.answer("what was said", "Well?")
-        await store.write(_lose_journal, told.id, 0)
+        for each in (told, empty):
+            await store.write(_lose_journal, each.id, 0)
 
-        done = await mended(told)
+            done = await mended(each)
 
-        assert [(each.place, each.restorable) for each in done.after.findings] == [("journal", False)]
+            assert [(found.place, found.restorable) for found in done.after.findings] == [("journal", False)]
         assert await told.texts() == ["Well?", "what was said"]
 
     @pytest.mark.promise("X-06")

@@ -89,6 +89,8 @@ def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[
         name: {str(_key(name, row)): {k: v for k, v in row.items() if k not in _OWN} for row in some}
         for name, some in found.items()
     }
+    for row in found["turns"]:  # whether it ran here
+        known["turns"][row["id"]]["ran"] = row["epoch"] is not None
     for entry in known["search_entries"].values():
         for name in ("id", "terms", *([] if entry["message_id"] else ["created_at"])):
             entry.pop(name)  # when a title was given is not in the journal

@@ -260,6 +260,10 @@ class _Comparison:
         knows), and what can't be read and may as well be nothing."""
         known: dict[str, Any] = {name: None for name in ("locale", "worker_id") if row and name in row.illegible}
         status = self._told.fold.turns[id_].status if id_ in self._told.fold.turns else "ended"
+        if row is None and (status == "in_progress" or id_ in self._told.start_seqs):
+            known["epoch"] = self._told.epochs.get(
+                id_, 0
+            )  # it ran here: what was imported never did, and is not billed
         if (start_seq := self._told.start_seqs.get(id_)) is not None or status == "queued":
             known["start_seq"] = start_seq
         if (done_seq := self._told.done_seqs.get(id_)) is not None or status in ("queued", "in_progress"):
@@ -271,7 +275,7 @@ class _Comparison:
 
     def _look_at_session(self) -> None:
         told, fold = self._told, self._told.fold
-        epoch = max(told.epoch, self._stored.epoch)
+        epoch = max([self._stored.epoch, *told.epochs.values()])
         if self._row.epoch < epoch:
             self.say("session", f"its epoch is {self._row.epoch}, and its journal was written in {epoch}")
             self.session["epoch"] = epoch

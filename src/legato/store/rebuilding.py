@@ -90,8 +90,7 @@ def _turn(turn: Turn, more: Mapping[str, Any], *, there: bool) -> dict[str, Any]
     if turn.status == "in_progress":
         del values["context"]
     if not there:
-        open_ = turn.status == "in_progress"
-        values |= {"compacted": False, "epoch": 0 if open_ else None, "worker_id": _LOST if open_ else None}
+        values |= {"compacted": False, "worker_id": _LOST if turn.status == "in_progress" else None}
     return {**values, **more}
 
 

@@ -30,15 +30,15 @@ class Hole(NamedTuple):
 class Replay:
     """The whole journal of a session.
 
-    ``reached`` is its last seq, ``epoch`` the highest it was written in. ``session_seq``, ``message_seqs`` and ``turn_seqs``
-    say since when each is known. ``endings`` may be all that is left of a turn: nobody knows any more what it was.
+    ``reached`` is its last seq, ``epochs`` are those that turns have spoken in. ``session_seq``, ``message_seqs`` and
+    ``turn_seqs`` say since when each is known. ``endings`` may be all that is left of a turn: nobody knows any more what it was.
     """
 
     def __init__(self) -> None:
         self.fold = Fold()
         self.holes: list[Hole] = []
         self.reached = 0
-        self.epoch = 0
+        self.epochs: dict[str, int] = {}
         self.session_seq = 0
         self.leaf_seq = 0
         self.message_seqs: dict[str, int] = {}
@@ -64,7 +64,8 @@ class Replay:
             self._see(seq, event)
         self._began([event for _, event in events], found.last_seq)
         self.reached = found.last_seq
-        self.epoch = max(self.epoch, found.epoch or 0)
+        if found.turn_id is not None and found.epoch is not None:
+            self.epochs[found.turn_id] = max(found.epoch, self.epochs.get(found.turn_id, 0))
 
     def _miss(self, last: int) -> None:
         """What no hole accounts for yet."""

@@ -31,7 +31,7 @@ class Replay:
     """The whole journal of a session.
 
     ``reached`` is its last seq, ``epochs`` are those that turns have spoken in. ``session_seq``, ``message_seqs`` and
-    ``turn_seqs`` say since when each is known. ``endings`` may be all that is left of a turn: nobody knows any more what it was.
+    ``turn_seqs`` say since when each is known. ``endings`` may be all that is left of a turn: nobody knows what it was.
     """
 
     def __init__(self) -> None:

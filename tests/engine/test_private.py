@@ -84,6 +84,8 @@ async def test_what_must_be_on_disk_is_refused(answer: Private) -> None:
     step, known = await answer.begin_step("stream", "openai:m", "digest")
     assert (step.name, known) == ("openai:m", False)
     await answer.keep_step(step)
+    answer.answered_by("openai:n")
+    assert answer.state.model_id == "openai:n"
     assert [event for event, _ in await taken(answer)] == ["warning"]
 
 

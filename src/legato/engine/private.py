@@ -119,6 +119,10 @@ class Private:
     def stopped(self, reason: str) -> None:
         self._model_stop = cut(reason, MAX_WORD_BYTES)
 
+    def answered_by(self, model_id: str) -> None:
+        """Another model than the one that was asked for answers."""
+        self.state = msgspec.structs.replace(self.state, model_id=model_id)
+
     def open_part(self) -> int:
         raise Unavailable
 
@@ -137,7 +141,7 @@ class Private:
     def interrupted(self) -> tuple[Part, ...]:
         return ()
 
-    async def begin_step(self, kind: str, name: str, asked: str) -> tuple[Any, bool]:
+    async def begin_step(self, kind: str, name: str, asked: str, call_id: str | None = None) -> tuple[Any, bool]:
         """A model may be called: what it says need not be on disk before anything else is done."""
         if kind != "stream":
             raise Unavailable

@@ -414,6 +414,7 @@ class _Running:
         self._dispatcher.accepting = False
         self._hub.stop()
         self._lists.stop()
+        self.engine.degrading.stop()
 
     async def stop(self) -> None:
         """Let the turns finish, the heartbeat still going, stop what the grace was too short for, then from the top down."""

@@ -34,6 +34,7 @@ FIELDS = {
     "metadata",
     "read_only",
     "forked_from",
+    "quarantined",
 }
 
 
@@ -64,7 +65,8 @@ async def test_a_session_has_all_its_fields(api: Api) -> None:
     assert {key: made[key] for key in body} == body
     assert made["created_at"] == made["last_activity"]
     assert datetime.fromisoformat(made["created_at"]).utcoffset() is not None
-    assert (made["closed_at"], made["archived_at"], made["pinned"], made["read_only"]) == (None, None, False, False)
+    assert (made["closed_at"], made["archived_at"], made["pinned"]) == (None, None, False)
+    assert (made["read_only"], made["quarantined"]) == (False, False)
     assert (await api.state(f"/v1/sessions/{made['id']}"))["session"] == made
     assert (await api.call("GET", "/v1/sessions"))["data"] == [made]
 

@@ -81,8 +81,8 @@ async def check_goes_on(raw: Asking, other: str) -> None:
     assert "1 2 3 4 5 " in page
 
 
-def doctor(url: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "legato.cli", "doctor", "--database", url]
+def doctor(url: str, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "legato.cli", "doctor", *more, "--database", url]
     environment = {**clean_environment(), "COLUMNS": "300"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -94,7 +94,21 @@ async def check_doctor(server: ForkedServer, damaged: str, *sound: str) -> None:
     report = await to_thread.run_sync(doctor, server.database_url)
     assert report.returncode == 1, report.stdout + report.stderr
     assert f"1 damaged sessions: {damaged}" in report.stdout
+    assert f"{damaged}: in quarantine" in report.stdout
     assert not any(session_id in report.stdout for session_id in sound)
+
+
+async def check_quarantined(raw: Asking, session_id: str) -> None:
+    """It says so, takes nothing new, and is exported."""
+    while True:
+        if (await raw.get(f"/v1/sessions/{session_id}")).json["state"]["session"]["quarantined"]:
+            break
+        await anyio.sleep(POLL_S)
+    sent = await raw.send(session_id, "And then?")
+    assert (sent.status, sent.code) == (409, "session_quarantined")
+    exported = await raw.get(f"/v1/sessions/{session_id}/export", **JSON)
+    assert exported.status == 200
+    assert exported.json["session"]["quarantined"] is True
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["while it runs", "between two runs"])
@@ -117,13 +131,11 @@ async def test_a_bit_in_the_journal(server: ForkedServer, restarted: bool) -> No
         assert wrong not in streamed.text
         assert [frame.id for frame in frames] == [event["cursor"] for event in whole.json["data"]]
         check_refused((await raw.stream(events, {"after": whole.json["cursor"]}))[0])
-        # Whoever stands behind the damage goes on, and so does the session.
-        assert (await raw.get(f"{events}?after={sound['cursor']}", **JSON)).json["data"] == []
-        sent = await raw.send(damaged, "count 3")
-        assert (await ended(raw, damaged, sent.json["turn"]["id"])).json["status"] == "completed"
+        await check_quarantined(raw, damaged)
+        # Whoever stands behind the damage is told of the quarantine.
         following = await raw.get(f"{events}?after={sound['cursor']}", **JSON)
-        assert following.status == 200
-        assert "1 2 3 " in (await raw.get(f"/v1/sessions/{damaged}/messages")).text
+        assert [event["type"] for event in following.json["data"]] == ["session"]
+        assert WORDS in (await raw.get(f"/v1/sessions/{damaged}/export", **JSON)).text
         await check_goes_on(raw, other)
     await check_doctor(server, damaged, other)
     assert WORDS not in server.log_tail(10_000)
@@ -143,26 +155,25 @@ async def test_a_bit_in_a_message(server: ForkedServer, restarted: bool, bit: in
         replies = await everything(raw, damaged)
         assert replies.pop("/stats").status == 200
         assert replies.pop("/events?after=0").status == 200  # the journal is whole
-        for reply in replies.values():
-            check_refused(reply)
+        for path, reply in replies.items():
+            assert reply.status == 200, path
             assert wrong not in reply.text
-        check_refused(
-            (await raw.stream(f"/v1/sessions/{damaged}/events"))[0]
-        )  # without a cursor it begins with the state
-        # Nothing that is wrong is shown to the model: the turn is taken, and says why it came to nothing.
-        sent = await raw.send(damaged, "And then?")
-        assert sent.status == 202
-        turn = (await ended(raw, damaged, sent.json["turn"]["id"])).json
-        assert (turn["status"], turn["error"]["code"]) == ("failed", "corrupted")
+            assert WORDS in reply.text, "what was asked is whole"
+            assert '"code":"corrupted"' in reply.text
+        await check_quarantined(raw, damaged)
         await check_goes_on(raw, other)
     await check_doctor(server, damaged, other)
+    report = await to_thread.run_sync(doctor, server.database_url, "--rebuild", damaged)
+    assert report.returncode == 0, report.stdout + report.stderr
+    assert "everything checks out: it takes turns again" in report.stdout
     if server.running is False:
         await to_thread.run_sync(server.start)
-    async with Asking(server.url) as raw:  # it was not cleared; its owner may
-        assert (await raw.post(f"/v1/sessions/{damaged}/clear")).status == 204
+    async with Asking(server.url) as raw:
+        page = await raw.get(f"/v1/sessions/{damaged}/messages")
+        assert f"You said: {WORDS}" in page.text
+        assert "corrupted" not in page.text
         sent = await raw.send(damaged, "count 3")
         assert (await ended(raw, damaged, sent.json["turn"]["id"])).json["status"] == "completed"
-        assert (await raw.get(f"/v1/sessions/{damaged}")).status == 200
 
 
 @pytest.mark.promise("R-05")
@@ -179,12 +190,13 @@ async def test_a_bit_in_what_a_running_turn_has_said_or_answers(server: ForkedSe
         for reply in (await everything(raw, damaged)).values():
             assert reply.status == 200 or reply.code == "corrupted"
             assert wrong not in reply.text
+        await check_quarantined(raw, damaged)
         await check_goes_on(raw, other)
 
 
 @pytest.mark.promise("R-05")
 async def test_a_bit_in_a_message_that_waits(server: ForkedServer) -> None:
-    """It can't be answered any more; nor does it block those behind it for ever."""
+    """It can't be answered any more; nor can those behind it, and all of them are told why."""
     async with Asking(server.url) as raw:
         damaged = await talk(raw, "Hello")
         running = (await raw.send(damaged, "count 400 from 100 at 50/s")).json["turn"]
@@ -194,7 +206,8 @@ async def test_a_bit_in_a_message_that_waits(server: ForkedServer) -> None:
         assert (await raw.post(f"/v1/sessions/{damaged}/turns/{running['id']}/cancel")).status == 200
         turn = (await ended(raw, damaged, waiting["id"])).json
         assert (turn["status"], turn["reason"], turn["error"]["code"]) == ("cancelled", "corrupted", "corrupted")
-        assert (await ended(raw, damaged, behind["id"])).json["status"] == "completed"
+        following = (await ended(raw, damaged, behind["id"])).json
+        assert (following["status"], following["reason"]) == ("cancelled", "session_quarantined")
         for path, reply in (await everything(raw, damaged)).items():
             assert reply.status in (200, 500), path
             assert reply.status == 200 or reply.code == "corrupted"
@@ -214,9 +227,15 @@ async def test_a_bit_on_the_disk(nursery: Nursery, model: ModelServer, tmp_path:
             assert not any(wrong in reply.text for reply in replies.values())
             assert replies["/stats"].status == 200
             for route in ("", "/messages"):
-                check_refused(replies[route])
+                assert replies[route].status == 200
+                assert '"code":"corrupted"' in replies[route].text
+            await check_quarantined(raw, damaged)
             whole = replies["/events?after=0"].json
             assert whole["has_more"]
             check_refused(await raw.get(f"/v1/sessions/{damaged}/events?after={whole['cursor']}", **JSON))
             await check_goes_on(raw, other)
         await check_doctor(server, damaged, other)
+        report = await to_thread.run_sync(doctor, server.database_url, "--rebuild")
+        assert report.returncode == 1, "nothing has the words any more"
+        assert "(lost)" in report.stdout
+        assert "it stays in quarantine" in report.stdout

@@ -17,8 +17,10 @@ from tests.suites.store.emptying import Emptying
 from tests.suites.store.ending import Endings
 from tests.suites.store.isolation import Isolation
 from tests.suites.store.living import Living
+from tests.suites.store.quarantining import Quarantining
 from tests.suites.store.queueing import Queueing
 from tests.suites.store.reading import Reading
+from tests.suites.store.rebuilding import Rebuilding
 from tests.suites.store.remembering import Remembering
 from tests.suites.store.searching import Searching
 from tests.suites.store.sessions import Sessions
@@ -52,6 +54,8 @@ class StoreSuite(
     Reading,
     Compacting,
     Damage,
+    Quarantining,
+    Rebuilding,
     Searching,
     Titles,
     Welcoming,

@@ -8,6 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from legato.core.model import State
 from legato.store import snapshots
+from legato.store.diagnosis import diagnose
 from tests.suites.machine import StoreMachine
 from tests.suites.test_machine import EXAMPLES, Loop, postgres_loop, runner, sqlite_loop
 from tests.support.transferring import EVERYTHING, Ferry, document, without_ids
@@ -38,6 +39,8 @@ class TransferMachine(StoreMachine):
         session_id = report.imported[0].id
         assert session_id is not None
         await ferry.agrees(session_id, "bob")
+        assert (whole := await self.store.read(diagnose, session_id)) is not None
+        assert whole.findings == (), whole.findings
         back, _ = await self.store.read(snapshots.snapshot, session_id, "bob", EVERYTHING)
         assert without_ids(document(await ferry.out(session_id, owner="bob"))) == without_ids(told)
         if finished:

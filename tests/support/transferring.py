@@ -46,7 +46,7 @@ class Ferry:
         hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
         self.tasks = tasks
-        self.exporting = Exporting(store=store, stopped=lambda: False)
+        self.exporting = Exporting(store=store, stopped=lambda: False, on_damage=lambda session_id, error: None)
         self.importing = Importing(store=store, publisher=publisher, registry=registry, models=models, tasks=tasks)
         self.forking = Forking(
             store=store, publisher=publisher, importing=self.importing, policy=lambda agent_id: Policy()

@@ -12,6 +12,7 @@ from legato.agents.registry import (
     DEFAULT_MEMORY_TOKENS,
     DEFAULT_RESERVE,
     DEFAULT_TAIL,
+    OnStoreFailure,
 )
 from legato.core.errors import Misuse
 from legato.core.model import CrashPolicy
@@ -40,6 +41,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_turn_s: Seconds = DEFAULT_MAX_TURN_S
     max_running: Positive | None = None
     max_tokens: Positive | None = None
+    on_store_failure: OnStoreFailure = "refuse"
     options: dict[str, Any] = {}
     tools: tuple[str, ...] = ()
     max_steps: Positive = DEFAULT_MAX_STEPS

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Run = Callable[["Turn"], AsyncIterator[str]]
 #: A system prompt and a text to what a small model would answer.
 Side = Callable[[str, str], Awaitable[str]]
+
+OnStoreFailure = Literal["refuse", "degrade"]
 
 DEFAULT_TAIL: Final = 60
 DEFAULT_RESERVE: Final = 2048
@@ -54,6 +56,8 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     is left out); ``side_model`` the (small) model that does all that, else the agent's own; ``side`` does it where no model is,
     from a system prompt and a text. ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions``
     are prompts to begin with.
+    ``on_store_failure``: what becomes of a send with a stream while the store is away: ``refuse`` it (503), or ``degrade``:
+    answer it without history, and store nothing (R-14).
     """
 
     id: str
@@ -69,6 +73,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_turn_s: float = DEFAULT_MAX_TURN_S
     max_running: int | None = None
     max_tokens: int | None = None
+    on_store_failure: OnStoreFailure = "refuse"
     options: dict[str, Any] = {}
     tools: tuple[ToolLike, ...] = ()
     max_steps: int = DEFAULT_MAX_STEPS

@@ -136,6 +136,7 @@ def _spec(
         max_turn_s=entry.max_turn_s,
         max_running=entry.max_running,
         max_tokens=entry.max_tokens,
+        on_store_failure=entry.on_store_failure,
         options=entry.options,
         tools=tuple(_tool(path, f"{place}.tools") for path in entry.tools),
         max_steps=entry.max_steps,

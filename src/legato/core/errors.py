@@ -129,6 +129,12 @@ class SessionClosed(Conflict):
     code = "session_closed"
 
 
+class SessionQuarantined(Conflict):
+    """Something of this session is damaged: it can be read and exported, and takes no new turns."""
+
+    code = "session_quarantined"
+
+
 class TurnInProgress(Conflict):
     """A turn is running in this session."""
 

@@ -170,7 +170,8 @@ class Fork(msgspec.Struct, frozen=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation of one owner with one agent.
 
-    ``keep``: it is never removed for its age. ``memory``: facts may be drawn from it.
+    ``keep``: it is never removed for its age. ``memory``: facts may be drawn from it. ``quarantined``: something of it is
+    damaged; it can be read, and takes no turns.
     """
 
     id: str
@@ -192,6 +193,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     read_only: bool = False
     forked_from: Fork | None = None
+    quarantined: bool = False
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -114,7 +114,7 @@ class Dispatcher:
             if isinstance(claimed, claiming.Claimed):
                 self._start(claimed)
             elif claimed is not None:
-                log.error("turn %s could not run: its message is damaged", claimed.turn.id)
+                log.error("turn %s could not run: %s", claimed.turn.id, claimed.turn.reason)
                 self._claiming[session_id] = True  # perhaps another one waits behind it
             # Refused only for the sake of claims on their way, or seen before an owner whose turns hid those of others.
             self._missed |= crowded if claimed is None else self._settings.max_running_per_owner is not None

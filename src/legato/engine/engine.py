@@ -11,7 +11,7 @@ import msgspec
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.cursor import Cursor
-from legato.core.errors import AgentNotFound, Corrupted, Invalid
+from legato.core.errors import AgentNotFound, Corrupted, Invalid, SessionQuarantined
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, Summary, TextPart, Turn, TurnKind
 from legato.core.prompt import Budget, build_prompt
@@ -19,6 +19,7 @@ from legato.engine.approvals import Approvals
 from legato.engine.branches import Branches
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.clearing import Clearing
+from legato.engine.degraded import Degrading
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
 from legato.engine.forking import Forking
@@ -27,11 +28,13 @@ from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
 from legato.engine.pins import Pins
+from legato.engine.private import Private
 from legato.engine.publish import Publisher
+from legato.engine.quarantine import Quarantine
 from legato.engine.queue import Queue, normalised
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, ending, erasing, journal, sessions, snapshots, summaries
+from legato.store import accepting, damaged, ending, erasing, journal, sessions, snapshots, summaries
 from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
@@ -98,10 +101,20 @@ class Engine:
         self._chores = chores
         self._settings = settings
         self._clearing = Clearing(store=store)
-        self.branches = Branches(store=store, publisher=publisher)
         self.pins = Pins(store=store, publisher=publisher, registry=registry, models=models)
         self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
-        self.exporting = Exporting(store=store, stopped=lambda: hub.stopped)
+        self.quarantine = Quarantine(store=store, publisher=publisher)
+        hub.on_damage = self.quarantine.hear
+        self.branches = Branches(store=store, publisher=publisher, quarantine=self.quarantine)
+        self.degrading = Degrading(
+            store=store,
+            registry=registry,
+            models=models,
+            tasks=publisher.tasks,
+            limit=settings.max_degraded,
+            close_s=settings.close_upstream_s,
+        )
+        self.exporting = Exporting(store=store, stopped=lambda: hub.stopped, on_damage=self.quarantine.hear)
         self.importing = Importing(
             store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
         )
@@ -221,8 +234,16 @@ class Engine:
         return await self.store.read(sessions.stats, session_id, owner)
 
     async def snapshot(self, owner: str, session_id: str, limit: int = 100) -> tuple[State, Cursor]:
-        """State and cursor of one instant."""
-        state, head = await self.store.read(snapshots.snapshot, session_id, owner, limit)
+        """State and cursor of one instant; of what is damaged, that it is.
+
+        Raises:
+            SessionNotFound.
+        """
+        state, head = await self.quarantine.reading(
+            session_id,
+            lambda: self.store.read(snapshots.snapshot, session_id, owner, limit),
+            lambda: self.store.read(damaged.snapshot, session_id, owner, limit),
+        )
         return state, self.cursor(head)
 
     async def head(self, owner: str, session_id: str) -> int:
@@ -235,12 +256,19 @@ class Engine:
 
     async def rows(self, session_id: str, after_seq: int, wait_s: float) -> list[Row]:
         """Journal rows after a seq that ``head`` has authorised, waiting for some if there are none yet."""
-        rows = await self.store.read(journal.read_rows, session_id, after_seq)
+        rows = await self._rows(session_id, after_seq)
         if not rows and wait_s > 0:
             with self.hub.reader(session_id, after_seq) as reader:
                 await reader.next(wait_s)
-            rows = await self.store.read(journal.read_rows, session_id, after_seq)
+            rows = await self._rows(session_id, after_seq)
         return [after(row, after_seq) for row in rows]
+
+    async def _rows(self, session_id: str, after_seq: int) -> list[Row]:
+        try:
+            return await self.store.read(journal.read_rows, session_id, after_seq)
+        except Corrupted as error:
+            await self.quarantine.met(session_id, error)
+            raise
 
     async def first(self, session_id: str, after_seq: int) -> Chunk:
         """What a reader begins with, after a seq that ``head`` has authorised and passed.
@@ -265,8 +293,8 @@ class Engine:
         """Accept a message; when this returns, it and its turn survive kill -9 and power loss.
 
         Raises:
-            SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound, Invalid;
-            ContextOverflow: the message can't fit into the model's window;
+            SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound,
+            Invalid; ContextOverflow: the message can't fit into the model's window;
             MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits.
         """
         if request.priority == "background":
@@ -293,6 +321,23 @@ class Engine:
             queue_limit=self._settings.queue_limit,
         )
         return await self._accept(send, self._check)
+
+    async def answer_without_store(self, owner: str, session_id: str, request: SendRequest) -> Private | None:
+        """For a send with a stream that has met Unavailable: an answer for its reader alone, where the agent wants that.
+
+        Raises:
+            SessionNotFound, SessionClosed, SessionQuarantined, Invalid, ContextOverflow, ModelNotFound.
+        """
+        parts = normalised(request.parts)
+        self._check_size(parts)
+        return await self.degrading.answer(
+            owner,
+            session_id,
+            parts,
+            model_id=request.model_id,
+            locale=request.locale,
+            check=lambda session: self._check_context(session, request.model_id, parts),
+        )
 
     async def go_on(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
         """A new turn that asks the agent to continue the answer of an ended one.
@@ -335,7 +380,12 @@ class Engine:
         )
 
     async def _accept(self, send: accepting.Send, check: accepting.Check = lambda session, send: None) -> Sent:
-        accepted = await self._dispatcher.accept(send, check)
+        try:
+            accepted = await self._dispatcher.accept(send, check)
+        except Corrupted as error:
+            await self.quarantine.met(send.session_id, error)
+            raise SessionQuarantined from error
+        self.degrading.knows(send.owner, send.session_id, accepted.turn.agent_id)
         if accepted.ended_turn_id is not None:
             self._runner.stop(accepted.ended_turn_id)
         if accepted.fresh and accepted.claimed is None:
@@ -344,7 +394,11 @@ class Engine:
 
     async def turn(self, owner: str, session_id: str, turn_id: str) -> Turn:
         """The turn as it stands, its phase included."""
-        return await self.store.read(snapshots.turn, session_id, owner, turn_id)
+        return await self.quarantine.reading(
+            session_id,
+            lambda: self.store.read(snapshots.turn, session_id, owner, turn_id),
+            lambda: self.store.read(damaged.turn, session_id, owner, turn_id),
+        )
 
     async def cancel(self, owner: str, session_id: str, turn_id: str) -> Turn:
         """End a turn for good, from any process. What it said stays. Idempotent.

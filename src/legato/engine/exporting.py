@@ -11,10 +11,11 @@ from typing import Final, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from legato.core.errors import SessionNotFound, Unavailable
+from legato.core.errors import Corrupted, SessionNotFound, Unavailable
 from legato.core.model import Message, Turn
 from legato.store import exporting
 from legato.store.exporting import Instant
+from legato.store.legible import DAMAGED
 from legato.store.port import Store
 from legato.transfer.markdown import Markdown
 from legato.transfer.page import Page
@@ -46,11 +47,14 @@ def _open(conn: Connection, session_id: str, owner: str, whole: bool) -> Opened:
 
 
 class Exporting:
-    """The exports of this process. ``stopped``: whether the process stops."""
+    """The exports of this process. ``stopped``: whether the process stops. ``on_damage`` is told of sessions with damage."""
 
-    def __init__(self, *, store: Store, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, store: Store, stopped: Callable[[], bool], on_damage: Callable[[str, Corrupted], None]
+    ) -> None:
         self._store = store
         self._stopped = stopped
+        self._on_damage = on_damage
 
     async def one(self, owner: str, session_id: str, format_: Format) -> AsyncIterator[bytes]:
         """One session as a file.
@@ -97,6 +101,8 @@ class Exporting:
         ids = instant.message_ids if writer.whole else instant.branch
         async for messages in self._pages(ids, opened.messages, exporting.read_messages):
             as_they_stood = [_at(instant, message) for message in messages]
+            if not instant.session.quarantined and (lost := [m.id for m in messages if m.error is DAMAGED]):
+                self._on_damage(instant.session.id, Corrupted(message_id=lost[0]))
             counts.messages += len(messages)
             yield await asyncio.to_thread(writer.messages, as_they_stood)
         if not writer.whole:

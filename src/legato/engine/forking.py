@@ -8,13 +8,14 @@ from typing import Final, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from legato.core.errors import SessionExists
+from legato.core.errors import SessionExists, SessionQuarantined
 from legato.core.ids import new_id
 from legato.core.model import Fork, Session
 from legato.engine.importing import Importing
 from legato.engine.publish import Publisher
 from legato.store import chores, exporting, forking
 from legato.store.forking import Source
+from legato.store.legible import DAMAGED
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
 from legato.transfer.arriving import arrive
@@ -51,11 +52,13 @@ class Forking:
         active branch. It has the other one's agent, model, title and metadata; nothing counts as used in it.
 
         Raises:
-            SessionNotFound, MessageNotFound, TurnNotFinished, SessionExists.
+            SessionNotFound, SessionQuarantined, MessageNotFound, TurnNotFinished, SessionExists.
         """
         async with self._room:
             source = await self._store.read(forking.source, session_id, owner, message_id)
             messages = await self._pages(exporting.read_messages, source.message_ids)
+            if any(message.error is DAMAGED for message in messages):
+                raise SessionQuarantined
             turns = await self._pages(exporting.read_turns, source.turn_ids)
             # Deleted meanwhile, it would be missing in the fork as well.
             await self._store.read(forking.there, session_id, owner)

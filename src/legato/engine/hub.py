@@ -7,9 +7,10 @@ and there is no gap between replay and live to get wrong. Events are encoded onc
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from legato.core.errors import Corrupted
 from legato.core.sse import encode_row
 from legato.engine.tasks import Tasks
 from legato.store import journal
@@ -216,6 +217,7 @@ class Hub:
 
     def __init__(self, *, store: Store, tasks: Tasks) -> None:
         self.stopped = False
+        self.on_damage: Callable[[str, Corrupted], None] = lambda session_id, error: None
         self._store = store
         self._tasks = tasks
         self._channels: dict[str, Channel] = {}
@@ -290,11 +292,18 @@ class Hub:
         Raises:
             Corrupted, Unavailable.
         """
-        rows = await self._store.read(journal.read_rows, session_id, position, limit_bytes)
+        rows = await self._rows(session_id, position, limit_bytes)
         if not rows:
             return None
         rows[0] = after(rows[0], position)
         return Chunk(_encode(self._store.incarnation, rows), rows[-1].last_seq)
+
+    async def _rows(self, session_id: str, position: int, limit_bytes: int) -> list[Row]:
+        try:
+            return await self._store.read(journal.read_rows, session_id, position, limit_bytes)
+        except Corrupted as error:
+            self.on_damage(session_id, error)
+            raise
 
     def _fetch(self, channel: Channel) -> None:
         """Read the news of other processes once for all readers of a channel."""
@@ -307,7 +316,7 @@ class Hub:
         try:
             while True:
                 channel.asked_again = False
-                rows = await self._store.read(journal.read_rows, channel.session_id, channel.head, _CHUNK_BYTES)
+                rows = await self._rows(channel.session_id, channel.head, _CHUNK_BYTES)
                 for row in rows:
                     channel.push(after(row, channel.head), self._store.incarnation)
                 if not rows and not channel.asked_again:

@@ -151,7 +151,7 @@ class Importing:
         """The session as it will be. An agent or a model that is not here would never answer: others take their place."""
         record, spec = conversation.session, arriving.spec
         fields = msgspec.structs.asdict(record) | {"id": "", "owner": arriving.owner}
-        del fields["leaf_id"]
+        del fields["leaf_id"], fields["quarantined"]
         if record.agent_id in {each.id for each in self._registry.list()}:
             spec = self._registry.get(record.agent_id)
             fields["agent_name"] = record.agent_name or spec.name

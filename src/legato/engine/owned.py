@@ -90,8 +90,7 @@ class Owner:
 
     async def messages(self, session_id: str, limit: int = 50, cursor: str | None = None) -> list[Message]:
         """A page of the active branch, the newest one first; each in the order of the conversation."""
-        page, _ = await self._engine.store.read(snapshots.history, session_id, self.id, limit, cursor)
-        return page
+        return list((await self._engine.branches.read(self.id, session_id, limit, cursor)).messages)
 
     async def send(
         self,

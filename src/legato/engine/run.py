@@ -49,6 +49,7 @@ from legato.store import rescuing
 from legato.store.claiming import Claimed
 from legato.store.ending import Ending, Meter
 from legato.store.port import Store
+from legato.store.quarantine import place_of
 
 SHUTDOWN = "shutdown"
 _CLOSING_S: Final = 0.5  # what an agent gets to stop when the process does: its time is nearly up
@@ -289,7 +290,12 @@ def _failed(failure: BaseException) -> Ending:
         case _:
             report(failure, "an agent failed")
             error = AgentFailed()
-    return Ending(status="failed", reason="error", error=ErrorInfo(cut(error.code, MAX_WORD_BYTES), error.message))
+    return Ending(
+        status="failed",
+        reason="error",
+        error=ErrorInfo(cut(error.code, MAX_WORD_BYTES), error.message),
+        damaged=place_of(error) if isinstance(error, Corrupted) else None,
+    )
 
 
 def _completed(live: LiveTurn) -> Ending:

@@ -16,6 +16,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many of them may be turns that were sent with ``priority: "background"`` (R-15)."""
     max_running_per_owner: int | None = None
     """Turns of one owner that run at once, in all processes together; more of them wait (R-15)."""
+    max_degraded: int = 100
+    """R-14: answers without the store that one process gives at once; beyond them a send is refused."""
     beat_s: float = 3.0
     sweep_s: float = 2.0
     dead_after_s: float = 10.0

@@ -53,7 +53,7 @@ class Summaries:
         found = await self._store.read(summaries.material, chore.session_id, _OLDEST, _NEWEST)
         spec = self._registry.get(found.session.agent_id)
         model_id = found.session.model_id or spec.model_id
-        if spec.summarise_at is None or model_id is None or not spec.available:
+        if spec.summarise_at is None or model_id is None or not spec.available or found.session.quarantined:
             return None
         budget = Budget(self._models.catalog.get(model_id).context_window, spec.reserve)
         going = _going(found, spec, _Room(budget.prompt_tokens, self._models.catalog.counter(model_id)))

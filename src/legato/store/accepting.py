@@ -13,6 +13,7 @@ from legato.core.errors import (
     MessageNotFound,
     QueueFull,
     SessionClosed,
+    SessionQuarantined,
     TurnInProgress,
     TurnNotFinished,
 )
@@ -80,7 +81,7 @@ def accept(
     """Take a message and its turn into the session, once for each client message id; claim it too where nothing is before it.
 
     Raises:
-        SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress,
+        SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress,
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
         MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits;
         and what ``check`` raises.
@@ -122,6 +123,8 @@ def _admit(session: Locked, send: Send) -> Sequence[Any]:
     """What is unfinished in the session; raises where the send may not join it."""
     if session.closed:
         raise SessionClosed
+    if session.quarantined:
+        raise SessionQuarantined
     waiting = unfinished(session.conn, session.id)
     if send.mode == "reject" and waiting:
         raise TurnInProgress(turn_id=waiting[0].id)

@@ -9,13 +9,13 @@ hold, as the journal will tell them. The write enters them and moves the leaf, a
 between miss half of them; it does nothing where the session has gone on since.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, text
 
-from legato.core.errors import MessageNotFound, SessionClosed, TurnInProgress
+from legato.core.errors import MessageNotFound, SessionClosed, SessionQuarantined, TurnInProgress
 from legato.core.events import MessageEvent, encode_lines
 from legato.core.model import Message
 from legato.store import messages, snapshots
@@ -24,6 +24,9 @@ from legato.store.port import Row
 from legato.store.schema import messages as table
 from legato.store.schema import sessions
 from legato.store.turns import unfinished
+
+#: Reads a page of the branch that ends with a message: as ``snapshots.history``.
+Read = Callable[[Connection, str, str, int, str | None], tuple[list[Message], str | None]]
 
 _PIECE_BYTES: Final = 256 * 1024
 
@@ -69,15 +72,16 @@ def history(
     limit: int,
     cursor: str | None = None,
     through: str | None = None,
+    read: Read = snapshots.history,
 ) -> Page:
-    """A page of the active branch, or of the one that goes ``through`` a message.
+    """A page of the active branch, or of the one that goes ``through`` a message, as ``read`` reads it.
 
     Raises:
         SessionNotFound, MessageNotFound; BadCursor: the cursor names no message of this session.
     """
     session = readable(conn, session_id, owner)
     leaf_id = session.leaf_id if through is None else newest_below(conn, session_id, through)
-    page, older = snapshots.history(conn, session_id, owner, limit, leaf_id if cursor is None else cursor)
+    page, older = read(conn, session_id, owner, limit, leaf_id if cursor is None else cursor)
     return Page(messages=tuple(page), older=older, leaf_id=leaf_id, branches=siblings(conn, session_id, page))
 
 
@@ -118,9 +122,11 @@ def plan(conn: Connection, session_id: str, owner: str, message_id: str) -> Plan
     """How to make the branch through a message the active one.
 
     Raises:
-        SessionNotFound, MessageNotFound, Corrupted.
+        SessionNotFound, MessageNotFound, SessionQuarantined, Corrupted.
     """
     session = readable(conn, session_id, owner)
+    if session.quarantined_at is not None:
+        raise SessionQuarantined
     leaf_id = newest_below(conn, session_id, message_id)
     if leaf_id == session.leaf_id:
         return Plan(head=session.head, leaf_id=leaf_id, told=())
@@ -132,9 +138,11 @@ def switch(conn: Connection, session_id: str, owner: str, plan: Plan) -> Switche
     """Make the planned branch the active one; None where the session has gone on since the plan was made.
 
     Raises:
-        SessionNotFound, SessionClosed; TurnInProgress: something runs, or waits for a place in the history.
+        SessionNotFound, SessionClosed, SessionQuarantined; TurnInProgress: something runs, or waits for a place in the history.
     """
     session = lock(conn, session_id, owner)
+    if session.quarantined:
+        raise SessionQuarantined
     if session.closed:
         raise SessionClosed
     if busy := unfinished(conn, session_id):

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 from legato.core.errors import (
     Corrupted,
     MessageNotFound,
+    SessionQuarantined,
 )
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.ids import new_id
@@ -20,6 +21,7 @@ from legato.store.dialect import hold
 from legato.store.ending import Ended, Ending, Meter, end_open, end_queued, open_fold, row_of
 from legato.store.locked import Locked, lock
 from legato.store.port import Row
+from legato.store.quarantine import place_of
 from legato.store.rows import to_time, to_turn
 from legato.store.schema import sessions, turns
 from legato.store.turns import change, unfinished
@@ -166,12 +168,14 @@ def claim(conn: Connection, session_id: str, claimant: Claimant) -> Claimed | No
     """Make the session's first waiting turn run under a new epoch; None when one runs already or none may.
 
     Raises:
-        SessionNotFound: it has been deleted.
+        SessionNotFound: it has been deleted; SessionQuarantined: something of it is damaged.
     """
     session = lock(conn, session_id, None)
     waiting = unfinished(conn, session_id)
     if not waiting or (waiting[0].status == "in_progress" and (waiting[0].worker_id or waiting[0].asks) is not None):
         return None
+    if session.quarantined:
+        raise SessionQuarantined
     row = waiting[0]
     taken = take(session, to_turn(row), row.locale, claimant)
     return None if taken is None else msgspec.structs.replace(taken, rows=session.save())
@@ -179,7 +183,7 @@ def claim(conn: Connection, session_id: str, claimant: Claimant) -> Claimed | No
 
 def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) -> Claimed | None:
     """Own a turn that nobody owns, if there is room for it."""
-    if turn.agent_id not in claimant.agents or not _has_room(session, turn, claimant):
+    if session.quarantined or turn.agent_id not in claimant.agents or not _has_room(session, turn, claimant):
         return None
     session.raise_epoch()
     resumed = None
@@ -289,14 +293,22 @@ _UNREADABLE: Final = Ending(
     reason="corrupted",
     error=ErrorInfo(Corrupted.code, "The message is damaged and can't be answered."),
 )
+_QUARANTINED: Final = Ending(
+    status="cancelled",
+    reason="session_quarantined",
+    error=ErrorInfo(SessionQuarantined.code, "Something of the session is damaged; nothing new is answered in it."),
+)
 
 
-def end_unreadable(conn: Connection, session_id: str, meter: Meter) -> Ended:
+def end_unreadable(conn: Connection, session_id: str, meter: Meter, why: Exception) -> Ended:
     """End the session's first turn, which could not be claimed: it could never run, and nobody after it."""
     session = lock(conn, session_id, None)
     row = unfinished(conn, session_id)[0]
     end = end_open if row.status == "in_progress" else end_queued
-    return Ended(end(session, row, _UNREADABLE, meter), session.save())
+    ending = _QUARANTINED if isinstance(why, SessionQuarantined) else _UNREADABLE
+    if isinstance(why, Corrupted):
+        ending = msgspec.structs.replace(ending, damaged=place_of(why))
+    return Ended(end(session, row, ending, meter), session.save())
 
 
 def _take_over(session: Locked, turn_id: str, worker_id: str) -> tuple[Turn, Message, Resumed]:

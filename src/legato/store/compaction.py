@@ -13,7 +13,7 @@ from legato.core.errors import Corrupted
 from legato.core.events import Event, MessageEvent, Snapshot, Token, decode_lines, encode_lines
 from legato.core.fold import Fold
 from legato.core.model import Message
-from legato.store import journal, messages
+from legato.store import journal, messages, quarantine
 from legato.store.locked import lock
 from legato.store.port import Row
 from legato.store.rows import to_turn
@@ -25,26 +25,33 @@ def compactable(conn: Connection, ended_before_us: int, limit: int) -> list[tupl
     found = select(turns.c.session_id, turns.c.id).where(
         ~turns.c.compacted, turns.c.finished_at.is_not(None), turns.c.finished_at < ended_before_us
     )
-    found = found.join(sessions, sessions.c.id == turns.c.session_id).where(sessions.c.owner != NOBODY)
+    whole = sessions.c.owner != NOBODY, sessions.c.quarantined_at.is_(None)
+    found = found.join(sessions, sessions.c.id == turns.c.session_id).where(*whole)
     return [(row.session_id, row.id) for row in conn.execute(found.order_by(turns.c.finished_at).limit(limit))]
 
 
 def compact(conn: Connection, session_id: str, turn_id: str) -> bool:
-    """Compact one turn; False when it was damaged and stays as it is.
+    """Compact one turn; False when it is damaged and stays as it is, and its session goes into quarantine.
 
     Raises:
         SessionNotFound: it has been deleted.
     """
     session = lock(conn, session_id, None)
     row = conn.execute(select(turns).where(turns.c.id == turn_id)).one()
-    conn.execute(update(turns).where(turns.c.id == turn_id).values(compacted=True))
-    if row.start_seq is None or row.compacted or (row.done_seq or 0) <= session.cleared_seq:
-        return True  # it never ran, or another process was faster, or all of it goes
+    if session.quarantined or row.compacted:
+        return True  # somebody has met damage, or compacted it, since it was chosen
+    replaced: list[Row] = []
     try:
-        rows = journal.read_turn(conn, session.id, turn_id, row.start_seq)
-        replaced = _compacted(conn, to_turn(row).id, rows)
-    except Corrupted:
+        if (
+            row.start_seq is not None and (row.done_seq or 0) > session.cleared_seq
+        ):  # else it never ran, or all of it goes
+            rows = journal.read_turn(conn, session.id, turn_id, row.start_seq)
+            replaced = _compacted(conn, to_turn(row).id, rows)
+    except Corrupted as error:
+        quarantine.set_apart(session, quarantine.place_of(error))
+        session.save()
         return False
+    conn.execute(update(turns).where(turns.c.id == turn_id).values(compacted=True))
     for changed in replaced:
         journal.replace_payload(conn, changed)
     return True

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Select, text
+from sqlalchemy import BigInteger, Connection, LargeBinary, Select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -23,6 +23,23 @@ def _postgresql_now(element: utc_us, compiler: Any, **options: Any) -> str:
 @compiles(utc_us, "sqlite")
 def _sqlite_now(element: utc_us, compiler: Any, **options: Any) -> str:
     return "legato_now()"
+
+
+class raw_text(GenericFunction[bytes]):
+    """The bytes of a text, whether or not they are one: what rotted may not be UTF-8 any more."""
+
+    type = LargeBinary()
+    inherit_cache = True
+
+
+@compiles(raw_text, "postgresql")
+def _postgresql_bytes(element: raw_text, compiler: Any, **options: Any) -> str:
+    return f"convert_to({compiler.process(element.clauses, **options)}, 'UTF8')"
+
+
+@compiles(raw_text, "sqlite")
+def _sqlite_bytes(element: raw_text, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
 
 
 def is_postgresql(conn: Connection) -> bool:

@@ -26,7 +26,7 @@ from legato.core.model import ErrorInfo, Gauge, Message, State, ToolCallPart, To
 from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
 from legato.core.states import TerminalStatus, is_terminal, may_follow
 from legato.core.steps import Step
-from legato.store import approvals, chores, journal, memories, messages, scrubbing, steps, summaries
+from legato.store import approvals, chores, journal, memories, messages, quarantine, scrubbing, steps, summaries
 from legato.store import usage as spending
 from legato.store.chores import Kind
 from legato.store.locked import Locked, lock
@@ -54,7 +54,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """``usage`` None: estimate it. ``remove`` takes the turn's messages out of the history. ``text`` is for readers.
 
     ``calls`` tell what of ``usage`` went to which model, call by call; without them all of it went to the turn's.
-    ``chores`` are what the session then waits for, each with the delay in microseconds.
+    ``chores`` are what the session then waits for, each with the delay in microseconds. ``damaged``: where damage was met; it
+    puts the session into quarantine.
     """
 
     status: TerminalStatus
@@ -65,6 +66,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     remove: bool = False
     chores: Mapping[Kind, int] = {}
+    damaged: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -146,6 +148,7 @@ def clear(conn: Connection, session_id: str, owner: str, meter: Meter) -> Cleare
     summaries.forget_all(conn, session.id)
     session.change(cleared_seq=before, gauge=None)
     session.move_leaf(None)
+    quarantine.lift(session)  # nothing is left that could be damaged
     session.touch()
     session.append([Snapshot(state=State(session=session.session(), turns=last_finished(conn, session.id)))])
     return Cleared(tuple(row.id for row in unfinished), session.save())
@@ -162,8 +165,8 @@ def end_open(session: Locked, row: Any, ending: Ending, meter: Meter) -> Turn:
     session.raise_epoch()
     try:
         fold = open_fold(session.conn, row)
-    except Corrupted:
-        return _end_damaged(session, row, ending)
+    except Corrupted as met:
+        return _end_damaged(session, row, ending, quarantine.place_of(met))
     turn = fold.turns[row.id]
     asked: list[Event] = [*approvals.close(session, row.id)] if row.asks is not None else []
     events = [] if ending.remove else asked
@@ -218,11 +221,12 @@ def _outcome(call: ToolCallPart, begun: Mapping[str | None, Step] | None) -> tup
     return str(step.value()), step.failed
 
 
-def _end_damaged(session: Locked, row: Any, ending: Ending) -> Turn:
-    """End a turn whose words can't be trusted any more: none of them is served, and the session goes on."""
+def _end_damaged(session: Locked, row: Any, ending: Ending, damaged: str) -> Turn:
+    """End a turn whose words can't be trusted any more: none of them is served, and nothing new begins in the session."""
     if ending.status == "completed":
         ending = msgspec.structs.replace(ending, status="failed", reason="corrupted")
-    ending = msgspec.structs.replace(ending, error=ErrorInfo(Corrupted.code, "What was said in this turn is damaged."))
+    error = ErrorInfo(Corrupted.code, "What was said in this turn is damaged.")
+    ending = msgspec.structs.replace(ending, error=error, damaged=damaged)
     asked = approvals.close(session, row.id)
     events: list[Event] = _remove(session, row) if ending.remove else [*asked]
     messages.close_unread(session.conn, row.answer_id, ending.status, ending.error)
@@ -373,6 +377,8 @@ def _close(session: Locked, turn: Turn, ending: Ending, usage: Usage | None, eve
     session.conn.execute(update_by_id(turns, *values), {ROW: turn.id, **values})
     steps.forget(session.conn, turn.id)
     chores.ask_all(session.conn, session.id, ending.chores, session.now)
+    if ending.damaged:
+        quarantine.set_apart(session, ending.damaged)
     if usage is not None:
         _sum_up(session, turn, ending, usage)
     return turn

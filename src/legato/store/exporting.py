@@ -5,24 +5,21 @@ later, some at a time. What is removed meanwhile is missing then.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select, tuple_
 
-from legato.core.errors import Corrupted
-from legato.core.model import ErrorInfo, Message, Session, Turn
-from legato.store import messages
-from legato.store.ending import open_fold
+from legato.core.model import Message, Session, Turn
+from legato.store import legible, messages
+from legato.store.damaged import open_fold
 from legato.store.locked import readable
-from legato.store.rows import to_message, to_session, to_turn, to_unread_message
+from legato.store.rows import to_session
 from legato.store.schema import messages as message_table
 from legato.store.schema import sessions, turns
 from legato.store.turns import unfinished
 
 PAGE: Final = 2_000  # sessions
-
-_DAMAGED: Final = ErrorInfo(Corrupted.code, "What was said here is damaged.")
 
 
 class Instant(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +52,9 @@ def page(conn: Connection, owner: str, after: tuple[int, str] = (-1, "")) -> lis
 def instant(conn: Connection, session_id: str, owner: str) -> Instant:
     """Raises SessionNotFound."""
     row = readable(conn, session_id, owner)
-    open_ones = unfinished(conn, session_id)
-    growing = _growing(conn, open_ones)
+    found = unfinished(conn, session_id)
+    open_ones = [legible.turn(each) for each in found]
+    growing = _growing(conn, open_ones, [each.start_seq for each in found])
     branch = list(conn.execute(_BRANCH_IDS, {"leaf_id": row.leaf_id}).scalars()) if row.leaf_id else []
     parents: dict[str, str | None] = {}
     for turn in open_ones:
@@ -71,54 +69,36 @@ def instant(conn: Connection, session_id: str, owner: str) -> Instant:
         branch=tuple(branch),
         message_ids=tuple(conn.execute(_ALL_IDS, {"session_id": session_id}).scalars()),
         turn_ids=(*ended, *(turn.id for turn in open_ones)),
-        unfinished={turn.id: to_turn(turn) for turn in open_ones},
+        unfinished={turn.id: turn for turn in open_ones},
         growing=growing,
         parents=parents,
     )
 
 
-def _growing(conn: Connection, open_ones: Sequence[Any]) -> dict[str, Message]:
+def _growing(conn: Connection, open_ones: Sequence[Turn], starts: Sequence[int | None]) -> dict[str, Message]:
     """The messages of unfinished turns as they stand, those that wait among them."""
     found: dict[str, Message] = {}
-    for turn in open_ones:
-        for row in conn.execute(_OF_TURN, {"turn_id": turn.id}):
-            found[row.id] = _whole(row)
+    for turn, start_seq in zip(open_ones, starts, strict=True):
+        found |= {message.id: message for message in legible.messages_of_turn(conn, turn.id)}
         if turn.status == "in_progress":
-            found |= _said(conn, turn)
+            fold = open_fold(conn, turn, start_seq)
+            found |= {id_: message for id_ in list(fold.messages) if (message := fold.message(id_)) is not None}
     return found
-
-
-def _said(conn: Connection, turn: Any) -> dict[str, Message]:
-    try:
-        fold = open_fold(conn, turn)
-    except Corrupted:
-        return {}
-    return {id_: message for id_ in list(fold.messages) if (message := fold.message(id_)) is not None}
 
 
 def read_messages(conn: Connection, ids: Sequence[str]) -> list[Message]:
     """These messages, in this order, without those that are gone; a damaged one stands there empty and says so."""
-    found = {row.id: _whole(row) for row in conn.execute(_BY_IDS, {"ids": ids})}
+    found = legible.messages_by_ids(conn, ids)
     return [found[each] for each in ids if each in found]
 
 
 def read_turns(conn: Connection, ids: Sequence[str]) -> list[Turn]:
     """These turns, in this order, without those that are gone."""
-    found = {row.id: to_turn(row) for row in conn.execute(_TURNS, {"ids": ids})}
+    found = legible.turns_by_ids(conn, ids)
     return [found[each] for each in ids if each in found]
 
 
-def _whole(row: Any) -> Message:
-    try:
-        return to_message(row)
-    except (Corrupted, msgspec.MsgspecError):
-        return to_unread_message(row, _DAMAGED)
-
-
 _BRANCH_IDS: Final = messages.ids_along()
-_OF_TURN: Final = select(message_table).where(message_table.c.turn_id == bindparam("turn_id"))
-_BY_IDS: Final = select(message_table).where(message_table.c.id.in_(bindparam("ids", expanding=True)))
-_TURNS: Final = select(turns).where(turns.c.id.in_(bindparam("ids", expanding=True)))
 _ALL_IDS: Final = (
     select(message_table.c.id)
     .where(message_table.c.session_id == bindparam("session_id"), messages.NOT_CLEARED)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from legato.core.errors import MessageNotFound, TurnNotFinished
+from legato.core.errors import MessageNotFound, SessionQuarantined, TurnNotFinished
 from legato.core.model import Session
 from legato.core.states import is_terminal
 from legato.store import lifecycle, messages
@@ -38,9 +38,11 @@ def source(conn: Connection, session_id: str, owner: str, message_id: str | None
     """The branch that ends with a message; None: the active one, without an answer that still grows.
 
     Raises:
-        SessionNotFound, MessageNotFound; TurnNotFinished: the message waits, or still grows.
+        SessionNotFound, SessionQuarantined, MessageNotFound; TurnNotFinished: the message waits, or still grows.
     """
     row = readable(conn, session_id, owner)
+    if row.quarantined_at is not None:
+        raise SessionQuarantined
     leaf_id = row.leaf_id
     if message_id is not None:
         _finished(conn, session_id, message_id)

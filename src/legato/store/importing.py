@@ -82,7 +82,7 @@ def begin(conn: Connection, session: Session) -> int:
     """
     now: int = conn.execute(select(utc_us())).scalar_one()
     payload = encode_lines([SessionEvent(session)])
-    values = _columns(session) | {
+    values = session_columns(session) | {
         "owner": NOBODY,
         "former_owner": session.owner,
         "context": None,
@@ -108,7 +108,7 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
         for message in entry.messages:
             messages.put(conn, message)
         if entry.turn is not None:
-            conn.execute(_TURN, _turn_columns(entry.turn, head))
+            conn.execute(_TURN, turn_columns(entry.turn, head))
     conn.execute(_MOVE, {"session_id": session_id, "moved": head})
     return Taken(head, time.perf_counter() - began_s)
 
@@ -180,7 +180,7 @@ def _without_context(session: Session) -> Session:
     return msgspec.structs.replace(session, context=None)
 
 
-def _columns(session: Session) -> dict[str, Any]:
+def session_columns(session: Session) -> dict[str, Any]:
     return {
         "id": session.id,
         "agent_id": session.agent_id,
@@ -202,7 +202,7 @@ def _columns(session: Session) -> dict[str, Any]:
     }
 
 
-def _turn_columns(turn: Turn, done_seq: int) -> dict[str, Any]:
+def turn_columns(turn: Turn, done_seq: int) -> dict[str, Any]:
     """A turn that is over. It is compacted: no token of it was ever in this journal."""
     usage = turn.usage
     return {

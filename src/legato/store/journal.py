@@ -163,6 +163,16 @@ def read_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> li
     return [_checked(row) for row in conn.execute(_ROWS_OF_TURN, key)]
 
 
+def whole_of_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> list[Row]:
+    """``read_turn`` up to the first row that is damaged."""
+    rows: list[Row] = []
+    for row in conn.execute(_ROWS_OF_TURN, {"session_id": session_id, "turn_id": turn_id, "after": after}):
+        if payload_crc(row.session_id, row.payload) != row.crc:
+            break
+        rows.append(Row(row.session_id, row.first_seq, row.last_seq, bytes(row.payload)))
+    return rows
+
+
 def turn_events(rows: Iterable[Row]) -> Iterable[Event]:
     for row in rows:
         for _seq, event in decode_lines(row.first_seq, row.payload):

@@ -35,6 +35,7 @@ class Locked:
         self.agent_id: str = row.agent_id
         self.model_id: str | None = row.model_id
         self.closed = row.closed_at is not None
+        self.quarantined = row.quarantined_at is not None
         self.now: int = row.now
         self.head: int = row.head
         self.epoch: int = row.epoch

@@ -79,13 +79,13 @@ def wait_s(conn: Connection, session_id: str, idle_us: int) -> float:
 
 
 def material(conn: Connection, session_id: str) -> Material | None:
-    """What to draw from; None where nothing is new since the last time.
+    """What to draw from; None where nothing is new since the last time, and in quarantine.
 
     Raises:
         SessionNotFound, Corrupted.
     """
     row = _row(conn, session_id)
-    if row.leaf_id == row.remembered_id:
+    if row.leaf_id == row.remembered_id or row.quarantined_at is not None:
         return None
     since_us = _on_since(conn, row.owner)
     branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if row.memory and since_us is not None else []

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, exists, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
-from legato.store import search
+from legato.store import legible, search
 from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages, sessions, summaries, turns
 from legato.store.statements import ROW, update_by_id
@@ -151,6 +151,13 @@ class Climb:
         return min((self.places[each] for each in common), default=None)
 
 
+def branch_legibly(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:
+    """As ``branch``, for people alone: a damaged message stands there empty and says so."""
+    if leaf_id is None:
+        return []
+    return [legible.message(row) for row in conn.execute(_LEGIBLY, {"leaf_id": leaf_id, "limit": limit})]
+
+
 def branch_ids(conn: Connection, leaf_id: str | None) -> set[str]:
     """The ids of all messages of a branch."""
     return set() if leaf_id is None else set(conn.execute(_BRANCH_IDS, {"leaf_id": leaf_id}).scalars())
@@ -192,14 +199,15 @@ def _climbing() -> Select[Any]:
     return select(walk.c.id, walk.c.parent_id).order_by(walk.c.depth)
 
 
-def _along(walk: CTE) -> Select[Any]:
+def _along(walk: CTE, *columns: Any) -> Select[Any]:
     """The messages of a walk, oldest first."""
-    return select(messages).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
+    return select(*columns or (messages,)).join(walk, walk.c.id == messages.c.id).order_by(walk.c.depth.desc())
 
 
 _BRANCH: Final = _along(_walk(limited=True))
 _FIRST_STRIDE: Final = 16
 _LONGEST_STRIDE: Final = 2048
 _WHOLE_BRANCH: Final = _along(_walk(limited=False))
+_LEGIBLY: Final = _along(_walk(limited=True), *legible.columns(messages))
 _BRANCH_IDS: Final = select(_walk(limited=False).c.id)
 _CLIMB: Final = _climbing()

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
-from legato.core.errors import Invalid, MessageNotFound, TurnNotFinished
+from legato.core.errors import Invalid, MessageNotFound, SessionQuarantined, TurnNotFinished
 from legato.core.events import MessageEvent
 from legato.core.model import Message, Session
 from legato.store import messages
@@ -36,9 +36,12 @@ def pin(conn: Connection, session_id: str, owner: str, message_id: str, *, pinne
     """Pin a message, or take its pin away.
 
     Raises:
-        SessionNotFound, MessageNotFound; TurnNotFinished: the turn that brought it waits or runs; Invalid: too many are pinned.
+        SessionNotFound, SessionQuarantined, MessageNotFound; TurnNotFinished: the turn that brought it waits or runs; Invalid:
+        too many are pinned.
     """
     session = lock(conn, session_id, owner)
+    if session.quarantined:
+        raise SessionQuarantined
     message = _readable(conn, session_id, message_id)
     if message.pinned == pinned:
         return Pinned(message)
@@ -56,9 +59,11 @@ def with_one_more(conn: Connection, session_id: str, owner: str, message_id: str
     """What is pinned, and this message beside it.
 
     Raises:
-        SessionNotFound, MessageNotFound.
+        SessionNotFound, SessionQuarantined, MessageNotFound.
     """
     row = readable(conn, session_id, owner)
+    if row.quarantined_at is not None:
+        raise SessionQuarantined
     ids = {*conn.execute(_PINNED, {"session_id": session_id}).scalars(), message_id}
     _readable(conn, session_id, message_id)
     return Held(to_session(row), tuple(messages.by_ids(conn, list(ids)).values()))

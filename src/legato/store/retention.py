@@ -1,8 +1,8 @@
 """Retention: what is too old goes, by the store's clock, and never because a clock jumped (promise S-06, guarantee G11).
 
-The age of a session counts from its last activity. ``keep`` protects it, and so does every turn that is queued, running or
-parked. Whether the clock can be trusted is looked up in the transaction that removes, so that no jump comes in between; how
-much would go is counted before, in a read, which may take as long as it likes.
+The age of a session counts from its last activity. ``keep`` protects it, and so do quarantine and every turn that is queued,
+running or parked. Whether the clock can be trusted is looked up in the transaction that removes, so that no jump comes in
+between; how much would go is counted before, in a read, which may take as long as it likes.
 """
 
 from collections.abc import Mapping
@@ -142,7 +142,7 @@ def prune(
     """
     session = lock(conn, session_id, None)
     age_us = ages_us.get(session.agent_id)
-    kept = session.known.keep or age_us is None
+    kept = session.known.keep or session.quarantined or age_us is None
     if kept or session.now - session.last_activity < (age_us or 0) or unfinished(conn, session_id):
         return None
     told = tick(conn, _KEY, boot, window_us)
@@ -157,7 +157,7 @@ def _too_old(ages_us: Mapping[str, int], owner: str | None) -> Any:
         for agent_id, age_us in ages_us.items()
     ]
     whose = sessions.c.owner != NOBODY if owner is None else sessions.c.owner == owner
-    return and_(or_(*aged) if aged else text("1 = 0"), whose, ~sessions.c.keep, NOTHING_UNFINISHED)
+    return and_(or_(*aged) if aged else text("1 = 0"), whose, ~sessions.c.keep, _WHOLE, NOTHING_UNFINISHED)
 
 
 def _all(conn: Connection) -> int:
@@ -177,5 +177,6 @@ def _store(conn: Connection, run: _Run) -> None:
     conn.execute(_STORE, {"key": _KEY, "value": msgspec.json.encode(run).decode()})
 
 
+_WHOLE: Final = sessions.c.quarantined_at.is_(None)
 _STORED: Final = select(meta.c.value).where(meta.c.key == bindparam("key"))
 _STORE: Final = text("INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value")

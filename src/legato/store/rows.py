@@ -2,15 +2,16 @@
 
 import zlib
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Row
 
 from legato.core.errors import Corrupted
 from legato.core.model import ContextInfo, ErrorInfo, Fork, Gauge, Message, Part, Session, Turn, Usage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
+
 _parts: Final = msgspec.json.Decoder(tuple[Part, ...])
 _context: Final = msgspec.json.Decoder(ContextInfo)
 _gauge: Final = msgspec.json.Decoder(Gauge)
@@ -18,7 +19,11 @@ _usage: Final = msgspec.json.Decoder(Usage)
 
 
 def to_time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    """Raises Corrupted: there is no such time."""
+    try:
+        return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Corrupted("a stored time is damaged") from error
 
 
 def to_us(time: datetime) -> int:
@@ -30,15 +35,22 @@ def maybe_time(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else to_time(microseconds)
 
 
+def _read(decoder: msgspec.json.Decoder[T], stored: str | None) -> T | None:
+    try:
+        return None if stored is None else decoder.decode(stored)
+    except msgspec.MsgspecError as error:
+        raise Corrupted("a stored value is damaged") from error
+
+
 def to_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _error(row: Row[Any]) -> ErrorInfo | None:
+def _error(row: Any) -> ErrorInfo | None:
     return None if row.error_code is None else ErrorInfo(row.error_code, row.error_message or "")
 
 
-def to_session(row: Row[Any]) -> Session:
+def to_session(row: Any) -> Session:
     return Session(
         id=row.id,
         owner=row.owner,
@@ -56,10 +68,19 @@ def to_session(row: Row[Any]) -> Session:
         keep=row.keep,
         memory=row.memory,
         context=row.context,
-        metadata=msgspec.json.decode(row.metadata),
+        metadata=_metadata(row.metadata),
         read_only=row.closed_at is not None,
         forked_from=None if row.forked_from is None else Fork(row.forked_from, row.forked_message_id),
+        quarantined=row.quarantined_at is not None,
     )
+
+
+def _metadata(stored: str) -> dict[str, Any]:
+    """Nothing where it is damaged: the owner's other sessions are to be listed all the same. The doctor restores it."""
+    try:
+        return msgspec.json.decode(stored, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
 
 
 def parts_crc(message_id: str, parts: str) -> int:
@@ -67,19 +88,22 @@ def parts_crc(message_id: str, parts: str) -> int:
     return zlib.crc32(parts.encode(), zlib.crc32(message_id.encode()))
 
 
-def to_message(row: Row[Any]) -> Message:
+def to_message(row: Any) -> Message:
     """Raises Corrupted: the parts are not what was written."""
     if parts_crc(row.id, row.parts) != row.crc:
         raise Corrupted("a stored message does not match its checksum", message_id=row.id)
-    return _message(row, _parts.decode(row.parts), _error(row))
+    try:
+        return _message(row, _parts.decode(row.parts), _error(row), _read(_usage, row.usage))
+    except (Corrupted, msgspec.MsgspecError) as error:
+        raise Corrupted("a stored message can't be read", message_id=row.id) from error
 
 
-def to_unread_message(row: Row[Any], error: ErrorInfo) -> Message:
-    """A message whose words are lost: empty, with the error that says so."""
-    return _message(row, (), error)
+def to_unread_message(row: Any, error: ErrorInfo) -> Message:
+    """A message whose words are lost: empty, with the error that says so. Raises Corrupted: not even its time is whole."""
+    return _message(row, (), error, None)
 
 
-def _message(row: Row[Any], parts: tuple[Part, ...], error: ErrorInfo | None) -> Message:
+def _message(row: Any, parts: tuple[Part, ...], error: ErrorInfo | None, usage: Usage | None) -> Message:
     return Message(
         id=row.id,
         session_id=row.session_id,
@@ -92,7 +116,7 @@ def _message(row: Row[Any], parts: tuple[Part, ...], error: ErrorInfo | None) ->
         model_id=row.model_id,
         client_message_id=row.client_message_id,
         parts=parts,
-        usage=None if row.usage is None else _usage.decode(row.usage),
+        usage=usage,
         error=error,
         created_at=to_time(row.created_at),
         pinned=row.pinned,
@@ -123,10 +147,10 @@ def from_message(message: Message) -> dict[str, object]:
 
 
 def to_gauge(text: str | None) -> Gauge | None:
-    return None if text is None else _gauge.decode(text)
+    return _read(_gauge, text)
 
 
-def to_usage(row: Row[Any]) -> Usage | None:
+def to_usage(row: Any) -> Usage | None:
     if row.prompt_tokens is None:
         return None
     return Usage(
@@ -139,7 +163,7 @@ def to_usage(row: Row[Any]) -> Usage | None:
     )
 
 
-def to_turn(row: Row[Any]) -> Turn:
+def to_turn(row: Any) -> Turn:
     """The turn as projected; phase and detail of a running one are in its journal."""
     return Turn(
         id=row.id,
@@ -155,7 +179,7 @@ def to_turn(row: Row[Any]) -> Turn:
         rank=row.rank,
         status=row.status,
         attempt=row.attempt,
-        context=None if row.context is None else _context.decode(row.context),
+        context=_read(_context, row.context),
         created_at=to_time(row.created_at),
         started_at=maybe_time(row.started_at),
         finished_at=maybe_time(row.finished_at),

@@ -123,6 +123,9 @@ sessions: Final = Table(
     Column("cleared_seq", BigInteger, nullable=False, server_default=text("0")),
     # How full the model's window was at the last call (``core.model.Gauge``).
     Column("gauge", Text),
+    # Since when something of it is known to be damaged, and what was found first (promise X-06).
+    Column("quarantined_at", BigInteger),
+    Column("quarantine_reason", _Name(64)),
     # The lists (S-02). Without one of its own a filter that few sessions pass walks all of their owner's.
     _listed("ix_sessions_list"),
     _listed("ix_sessions_agent", "agent_id"),

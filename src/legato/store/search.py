@@ -28,17 +28,17 @@ _MANY: Final = 10_000  # PostgreSQL's vacuum does the work
 
 def note(conn: Connection, message: Message) -> None:
     """Let a message that was just put be found; one that still says nothing will be noted when it does."""
-    said = _said(message)
+    said = words_of(message)
     if said:
         owner = conn.execute(_OWNER, {"session_id": message.session_id}).scalar_one()
-        _enter(conn, owner, message, said)
+        enter(conn, owner, message, said)
 
 
 def note_changed(conn: Connection, message: Message) -> None:
     """Follow a message that was replaced. A person's is as it was sent: only its place changes."""
     if message.role == "user" or message.status == "in_progress":
         return
-    said = _said(message)
+    said = words_of(message)
     known = {"session_id": message.session_id, "message_id": message.id}
     row = conn.execute(_OWNER_AND_ENTRY, known).one()
     if row.words == said or (row.words is None and not said):
@@ -46,7 +46,7 @@ def note_changed(conn: Connection, message: Message) -> None:
     if row.words is not None:
         conn.execute(_MARK_MESSAGES, {"ids": [message.id]})
     if said:
-        _enter(conn, row.owner, message, said)
+        enter(conn, row.owner, message, said)
 
 
 def note_rewritten(conn: Connection, message: Message) -> None:
@@ -106,14 +106,14 @@ def _take_slice(conn: Connection, found: Select[Any]) -> int:
     return touched
 
 
-def _said(message: Message) -> str:
+def words_of(message: Message) -> str:
     """The words of a message, parted by spaces. What a model only thought is not said, nor what we made somebody ask for."""
     if message.status == "in_progress" or message.message_type == "continue":
         return ""
     return " ".join(words("\n".join(part.text for part in message.parts if isinstance(part, TextPart))))
 
 
-def _enter(conn: Connection, owner: str, message: Message, said: str) -> None:
+def enter(conn: Connection, owner: str, message: Message, said: str) -> None:
     values: dict[str, object] = {
         "session_id": message.session_id,
         "message_id": message.id,

@@ -97,13 +97,15 @@ def material(conn: Connection, session_id: str, oldest: int, newest: int) -> Mat
 
 
 def keep(conn: Connection, session_id: str, message_id: str, count: int, summary: str) -> bool:
-    """Store a summary of the first ``count`` messages of the branches through ``message_id``; False where that one is gone.
+    """Store a summary of the first ``count`` messages of the branches through ``message_id``.
+
+    False where that one is gone, and in quarantine.
 
     Raises:
         SessionNotFound: it has been deleted.
     """
     session = lock(conn, session_id, None)
-    if messages.place(conn, session_id, message_id) is None:
+    if session.quarantined or messages.place(conn, session_id, message_id) is None:
         return False
     conn.execute(delete(summaries).where(summaries.c.message_id == message_id))
     values = {"session_id": session_id, "messages": count, "text": summary, "created_at": session.now}

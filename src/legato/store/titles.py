@@ -30,9 +30,9 @@ class Untitled(msgspec.Struct, frozen=True):
 
 
 def untitled(conn: Connection, session_id: str) -> Untitled | None:
-    """What a title is made from; None for a session that is gone or has one."""
+    """What a title is made from; None for a session that is gone, has one, or is in quarantine."""
     row = conn.execute(select(sessions).where(sessions.c.id == session_id, sessions.c.owner != NOBODY)).first()
-    if row is None or row.title is not None:
+    if row is None or row.title is not None or row.quarantined_at is not None:
         return None
     locale = conn.execute(_LOCALE, {"session_id": session_id}).scalar()
     first = conn.execute(_FIRST_ANSWERED, {"session_id": session_id}).first()

@@ -68,6 +68,8 @@ def plan(conn: Connection, session_id: str, limit: int) -> Plan:
     session = conn.execute(_SESSION, {"session_id": session_id}).first()
     if session is None:
         raise SessionNotFound
+    if session.quarantined_at is not None:
+        return Plan(session.epoch)
     tree = {row.id: row for row in conn.execute(_TREE, {"session_id": session_id})}
     branch = _branch(tree, session.leaf_id)
     starts = _starts(branch)
@@ -102,7 +104,8 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     session = lock(conn, session_id, None)
     gone = set(what.gone)
     if (
-        session.epoch != epoch
+        session.quarantined
+        or session.epoch != epoch
         or not _needed(conn, session_id).isdisjoint(gone)
         or pinning.any_of(conn, gone)
         or messages.parent_of(conn, what.root) not in gone
@@ -235,9 +238,9 @@ def _turns_of(conn: Connection, session_id: str) -> _Turns:
     return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all(), {row.turn_id: row.cursor_seq for row in sent})
 
 
-_SESSION: Final = select(sessions.c.id, sessions.c.leaf_id, sessions.c.epoch).where(
-    sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY
-)
+_SESSION: Final = select(
+    sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from, sessions.c.quarantined_at
+).where(sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY)
 # What waits has no place in the tree yet, unless it is an edit.
 _TREE: Final = (
     select(

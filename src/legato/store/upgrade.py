@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from sqlalchemy import Connection, column, inspect, select, table, text
+from sqlalchemy import Connection, column, inspect, select, table, text, update
 
 from legato.store.dialect import is_postgresql
 from legato.store.schema import meta
@@ -46,3 +46,8 @@ def incarnation(conn: Connection) -> str:
     made = text("INSERT INTO meta (key, value) VALUES ('incarnation', :value) ON CONFLICT DO NOTHING")
     conn.execute(made, {"value": secrets.token_hex(4)})
     return str(conn.execute(select(meta.c.value).where(meta.c.key == "incarnation")).scalar_one())
+
+
+def renew_incarnation(conn: Connection) -> None:
+    """Whoever holds a cursor begins with a snapshot: what it has seen may not be what stands there now."""
+    conn.execute(update(meta).where(meta.c.key == "incarnation").values(value=secrets.token_hex(4)))

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from legato.core.errors import Corrupted, MessageNotFound
+from legato.core.errors import Corrupted, MessageNotFound, SessionQuarantined
 from legato.store import accepting, claiming
 from legato.store.accepting import Send
 from legato.store.claiming import Claimant
@@ -26,14 +26,14 @@ def beat(conn: Connection, worker_id: str) -> bool:
 def claim(conn: Connection, session_id: str, claimant: Claimant, meter: Meter) -> claiming.Claimed | Ended | None:
     """``claiming.claim`` for a worker that nobody has declared dead: what it took would be rescued from under its hands.
 
-    A turn whose message is damaged or gone comes to its end instead.
+    A turn whose message is damaged or gone, or that waits in a session in quarantine, comes to its end instead.
     """
     if not _alive(conn, claimant):
         return None
     try:
         return claiming.claim(conn, session_id, claimant)
-    except (Corrupted, MessageNotFound):
-        return claiming.end_unreadable(conn, session_id, meter)
+    except (Corrupted, MessageNotFound, SessionQuarantined) as why:
+        return claiming.end_unreadable(conn, session_id, meter, why)
 
 
 def accept(

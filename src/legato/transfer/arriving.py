@@ -144,6 +144,9 @@ def _turn(turn: Turn, session_id: str, ids: _Ids, agent_id: str) -> Turn:
         answer_id=ids.maybe("msg", turn.answer_id),
         source_turn_id=ids.maybe("trn", turn.source_turn_id),
         agent_id=turn.agent_id or agent_id,
+        # As its ``done`` will tell them: a row and its journal say the same.
+        reason=turn.reason or "unknown",
+        finished_at=turn.finished_at or turn.created_at,
     )
 
 
@@ -213,8 +216,8 @@ def _told(turn: Turn, messages: list[Message]) -> list[Event]:
     events += [_added(each, turn) for each in messages if each.id != turn.message_id]
     if turn.usage is not None:
         events.append(_usage_event(turn))
-    ended = turn.finished_at or turn.created_at
-    events.append(Done(turn.id, _terminal(turn), turn.reason or "unknown", ended, turn.error, turn.text))
+    assert turn.finished_at is not None and turn.reason is not None  # noqa: S101, PT018 - see ``_turn``
+    events.append(Done(turn.id, _terminal(turn), turn.reason, turn.finished_at, turn.error, turn.text))
     fold = Fold().apply_all(events)
     events += [MessageEvent("changed", each.id, each) for each in messages if fold.message(each.id) != each]
     return events

@@ -9,6 +9,7 @@ from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPa
 from legato.transfer.records import SessionRecord
 
 UNTITLED: Final = "Untitled"
+QUARANTINED: Final = "Something of this conversation is damaged in the database; what could be read stands here."
 _FENCE: Final = re.compile(r"`{3,}")
 _LINE_END: Final = re.compile(r"\r\n|\r|\n|\u2028|\u2029|\x0b|\x0c|\x85")
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~!])")
@@ -69,6 +70,8 @@ def _title(session: SessionRecord, elsewhere: int) -> Iterator[str]:
     if session.model_id:
         facts.insert(1, escaped(session.model_id))
     yield " · ".join(facts) + "\n\n"
+    if session.quarantined:
+        yield f"*{QUARANTINED}*\n\n"
     if elsewhere:
         yield f"*{elsewhere_said(elsewhere)}*\n\n"
 

@@ -13,7 +13,7 @@ import nh3
 from markdown_it import MarkdownIt
 
 from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Turn
-from legato.transfer.markdown import STATUS, UNTITLED, WHO, elsewhere_said, when
+from legato.transfer.markdown import QUARANTINED, STATUS, UNTITLED, WHO, elsewhere_said, when
 from legato.transfer.records import SessionRecord
 
 #: Longer texts stand there as they were written: a parser may take its time over them.
@@ -147,6 +147,8 @@ def _header(session: SessionRecord, elsewhere: int) -> Iterator[str]:
     yield f'<section>\n<header>\n<h1 class="title" dir="auto">{escape(session.title or UNTITLED)}</h1>\n<div class="facts">'
     yield "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
     yield "</div>\n"
+    if session.quarantined:
+        yield f'<p class="error">{QUARANTINED}</p>\n'
     if elsewhere:
         yield f'<p class="note">{elsewhere_said(elsewhere)}</p>\n'
     yield "</header>\n"

@@ -40,6 +40,8 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     context: str | None = None
     metadata: dict[str, Any] = {}
     leaf_id: str | None = None
+    # Something of it was damaged when it was written down; what was is empty, with an error.
+    quarantined: bool = False
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="header"):

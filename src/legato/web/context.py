@@ -27,14 +27,20 @@ class Context(NamedTuple):
     settings: WebSettings
 
 
-async def _context(request: Request) -> Context:
+async def _asker(request: Request) -> Context:
     wiring: Wiring = request.app.state.wiring
     owner = await owner_of(request, wiring.auth)
-    engine = wiring.engine()
+    return Context(wiring.engine(), owner, wiring.settings)
+
+
+async def _context(request: Request) -> Context:
+    asking = await _asker(request)
     if (session_id := request.path_params.get("session_id")) is not None:
-        await engine.lifecycle.visit(owner, session_id)
-    return Context(engine, owner, wiring.settings)
+        await asking.engine.lifecycle.visit(asking.owner, session_id)
+    return asking
 
 
 #: Authorised before anything else; a route without it serves nobody's data.
 Asking = Annotated[Context, Depends(_context)]
+#: The same where the store may be away: the route itself visits the session.
+AskingAnyhow = Annotated[Context, Depends(_asker)]

@@ -21,6 +21,7 @@ from legato.core.model import State
 from legato.core.sse import KEEP_ALIVE, encode_frame, encode_retry
 from legato.engine.hub import Reader
 from legato.engine.lists import Watcher
+from legato.engine.private import Private
 from legato.engine.tasks import report
 from legato.web.settings import WebSettings
 
@@ -189,6 +190,16 @@ async def journal_frames(
             del chunk, frames
         if reader.stopped:
             yield _retry(settings)
+
+
+async def private_frames(answer: Private, settings: WebSettings) -> AsyncIterator[bytes]:
+    """An answer that nobody stores; it ends when its reader goes. No ``retry:``: there is nothing to come back to."""
+    try:
+        while (frames := await answer.next(settings.heartbeat_s)) is not None:
+            yield frames or KEEP_ALIVE
+            del frames
+    finally:
+        answer.stop("abandoned")
 
 
 class Until:

@@ -6,22 +6,22 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from legato.core.errors import Invalid
+from legato.core.errors import Invalid, Unavailable
 from legato.core.languages import liked_best
 from legato.core.model import Turn
 from legato.core.text import normalise
 from legato.engine.engine import SendRequest, Sent
 from legato.web.bodies import Again, AmendTurn, SendTurn, Text
-from legato.web.context import Asking, Context
+from legato.web.context import Asking, AskingAnyhow, Context
 from legato.web.replies import SentReply, documents, reply
-from legato.web.streams import EventStream, Until, journal_frames
+from legato.web.streams import EventStream, Until, journal_frames, private_frames
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/turns", tags=["turns"])
 
 
 @router.post("", status_code=202, responses=documents(SentReply, 202) | documents(SentReply, stream=True))
 async def send(
-    asking: Asking,
+    asking: AskingAnyhow,
     session_id: Text,
     body: SendTurn,
     request: Request,
@@ -32,19 +32,22 @@ async def send(
     streaming, cancel = wants_stream(request), body.on_disconnect == "cancel"
     if cancel and not streaming:
         raise Invalid("on_disconnect needs a stream: ask for text/event-stream")
-    sent = await asking.engine.send(
-        asking.owner,
-        session_id,
-        SendRequest(
-            parts=body.content(),
-            message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
-            edits=body.edits,
-            mode=body.mode,
-            priority=body.priority,
-            model_id=body.model_id,
-            locale=liked_best(accept_language),
-        ),
+    asked = SendRequest(
+        parts=body.content(),
+        message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
+        edits=body.edits,
+        mode=body.mode,
+        priority=body.priority,
+        model_id=body.model_id,
+        locale=liked_best(accept_language),
     )
+    try:
+        await asking.engine.lifecycle.visit(asking.owner, session_id)
+        sent = await asking.engine.send(asking.owner, session_id, asked)
+    except Unavailable:
+        if not streaming or (answer := await _without_store(asking, session_id, asked)) is None:
+            raise
+        return answer
     return await _stream(asking, session_id, sent, cancel=cancel) if streaming else _sent(sent)
 
 
@@ -92,6 +95,12 @@ def wants_stream(request: Request) -> bool:
 
 def _sent(sent: Sent) -> Response:
     return reply(SentReply(sent.turn, str(sent.cursor)), 202 if sent.fresh else 200)
+
+
+async def _without_store(asking: Context, session_id: str, asked: SendRequest) -> Response | None:
+    """Promise R-14: the answer for this reader alone, where the agent wants that."""
+    answer = await asking.engine.answer_without_store(asking.owner, session_id, asked)
+    return None if answer is None else EventStream(private_frames(answer, asking.settings), abandoned=answer.abandon)
 
 
 async def _stream(asking: Context, session_id: str, sent: Sent, *, cancel: bool) -> Response:

@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import Connection, delete, select, update
 
-from legato.core.errors import Corrupted
+from legato.core.errors import Corrupted, SessionQuarantined
 from legato.core.model import Mode
 from legato.store import accepting, claiming, ending, messages, rescuing, schema, sessions, snapshots
 from legato.store.claiming import Claimed
+from legato.store.diagnosis import diagnose
 from legato.store.ending import Ending
-from legato.store.health import examine
 from legato.store.port import Row, Store
 from tests.support.conversation import Conversation, claimant, meter
 
@@ -91,7 +91,7 @@ class Damage:
 
     @pytest.mark.promise("R-05")
     @pytest.mark.parametrize("how", ["completed", "cancelled", "rescued", "interrupted", "rolled back", "cleared"])
-    async def test_a_turn_whose_words_are_damaged_ends_and_the_session_goes_on(self, store: Store, how: str) -> None:
+    async def test_a_turn_whose_words_are_damaged_ends_and_none_of_them_is_served(self, store: Store, how: str) -> None:
         told = await Conversation.begin(store)
         claimed = await told.start("Damaged?")
         await told.say("what was said")
@@ -105,13 +105,18 @@ class Damage:
         assert turn.error.code == "corrupted"
         assert b"what was said" not in b"".join(row.payload for row in ended)
         assert "what was said" not in await told.texts()
-        again = Conversation(store, await store.write(sessions.change, told.id, "ann", {"title": "goes on"}))
-        await store.write(accepting.accept, again.ask("And now?", client_message_id="next"), meter)
-        following = await store.write(claiming.claim, told.id, claimant())
-        assert following is not None
+        assert (await told.state()).session.quarantined is (how != "cleared")
+        again = Conversation(store, await store.write(sessions.change, told.id, "ann", {"title": "And now?"}))
+        send = again.ask("And now?", client_message_id="next")
+        if how != "cleared":
+            with pytest.raises(SessionQuarantined):
+                await store.write(accepting.accept, send, meter)
+            return
+        await store.write(accepting.accept, send, meter)
+        assert await store.write(claiming.claim, told.id, claimant()) is not None
         assert (await told.texts())[-2:] == ["And now?", ""]
 
-    async def test_the_doctor_names_the_sessions_that_are_damaged(self, store: Store) -> None:
+    async def test_the_doctor_names_what_is_damaged(self, store: Store) -> None:
         told = [await Conversation.begin(store) for _ in range(5)]
         for one in told:
             await one.answer()
@@ -120,9 +125,11 @@ class Damage:
         await store.write(_lose, told[2].id, (await told[2].rows())[-1].last_seq)
         await store.write(_lose, told[3].id, (await told[3].rows())[1].last_seq)
 
-        health = await store.read(examine)
+        found = [await store.read(diagnose, one.id) for one in told]
 
-        assert (health.sessions, sorted(health.damaged)) == (5, sorted(one.id for one in told[:4]))
+        places = [[finding.place for finding in each.findings] for each in found if each is not None]
+        assert places == [["journal"], ["message"], ["journal"], ["journal"], []]
+        assert [each.restorable for each in found if each is not None] == [False, True, False, False, True]
 
 
 def _end(conn: Connection, how: str, told: Conversation, claimed: Claimed) -> tuple[Row, ...]:

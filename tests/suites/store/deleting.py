@@ -206,7 +206,7 @@ class Deleting:
         conversation = await talked(store)
         await deleted(store, conversation.id)
         await store.write(erasing.erase, conversation.id, 2)
-        assert (await store.read(health.examine)).damaged == ()
+        assert (await store.read(health.examine)).sessions == ()
 
     async def test_whoever_is_told_learns_whose_it_was(self, store: Store) -> None:
         conversation = await talked(store)

@@ -72,6 +72,8 @@ def upgrade() -> None:
         sa.Column("leaf_id", sa.String(length=40), nullable=True),
         sa.Column("cleared_seq", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("gauge", sa.Text(), nullable=True),
+        sa.Column("quarantined_at", sa.BigInteger(), nullable=True),
+        sa.Column("quarantine_reason", sa.String(length=64), nullable=True),
         sa.CheckConstraint("title_source IN ('person', 'model', 'date')", name=op.f("ck_sessions_title_source")),
         sa.CheckConstraint("(title IS NULL) = (title_source IS NULL)", name=op.f("ck_sessions_title_has_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import msgspec
 
+from legato.agents.attachments import with_content
 from legato.core.errors import Misuse, cut
 from legato.core.events import (
     Approval,
@@ -21,7 +22,7 @@ from legato.core.events import (
 )
 from legato.core.ids import new_id
 from legato.core.memory import Remembered
-from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
+from legato.core.model import ContextInfo, FilePart, Message, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
 from legato.core.prompt import BEGINNING, Budget, CountTokens, build_prompt
 from legato.core.states import Phase
@@ -69,6 +70,10 @@ class Stage(Protocol):
 
     async def history(self) -> tuple[Message, ...]:
         """The active branch up to the message being answered, as far back as the agent looks."""
+        ...
+
+    async def load(self, file_id: str) -> bytes | None:
+        """The content of a file of the session; None where it has been removed."""
         ...
 
     async def steering(self) -> tuple[Message, ...]:
@@ -138,11 +143,11 @@ class Turn:
         history = self.history or (msgspec.structs.replace(self.message, role="user", parts=(TextPart(BEGINNING),)),)
         budget = Budget(info.context_window, self._spec.reserve, self._spec.tail, self._spec.memory_tokens)
         said = self._spec.system if system is None else system
-        prompt = build_prompt(said, history, budget, count, self.memories)
+        prompt = build_prompt(said, history, budget, count, self.memories, info.capabilities)
         self._stage.planned(prompt.info)
         request = ModelRequest(
             model=model.partition(":")[2],
-            messages=prompt.messages,
+            messages=await with_content(prompt.messages, self._stage.load),
             max_tokens=self._spec.max_tokens,
             options=self._spec.options,
             background=self._stage.state.priority == "background",
@@ -171,6 +176,15 @@ class Turn:
         finally:
             self._stage.used(model, meter.usage())
             await self._close(upstream)
+
+    @property
+    def files(self) -> tuple[FilePart, ...]:
+        """The files of the user's message; ``read`` gives their content."""
+        return tuple(part for part in self.message.parts if isinstance(part, FilePart))
+
+    async def read(self, file: FilePart) -> bytes | None:
+        """The content of a file of this message or of the history; None where it has been removed."""
+        return await self._stage.load(file.file_id)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:
         """Tell the readers what is being done. Raises Misuse: there is no such phase."""

@@ -30,6 +30,7 @@ from legato.core.events import (
     Warning,
 )
 from legato.core.model import (
+    FilePart,
     Message,
     Part,
     ReasoningPart,
@@ -86,7 +87,7 @@ def _longer(part: Part, text: str) -> Part:
             return ReasoningPart(part.text + text)
         case ToolCallPart():
             return msgspec.structs.replace(part, arguments=part.arguments + text)
-        case ToolResultPart():
+        case ToolResultPart() | FilePart():
             return part
         case _:
             assert_never(part)

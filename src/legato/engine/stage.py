@@ -10,6 +10,7 @@ from legato.agents.turn import Turn as AgentTurn
 from legato.core.errors import MAX_WORD_BYTES, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
 from legato.core.model import ContextInfo, Message, Turn, Usage
+from legato.engine import attachments
 from legato.engine.journal import BACKGROUND_ROOM_BYTES, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
@@ -131,6 +132,9 @@ class LiveTurn:
         # One more than the agent looks at: a turn that begins before it is seen to be cut, and left out whole.
         limit = self._tail + 1 if self._tail else 0
         return tuple(await self._store.read(messages.branch, self._leaf_id, limit))
+
+    async def load(self, file_id: str) -> bytes | None:
+        return await attachments.load(self._store, self.state.session_id, file_id)
 
     async def steering(self) -> tuple[Message, ...]:
         if await self._store.read(steering.waits, self.state.session_id):

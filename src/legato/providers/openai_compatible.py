@@ -81,7 +81,7 @@ class OpenAICompatible:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See ``Provider.stream``."""
-        body = encode_request(request, self._options)
+        body = await _encoded(request, self._options)
         async with self._slots.taken(background=request.background):
             answer, deltas = await self._begin(body)
             try:
@@ -159,6 +159,13 @@ class OpenAICompatible:
 
     def _redacted(self, error: ProviderError) -> ProviderError:
         return type(error)(self._options.redacted(error.message))
+
+
+async def _encoded(request: ModelRequest, options: Options) -> bytes:
+    """Megabytes of images are encoded beside the event loop."""
+    if any(message.files for message in request.messages):
+        return await asyncio.to_thread(encode_request, request, options)
+    return encode_request(request, options)
 
 
 def _connector() -> aiohttp.TCPConnector:

@@ -18,7 +18,7 @@ from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, Turn, TurnKind
 from legato.core.states import is_terminal
-from legato.store import messages, turns
+from legato.store import attaching, messages, turns
 from legato.store.claiming import Claimant, Claimed, take
 from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
 from legato.store.locked import Locked, lock
@@ -76,11 +76,13 @@ def accept(
     Raises:
         SessionNotFound, SessionClosed, MessageIdReused, QueueFull, TurnInProgress,
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
+        FileNotFound: a file of its parts is not there, or not the sender's;
         and what ``check`` raises.
     """
     session = lock(conn, send.session_id, send.owner)
     if (repeat := repeated(conn, send)) is not None:
         return repeat
+    send = msgspec.structs.replace(send, parts=attaching.looked_up(conn, send.owner, send.parts))
     check(session.known, send)
     waiting = _admit(session, send)
     start = session.head
@@ -181,7 +183,7 @@ def _message(session: Locked, send: Send, turn: Turn) -> Message:
         role="user",
         status="queued",
         message_type=send.message_type,
-        parts=send.parts,
+        parts=attaching.attach(session.conn, session.id, turn.message_id, send.parts),
         client_message_id=send.client_message_id,
         created_at=turn.created_at,
     )

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from legato.store import chores, scrubbing, search
+from legato.store import attaching, chores, scrubbing, search
 from legato.store.ending import Ending, Meter, end_open
 from legato.store.locked import Locked, lock
 from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, turns
@@ -118,6 +118,8 @@ def erase(conn: Connection, session_id: str, limit: int) -> Slice:
     began_s, rows, size = time.thread_time(), 0, 0
     if taken := search.forget_session(conn, session_id, limit):
         scrubbing.want(conn)
+        return Slice(taken, last=False, took_s=time.thread_time() - began_s)
+    if taken := attaching.forget_session(conn, session_id, limit):
         return Slice(taken, last=False, took_s=time.thread_time() - began_s)
     for find, drop in _CONTENT:
         if rows < limit and size < SLICE_BYTES:

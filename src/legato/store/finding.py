@@ -12,14 +12,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 
 from legato.core.errors import Corrupted
 from legato.core.found import FoundIn, Hit
-from legato.core.model import Role, TextPart
+from legato.core.model import Role
 from legato.core.search import Term, parse, score
 from legato.core.snippet import snippet
 from legato.store.listing import SessionStatus, has_status
 from legato.store.rows import to_message, to_time
 from legato.store.schema import messages, sessions
 from legato.store.schema import search_entries as entries
-from legato.store.search import owner_key
+from legato.store.search import owner_key, shown
 from legato.store.search_place import Place, read_place, write_place
 from legato.store.search_terms import entries_with
 
@@ -202,5 +202,5 @@ def _texts(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
             parts = to_message(row).parts
         except Corrupted:
             continue
-        said[row.id] = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        said[row.id] = shown(parts)
     return said

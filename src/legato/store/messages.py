@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
-from legato.store import search
+from legato.store import attaching, search
 from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages
 from legato.store.statements import ROW, update_by_id
@@ -71,11 +71,13 @@ def make_root(conn: Connection, message_id: str) -> None:
 def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
     search.gone(conn, ids)
+    attaching.let_go(conn, ids)
 
 
 def remove_all(conn: Connection, session_id: str) -> None:
     conn.execute(delete(messages).where(messages.c.session_id == session_id))
     search.all_gone(conn, session_id)
+    attaching.let_all_go(conn, session_id)
 
 
 def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:

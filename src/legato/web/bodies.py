@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from legato.core.ids import is_id
 from legato.core.memory import MOST_CHARS, line_of
-from legato.core.model import Mode, Priority, TextPart
+from legato.core.model import FilePart, Mode, Priority, TextPart
 from legato.core.text import normalise
 
 _MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
@@ -98,11 +98,21 @@ class SaveSearch(_Body):
     query: Annotated[Text, StringConstraints(max_length=2000)]
 
 
-class Part(_Body):
-    """A part of a message."""
+class TextOf(_Body):
+    """Words of a message."""
 
     type: Literal["text"]
     text: Text
+
+
+class FileOf(_Body):
+    """A file that was uploaded before."""
+
+    type: Literal["file"]
+    file_id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+
+
+Part = Annotated[TextOf | FileOf, Field(discriminator="type")]
 
 
 class SendTurn(_Body):
@@ -122,10 +132,13 @@ class SendTurn(_Body):
             raise ValueError("give either text or parts")
         return self
 
-    def content(self) -> tuple[TextPart, ...]:
+    def content(self) -> tuple[TextPart | FilePart, ...]:
         if self.text is not None:
             return (TextPart(self.text),)
-        return tuple(TextPart(part.text) for part in self.parts or ())
+        return tuple(
+            TextPart(part.text) if isinstance(part, TextOf) else FilePart(part.file_id, "", "", 0)
+            for part in self.parts or ()
+        )
 
 
 def _fact(value: str) -> str:

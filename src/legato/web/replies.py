@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.files import File
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
 from legato.core.model import Message, Session, State, Stats, Turn
@@ -160,6 +161,7 @@ _TYPES: Final = (
     SavedSearch,
     SearchList,
     Stats,
+    File,
     UsageReport,
     ImportReport,
     Problem,

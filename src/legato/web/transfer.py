@@ -96,7 +96,7 @@ async def import_file(
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open until the import has ended. It has no name, and mode 0600
     held = _Held(place, file)
     try:
-        await _receive(request, file)
+        await receive(request, file)
         steps = importing.run(asking.owner, file, source=source, agent_id=agent_id, dry_run=dry_run)
         if _LINES in request.headers.get("accept", ""):
             told, held = FileStream(_told(steps), _LINES, let_go=held.let_go), _Held()
@@ -123,8 +123,8 @@ class _Held:
             self._place.__exit__(None, None, None)
 
 
-async def _receive(request: Request, file: BinaryIO) -> None:
-    """The body into a file, with a megabyte of it in memory."""
+async def receive(request: Request, file: BinaryIO) -> None:
+    """The body into a file, with a megabyte of it in memory. Raises Invalid: it broke off, or is empty."""
     waiting = bytearray()
     try:
         async for chunk in request.stream():

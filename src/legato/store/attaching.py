@@ -1,0 +1,104 @@
+"""Files and the messages that they belong to. A file is one message's: another one that wants it gets a copy with the same bytes.
+
+Whoever removes messages lets their files go in the same transaction; the bytes follow (``file_contents.clean``).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from legato.core.errors import FileNotFound
+from legato.core.ids import new_id
+from legato.core.model import FilePart, Part
+from legato.store import file_contents
+from legato.store.files import locked_rows
+from legato.store.schema import files
+
+
+def looked_up(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts with what is known of their files; until this transaction has ended these stay as they are.
+
+    Raises:
+        FileNotFound: there is none, or it is somebody else's.
+    """
+    wanted = [part.file_id for part in parts if isinstance(part, FilePart)]
+    if not wanted:
+        return parts
+    found = locked_rows(conn, wanted, owner)
+    for file_id in wanted:
+        if file_id not in found:
+            raise FileNotFound(file_id=file_id)
+    return tuple(_part(found[part.file_id]) if isinstance(part, FilePart) else part for part in parts)
+
+
+def attach(conn: Connection, session_id: str, message_id: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Let a message have the files of its parts, which ``looked_up`` has given; a file that another message has is copied."""
+    return tuple(
+        _attached(conn, session_id, message_id, part) if isinstance(part, FilePart) else part for part in parts
+    )
+
+
+def copied(conn: Connection, session_id: str, message_id: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts for another message, perhaps of another session of the same owner, with files of its own (a fork, an edit).
+
+    A file that has gone meanwhile stays in the part as it was, and leads nowhere.
+    """
+    return tuple(_copy(conn, session_id, message_id, part) if isinstance(part, FilePart) else part for part in parts)
+
+
+def let_go(conn: Connection, message_ids: Sequence[str]) -> None:
+    """These messages are removed."""
+    file_contents.let_go(conn, conn.execute(_OF_MESSAGES, {"ids": message_ids}).scalars())
+
+
+def let_all_go(conn: Connection, session_id: str) -> None:
+    """All messages of the session are removed."""
+    file_contents.let_go(conn, conn.execute(_OF_SESSION, {"session_id": session_id}).scalars())
+
+
+def forget_session(conn: Connection, session_id: str, limit: int) -> int:
+    """Remove at most ``limit`` files of a session that nobody can reach any more; how many there were."""
+    rows = conn.execute(_SOME, {"session_id": session_id, "some": limit}).all()
+    if rows:
+        conn.execute(delete(files).where(files.c.id.in_([row.id for row in rows])))
+        file_contents.let_go(conn, [row.content_id for row in rows])
+    return len(rows)
+
+
+def _part(row: Any) -> FilePart:
+    return FilePart(row.id, row.name, row.media_type, row.size, row.tokens)
+
+
+def _attached(conn: Connection, session_id: str, message_id: str, part: FilePart) -> FilePart:
+    place = {"file": part.file_id, "session": session_id, "message": message_id}
+    return part if conn.execute(_ATTACH, place).rowcount else _copy(conn, session_id, message_id, part)
+
+
+def _copy(conn: Connection, session_id: str, message_id: str, part: FilePart) -> FilePart:
+    row = conn.execute(_LOCKED, {"id": part.file_id}).first()
+    if row is None:
+        return part
+    copy = new_id("fil")
+    values = {**row._mapping, "id": copy, "session_id": session_id, "message_id": message_id}
+    conn.execute(_INSERT, values)
+    return msgspec.structs.replace(part, file_id=copy)
+
+
+_ATTACH: Final = (
+    update(files)
+    .where(
+        files.c.id == bindparam("file"),
+        files.c.session_id.is_(None) | (files.c.message_id == bindparam("message")),
+    )
+    .values(session_id=bindparam("session"), message_id=bindparam("message"))
+)
+_LOCKED: Final = select(files).where(files.c.id == bindparam("id")).with_for_update()
+_INSERT: Final = insert(files)
+_REMOVE: Final = delete(files).returning(files.c.content_id)
+_OF_MESSAGES: Final = _REMOVE.where(files.c.message_id.in_(bindparam("ids", expanding=True)))
+_OF_SESSION: Final = _REMOVE.where(files.c.session_id == bindparam("session_id"))
+_SOME: Final = (
+    select(files.c.id, files.c.content_id).where(files.c.session_id == bindparam("session_id")).limit(bindparam("some"))
+)

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from legato.core.errors import Busy, FileTooLarge, FileUnsupported, Invalid, Unavailable
 from legato.core.files import PIECE_BYTES, File, clean_name
@@ -23,6 +23,16 @@ _REST_S: Final = 0.005  # between two slices, for whoever else has to write
 _COMING_US: Final = 3_600_000_000  # after it, nobody writes at it any more
 _SWEPT: Final = 100
 _AS_BEFORE_S: Final = 30.0  # so far apart, two jumps are one that has been reported
+
+
+class Source(Protocol):
+    """What a file is read from."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+    def tell(self) -> int: ...
+
+    def seek(self, to: int, /) -> int: ...
 
 
 class Attachments:
@@ -50,7 +60,7 @@ class Attachments:
         finally:
             self._running -= 1
 
-    async def keep(self, owner: str, file: BinaryIO, name: str) -> File:
+    async def keep(self, owner: str, file: Source, name: str) -> File:
         """Keep what stands in a file, from its current position on.
 
         Raises:
@@ -132,15 +142,21 @@ async def load(store: Store, session_id: str, file_id: str) -> bytes | None:
     Raises:
         Corrupted.
     """
+    if await store.read(files.get_in_session, file_id, session_id) is None:
+        return None
     whole = bytearray()
+    async for piece in pieces_in_session(store, session_id, file_id):
+        whole += piece
+    return bytes(whole)
+
+
+async def pieces_in_session(store: Store, session_id: str, file_id: str) -> AsyncIterator[bytes]:
+    """The content of a session's file; it breaks off where it is removed meanwhile. Raises Corrupted."""
     at = 0
     while found := await store.read(files.read_in_session, file_id, session_id, at, _PIECES):
         for piece in found:
-            whole += piece
+            yield piece
         at += len(found)
-        if len(found) < _PIECES:
-            break
-    return bytes(whole) if found is not None else None
 
 
 class _Found(NamedTuple):
@@ -153,7 +169,7 @@ class _Found(NamedTuple):
 class _Passing:
     """The pieces of a file as they pass by, counted and digested."""
 
-    def __init__(self, file: BinaryIO, most_bytes: int) -> None:
+    def __init__(self, file: Source, most_bytes: int) -> None:
         self.size = 0
         self.digest = hashlib.sha256()
         self._file = file
@@ -170,7 +186,7 @@ class _Passing:
             yield piece
 
 
-def _looked_at(file: BinaryIO, most_bytes: int) -> _Found:
+def _looked_at(file: Source, most_bytes: int) -> _Found:
     passing = _Passing(file, most_bytes)
     pieces = iter(passing)
     found = sniff(pieces)

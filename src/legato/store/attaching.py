@@ -1,20 +1,28 @@
-"""Files and the messages that they belong to. A file is one message's: another one that wants it gets a copy with the same bytes.
+"""Files and the messages that they belong to. A file is one message's: another one that wants it gets one with the same bytes.
 
 Whoever removes messages lets their files go in the same transaction; the bytes follow (``file_contents.clean``).
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from legato.core.errors import FileNotFound
 from legato.core.ids import new_id
 from legato.core.model import FilePart, Part
 from legato.store import file_contents
 from legato.store.files import locked_rows
-from legato.store.schema import files
+from legato.store.schema import NOBODY, files, sessions
+
+
+class Carried(NamedTuple):
+    """A file that comes in with its message, by the id that it gets there, and the one whose bytes it has."""
+
+    file_id: str
+    source_id: str
+    message_id: str
 
 
 def looked_up(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -40,12 +48,20 @@ def attach(conn: Connection, session_id: str, message_id: str, parts: tuple[Part
     )
 
 
-def copied(conn: Connection, session_id: str, message_id: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts for another message, perhaps of another session of the same owner, with files of its own (a fork, an edit).
+def take_over(conn: Connection, session_id: str, carried: Sequence[Carried]) -> None:
+    """Let messages of a session that comes in (an import, a fork) have files with the bytes of others of the same owner's.
 
-    A file that has gone meanwhile stays in the part as it was, and leads nowhere.
+    A source that no message has was kept for this, and goes. One that is not there any more, or is somebody else's, gives
+    nothing: the part that names it leads nowhere then.
     """
-    return tuple(_copy(conn, session_id, message_id, part) if isinstance(part, FilePart) else part for part in parts)
+    for each in carried:
+        row = conn.execute(_SOURCE, {"id": each.source_id, "session_id": session_id}).first()
+        if row is None:
+            continue
+        values = {"id": each.file_id, "session_id": session_id, "message_id": each.message_id}
+        conn.execute(_INSERT, {**row._mapping, **values})
+        if row.session_id is None:
+            conn.execute(delete(files).where(files.c.id == row.id))
 
 
 def let_go(conn: Connection, message_ids: Sequence[str]) -> None:
@@ -95,6 +111,11 @@ _ATTACH: Final = (
     .values(session_id=bindparam("session"), message_id=bindparam("message"))
 )
 _LOCKED: Final = select(files).where(files.c.id == bindparam("id")).with_for_update()
+# While it comes in, a session is nobody's yet.
+_WHOSE: Final = select(func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner)).where(
+    sessions.c.id == bindparam("session_id")
+)
+_SOURCE: Final = _LOCKED.where(files.c.owner == _WHOSE.scalar_subquery())
 _INSERT: Final = insert(files)
 _REMOVE: Final = delete(files).returning(files.c.content_id)
 _OF_MESSAGES: Final = _REMOVE.where(files.c.message_id.in_(bindparam("ids", expanding=True)))

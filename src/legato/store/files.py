@@ -85,6 +85,12 @@ def remove(conn: Connection, file_id: str, owner: str) -> None:
     file_contents.let_go(conn, [row.content_id])
 
 
+def get_in_session(conn: Connection, file_id: str, session_id: str) -> File | None:
+    """A file of a session that was authorised before; None where it has no such file any more."""
+    row = conn.execute(_IN_SESSION, {"id": file_id, "session_id": session_id}).first()
+    return None if row is None else to_file(row)
+
+
 class Swept(msgspec.Struct, frozen=True):
     """How many were removed, and by how much the clock is wrong at worst: nothing is removed then."""
 

@@ -11,18 +11,22 @@ import msgspec
 from legato.core.events import Done, Event, MessageEvent, TurnEvent, UsageEvent, encode_lines
 from legato.core.fold import Fold
 from legato.core.ids import Prefix, new_id
-from legato.core.model import Message, Turn
+from legato.core.model import FilePart, Message, Turn
 from legato.core.states import TerminalStatus, is_terminal
 from legato.transfer.records import Conversation, Skipped
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A turn (None: messages of a turn that the file lacks), its messages, and ``count`` events as a journal's payload."""
+    """A turn (None: messages of a turn that the file lacks), its messages, and ``count`` events as a journal's payload.
+
+    ``files`` are those of its messages: the id of each, that of the file whose bytes it has, and its message's.
+    """
 
     turn: Turn | None
     messages: tuple[Message, ...]
     count: int
     payload: bytes
+    files: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def size(self) -> int:
@@ -44,12 +48,19 @@ class _Ids:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Prefix, str], str] = {}
+        self.sources: dict[str, str] = {}  # of files
 
     def of(self, prefix: Prefix, old: str) -> str:
         key = prefix, old
         if key not in self._known:
             self._known[key] = new_id(prefix)
         return self._known[key]
+
+    def file(self, message_id: str, source_id: str) -> str:
+        """A file is one message's."""
+        file_id = self.of("fil", f"{message_id} {source_id}")
+        self.sources[file_id] = source_id
+        return file_id
 
     def maybe(self, prefix: Prefix, old: str | None) -> str | None:
         return None if old is None else self.of(prefix, old)
@@ -76,7 +87,7 @@ def arrive(conversation: Conversation, agent_id: str) -> Arrival:
     turns = [_turn(each, session_id, ids, agent_id) for each in conversation.turns]
     leaf_id = _leaf(conversation, messages, ids)
     heard = _Leaf()
-    pieces = tuple(_pieces(messages, turns, heard))
+    pieces = tuple(_with_files(piece, ids) for piece in _pieces(messages, turns, heard))
     return Arrival(
         session_id=session_id,
         leaf_id=leaf_id,
@@ -117,6 +128,12 @@ def _message(message: Message, session_id: str, ids: _Ids, agent_id: str) -> Mes
         session_id=session_id,
         turn_id=ids.of("trn", message.turn_id),
         parent_id=ids.maybe("msg", message.parent_id),
+        parts=tuple(
+            msgspec.structs.replace(part, file_id=ids.file(message.id, part.file_id))
+            if isinstance(part, FilePart)
+            else part
+            for part in message.parts
+        ),
         agent_id=agent_id if message.agent_id == "" else message.agent_id,
     )
 
@@ -152,6 +169,16 @@ def _pieces(messages: list[Message], turns: list[Turn], heard: _Leaf) -> Iterato
     for turn in turns:
         theirs = mine.get(turn.id, [])
         yield _piece(turn, theirs, _told(turn, theirs), heard)
+
+
+def _with_files(piece: Piece, ids: _Ids) -> Piece:
+    files = tuple(
+        (part.file_id, ids.sources[part.file_id], message.id)
+        for message in piece.messages
+        for part in message.parts
+        if isinstance(part, FilePart)
+    )
+    return msgspec.structs.replace(piece, files=files) if files else piece
 
 
 def _piece(turn: Turn | None, messages: list[Message], events: list[Event], heard: _Leaf) -> Piece:

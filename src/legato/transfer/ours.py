@@ -1,6 +1,7 @@
 """Our own format, read: a document, or lines."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -8,14 +9,18 @@ import msgspec
 from legato.core.model import Message, Turn
 from legato.transfer.bounds import bounded_message, bounded_session, bounded_turn, origin
 from legato.transfer.decoding import Unreadable, decoded
+from legato.transfer.luggage import Luggage
 from legato.transfer.records import (
     FORMAT,
     VERSION,
     Conversation,
     End,
+    FileLine,
+    FileRecord,
     Header,
     Line,
     MessageLine,
+    PieceLine,
     SessionLine,
     SessionRecord,
     Skipped,
@@ -34,6 +39,7 @@ class _Document(msgspec.Struct):
     session: msgspec.Raw
     messages: tuple[msgspec.Raw, ...] = ()
     turns: tuple[msgspec.Raw, ...] = ()
+    files: tuple[msgspec.Raw, ...] = ()
 
 
 class _Gathering:
@@ -45,6 +51,7 @@ class _Gathering:
         self.messages: dict[str, Message] = {}
         self.turns: dict[str, Turn] = {}
         self.skipped: list[Skipped] = []
+        self._luggage: Luggage | None = None
 
     def skip(self, place: str, what: str, why: str) -> None:
         self.skipped.append(Skipped(place=place, what=what, why=why))
@@ -63,7 +70,25 @@ class _Gathering:
         else:
             self.turns[turn.id] = bounded_turn(settled_turn(turn, self.session.last_activity))
 
+    def file(self, place: str, file: FileRecord) -> None:
+        if self._luggage is None:
+            self._luggage = Luggage()
+        self._luggage.begin(file.id, file.size, file.digest)
+        if file.content:
+            self._luggage.add(file.id, file.content)
+
+    def piece(self, file_id: str, content: str) -> None:
+        if self._luggage is not None:
+            self._luggage.add(file_id, content)
+
+    def close(self) -> None:
+        """Nobody takes it."""
+        if self._luggage is not None:
+            self._luggage.close()
+
     def whole(self) -> Conversation:
+        """All of it; its luggage goes with it."""
+        luggage, self._luggage = self._luggage, None
         session, skipped = bounded_session(self.session, self.place)
         return Conversation(
             origin=origin(FORMAT, self.session.id),
@@ -72,6 +97,7 @@ class _Gathering:
             messages=tuple(self.messages.values()),
             turns=tuple(self.turns.values()),
             skipped=(*self.skipped, *skipped),
+            luggage=luggage,
         )
 
 
@@ -83,10 +109,11 @@ def from_document(raw: bytes) -> Iterator[Conversation | Skipped]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         yield Skipped(place="session", what="session", why=_UNREADABLE)
         return
-    gathering = _Gathering("session", session)
-    _each(gathering, document.messages, "messages", Message, gathering.message)
-    _each(gathering, document.turns, "turns", Turn, gathering.turn)
-    yield gathering.whole()
+    with closing(_Gathering("session", session)) as gathering:
+        _each(gathering, document.messages, "messages", Message, gathering.message)
+        _each(gathering, document.turns, "turns", Turn, gathering.turn)
+        _each(gathering, document.files, "files", FileRecord, gathering.file)
+        yield gathering.whole()
 
 
 def _each(
@@ -102,6 +129,11 @@ def _each(
 
 def from_lines(lines: Iterable[bytes]) -> Iterator[Conversation | Skipped]:
     """The sessions of lines, each as soon as the next one begins."""
+    with ExitStack() as left:
+        yield from _from_lines(lines, left)
+
+
+def _from_lines(lines: Iterable[bytes], left: ExitStack) -> Iterator[Conversation | Skipped]:
     gathering: _Gathering | None = None
     ended = False
     for number, raw in enumerate(lines, 1):
@@ -122,14 +154,20 @@ def from_lines(lines: Iterable[bytes]) -> Iterator[Conversation | Skipped]:
                     )
             case SessionLine():
                 gathering = _Gathering(place, record.session)
+                left.pop_all()  # the one before is taken
+                left.callback(gathering.close)
             case End():
                 ended = True
-            case MessageLine() | TurnLine() if gathering is None:
+            case MessageLine() | TurnLine() | FileLine() | PieceLine() if gathering is None:
                 yield Skipped(place=place, what="line", why="it belongs to no session")
             case MessageLine() if gathering is not None:
                 gathering.message(place, record.message)
             case TurnLine() if gathering is not None:
                 gathering.turn(place, record.turn)
+            case FileLine() if gathering is not None:
+                gathering.file(place, record.file)
+            case PieceLine() if gathering is not None:
+                gathering.piece(record.file_id, record.content)
     if gathering is not None:
         yield gathering.whole()
     if not ended:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.suites.store.accepting import Accepting
 from tests.suites.store.appending import Appending
+from tests.suites.store.attaching import Attaching
 from tests.suites.store.branches import Branches
 from tests.suites.store.claiming import Claiming
 from tests.suites.store.compacting import Compacting
@@ -29,6 +30,7 @@ class StoreSuite(
     Sessions,
     Isolation,
     Accepting,
+    Attaching,
     Branches,
     Claiming,
     Appending,

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 from legato.cli.conversation import Conversation
 from legato.cli.ending import CANCELLED_HERE
 from legato.cli.terminal import Terminal, printable
@@ -151,10 +153,10 @@ class Prompt:
         await self._take_up(rest)
 
     async def _attach(self, rest: str) -> None:
-        path = Path(rest).expanduser()
-        if not path.is_file():
+        path = await anyio.Path(rest).expanduser()
+        if not rest or not await path.is_file():
             raise Invalid(f"There is no file {rest or '(which one?)'}.")
-        self._conversation.attached.append(path)
+        self._conversation.attached.append(Path(path))
         names = ", ".join(printable(each.name) for each in self._conversation.attached)
         self._terminal.note(f"· with your next message: {names}")
 

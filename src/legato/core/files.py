@@ -97,7 +97,7 @@ def unseen(name: str, media_type: str, why: str) -> str:
 
 def weight(size: int) -> str:
     """A number of bytes for people."""
-    for unit in ("bytes", "KB", "MB"):
+    for unit in ("B", "KB", "MB"):
         if size < 1000 or unit == "MB":
             break
         size = -(-size // 1000)

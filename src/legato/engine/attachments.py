@@ -46,19 +46,19 @@ class Attachments:
         self._most_bytes = settings.max_file_bytes
         self._room_bytes = settings.max_files_mb << 20
         self._unused_us = int(settings.unused_files_s * 1_000_000)
-        self._running = 0
+        self.running = 0  # uploads
         self._jumped_s = 0.0
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Room for one upload. Raises Busy."""
-        if self._running >= _AT_ONCE:
+        if self.running >= _AT_ONCE:
             raise Busy("Other files are being uploaded; try again later.")
-        self._running += 1
+        self.running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self.running -= 1
 
     async def keep(self, owner: str, file: Source, name: str) -> File:
         """Keep what stands in a file, from its current position on.

@@ -6,6 +6,7 @@ because what was streamed can't be taken back.
 
 import asyncio
 import contextlib
+import io
 import logging
 import random
 import warnings
@@ -32,6 +33,7 @@ from legato.providers.slots import Slots
 _log: Final = logging.getLogger(__name__)
 _MAX_PAUSE_S: Final = 8.0
 _FAREWELL_S: Final = 1.0
+_LARGE_BYTES: Final = 1 << 19
 _MAX_REFUSAL_BYTES: Final = 65_536
 _STREAM_TYPES: Final = ("text/event-stream", "application/octet-stream")  # the latter: no type was named
 
@@ -139,7 +141,9 @@ class OpenAICompatible:
         if self._http is None:
             raise Misuse(f"The provider {self.name!r} was not started.")
         try:
-            return await self._http.post(self._url, data=body, allow_redirects=False)
+            # Of megabytes aiohttp would write all at once, and warns.
+            data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
+            return await self._http.post(self._url, data=data, allow_redirects=False)
         except aiohttp.ClientResponseError as error:
             raise ProviderNonsense("What answers at the model's provider does not speak HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -237,8 +237,9 @@ class Attaching:
         elapsed = 10 * HOUR_US
         boot = Boot("boot", lambda: elapsed)
         await store.write(files.sweep, boot, 24 * HOUR_US, HOUR_US, 10)
+        await store.write(age, 25 * HOUR_US)
         elapsed -= 2 * HOUR_US  # the wall clock has gone further than the machine has run
-        swept = await store.write(files.sweep, boot, 0, HOUR_US, 10)
+        swept = await store.write(files.sweep, boot, 24 * HOUR_US, HOUR_US, 10)
         if store.shared:  # PostgreSQL's clock is one for all
             assert swept.count == 1
         else:
@@ -262,7 +263,7 @@ class Attaching:
     async def test_a_name_can_be_found_until_it_is_gone(self, store: Store, conversation: Conversation) -> None:
         await sent(conversation, await keep(store, name="Rumpelstilzchen.png"), text="")
         found = await store.read(finding.find, "ann", "rumpelst")
-        assert [hit.snippet for hit in found.data] == ["<mark>Rumpelstilzchen</mark>.png"]
+        assert [hit.snippet for hit in found.data] == ["<mark>Rumpelstilzchen</mark>.png "]
 
     async def test_damage_is_detected(self, store: Store) -> None:
         kept = await keep(store, noise(3 * PIECE_BYTES))

@@ -82,7 +82,7 @@ async def send(api: Api, session: str, *files: Any, text: str = "Look", status: 
 async def answered(api: Api, session: str, *files: Any, **fields: Any) -> Any:
     turn = (await send(api, session, *files, **fields))["turn"]
     ended = await api.over(session, turn["id"])
-    assert ended["status"] == "completed", ended
+    assert ended["status"] == "completed", ended["error"]
     return ended
 
 

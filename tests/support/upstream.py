@@ -43,8 +43,8 @@ class Exchange:
     @property
     def asked(self) -> str:
         """The newest of what the user said; of messages that were joined, the last."""
-        said = [message.get("content") for message in self.body.get("messages", ()) if message.get("role") == "user"]
-        return str(said[-1]).rsplit("\n\n", 1)[-1] if said else ""
+        said = [_words(message) for message in self.body.get("messages", ()) if message.get("role") == "user"]
+        return said[-1].rsplit("\n\n", 1)[-1] if said else ""
 
     def end(self, outcome: str) -> None:
         if self.outcome == "running":
@@ -216,6 +216,14 @@ class Response:
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
     return web.json_response(body, status=status, headers=headers)
+
+
+def _words(message: dict[str, Any]) -> str:
+    """The words of a message, beside which there may be files."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    return str(content)
 
 
 def _port_of(request: web.Request) -> int:

@@ -132,8 +132,9 @@ class Attachments:
     async def clean(self) -> None:
         """Take away what nobody has any more, a slice a transaction."""
         while await self._store.read(file_contents.is_untidy):
-            if not await self._store.write(file_contents.clean):
-                await asyncio.sleep(_REST_S)
+            if await self._store.write(file_contents.clean):
+                return  # another process is at the rest
+            await asyncio.sleep(_REST_S)
 
 
 async def load(store: Store, session_id: str, file_id: str) -> bytes | None:

@@ -19,7 +19,7 @@ from legato.store.schema import file_contents as contents
 from legato.store.schema import file_pieces as pieces
 from legato.store.schema import files
 
-_SLICE: Final = 2  # pieces that one transaction takes away: each page of theirs is written anew
+_SLICE: Final = 4  # pieces that one transaction takes away: each page of theirs is written anew
 
 
 def ready(conn: Connection, owner: str, digest: str) -> str | None:

@@ -85,6 +85,7 @@ def accept(
     send = msgspec.structs.replace(send, parts=attaching.looked_up(conn, send.owner, send.parts))
     check(session.known, send)
     waiting = _admit(session, send)
+    send = msgspec.structs.replace(send, parts=attaching.spare(conn, send.parts))
     start = session.head
     ahead = send.mode in ("interrupt", "rollback")
     ended = _make_way(session, send, meter) if ahead and waiting else None
@@ -183,11 +184,12 @@ def _message(session: Locked, send: Send, turn: Turn) -> Message:
         role="user",
         status="queued",
         message_type=send.message_type,
-        parts=attaching.attach(session.conn, session.id, turn.message_id, send.parts),
+        parts=send.parts,
         client_message_id=send.client_message_id,
         created_at=turn.created_at,
     )
     messages.put(session.conn, message)
+    attaching.attach(session.conn, session.id, message.id, message.parts)
     return message
 
 

@@ -41,11 +41,37 @@ def looked_up(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Pa
     return tuple(_part(found[part.file_id]) if isinstance(part, FilePart) else part for part in parts)
 
 
-def attach(conn: Connection, session_id: str, message_id: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Let a message have the files of its parts, which ``looked_up`` has given; a file that another message has is copied."""
-    return tuple(
-        _attached(conn, session_id, message_id, part) if isinstance(part, FilePart) else part for part in parts
-    )
+def spare(conn: Connection, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts that ``looked_up`` has given, with files that no message has: for one that a message has, one with its bytes.
+
+    To be called before anything is removed: what is sent again may be that message's.
+    """
+    known: dict[str, FilePart] = {}
+    for part in parts:
+        if isinstance(part, FilePart) and part.file_id not in known:
+            known[part.file_id] = _spared(conn, part)
+    return tuple(known[part.file_id] if isinstance(part, FilePart) else part for part in parts)
+
+
+def attach(conn: Connection, session_id: str, message_id: str, parts: tuple[Part, ...]) -> None:
+    """Let a message have the files of its parts, which ``spare`` has given."""
+    ids = [part.file_id for part in parts if isinstance(part, FilePart)]
+    if ids:
+        conn.execute(_ATTACH, {"ids": ids, "session": session_id, "message": message_id})
+
+
+def replace(
+    conn: Connection, owner: str, session_id: str, message_id: str, parts: tuple[Part, ...]
+) -> tuple[Part, ...]:
+    """Let a message that waits have other parts than before: these, with its files of then gone.
+
+    Raises:
+        FileNotFound: a file is not there, or it is somebody else's.
+    """
+    parts = spare(conn, looked_up(conn, owner, parts))
+    let_go(conn, [message_id])
+    attach(conn, session_id, message_id, parts)
+    return parts
 
 
 def take_over(conn: Connection, session_id: str, carried: Sequence[Carried]) -> None:
@@ -87,27 +113,18 @@ def _part(row: Any) -> FilePart:
     return FilePart(row.id, row.name, row.media_type, row.size, row.tokens)
 
 
-def _attached(conn: Connection, session_id: str, message_id: str, part: FilePart) -> FilePart:
-    place = {"file": part.file_id, "session": session_id, "message": message_id}
-    return part if conn.execute(_ATTACH, place).rowcount else _copy(conn, session_id, message_id, part)
-
-
-def _copy(conn: Connection, session_id: str, message_id: str, part: FilePart) -> FilePart:
-    row = conn.execute(_LOCKED, {"id": part.file_id}).first()
-    if row is None:
+def _spared(conn: Connection, part: FilePart) -> FilePart:
+    row = conn.execute(_LOCKED, {"id": part.file_id}).one()
+    if row.session_id is None:
         return part
     copy = new_id("fil")
-    values = {**row._mapping, "id": copy, "session_id": session_id, "message_id": message_id}
-    conn.execute(_INSERT, values)
+    conn.execute(_INSERT, {**row._mapping, "id": copy, "session_id": None, "message_id": None})
     return msgspec.structs.replace(part, file_id=copy)
 
 
 _ATTACH: Final = (
     update(files)
-    .where(
-        files.c.id == bindparam("file"),
-        files.c.session_id.is_(None) | (files.c.message_id == bindparam("message")),
-    )
+    .where(files.c.id.in_(bindparam("ids", expanding=True)), files.c.session_id.is_(None))
     .values(session_id=bindparam("session"), message_id=bindparam("message"))
 )
 _LOCKED: Final = select(files).where(files.c.id == bindparam("id")).with_for_update()

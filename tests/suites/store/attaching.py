@@ -177,6 +177,32 @@ class Attaching:
         assert await counted(store) == (1, 1, 1)
         assert await content_of(store, ids[3]) == png()
 
+    async def test_what_is_rolled_back_can_be_sent_again_with_its_files(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        kept = await keep(store)
+        await conversation.start("first", parts=(part(kept),))
+        again = await conversation.send("again", parts=(part(kept), part(kept)), mode="rollback")
+        await cleaned(store)
+        (message,) = (await conversation.state()).messages
+        assert message.turn_id == again.turn.id
+        first, second = files_of(message)
+        assert first == second != part(kept)
+        assert await content_of(store, first.file_id) == png()
+        assert await counted(store) == (1, 1, 1)
+
+    async def test_a_waiting_message_can_have_others_instead(self, store: Store, conversation: Conversation) -> None:
+        one, two, three = [await keep(store, noise(1_000 + number)) for number in range(3)]
+        waiting = await conversation.send(parts=(part(one), part(two)))
+        place = conversation.id, waiting.turn.message_id
+        parts = await store.write(attaching.replace, "ann", *place, (part(two), part(three), TextPart("So")))
+        await cleaned(store)
+        assert await counted(store) == (2, 2, 2)
+        contents = [await content_of(store, each.file_id) for each in parts if isinstance(each, FilePart)]
+        assert contents == [noise(1_001), noise(1_002)]
+        with pytest.raises(FileNotFound):
+            await store.write(attaching.replace, "ann", *place, (part(one),))
+
     async def test_cleared_is_gone(self, store: Store, conversation: Conversation) -> None:
         kept = await keep(store)
         await sent(conversation, kept)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from legato.core.errors import FileUnsupported
 from legato.core.ids import new_id
 from legato.core.model import FilePart, Message, TextPart
 from legato.store import file_contents, snapshots
@@ -118,35 +119,48 @@ def lines_of(file: bytes) -> list[Any]:
 
 
 def hostile(found: list[Any]) -> Iterator[bytes]:
-    """What somebody else might make of an export: other bytes, other names, other ids."""
+    """What somebody else might make of an export: other bytes under the same names, ids, sizes and digests."""
+    replaced: set[str] = set()
     for each in found:
         match each:
             case FileLine(FileRecord(name="paper.pdf")):
                 program = b"MZ\x90\0 a program"
-                record = msgspec.structs.replace(
-                    each.file, size=len(program), digest=hashlib.sha256(program).hexdigest(), name="../../paper.pdf"
-                )
-                yield line(FileLine(record))
-                yield line(PieceLine(record.id, base64.b64encode(program).decode()))
+                digest = hashlib.sha256(program).hexdigest()
+                replaced.add(each.file.id)
+                yield line(FileLine(msgspec.structs.replace(each.file, size=len(program), digest=digest)))
+                yield line(PieceLine(each.file.id, base64.b64encode(program).decode()))
                 yield line(PieceLine(new_id("fil"), "AAAA"))
             case FileLine(FileRecord(name="notes.txt")):
                 yield line(each)
                 yield line(PieceLine(each.file.id, "this is no base 64 !"))
             case FileLine(FileRecord(name="tiny.png")):
+                replaced.add(each.file.id)
+                yield line(each)
+                yield line(PieceLine(each.file.id, base64.b64encode(noise(each.file.size, seed=9)).decode()))
+            case FileLine(FileRecord(name="vast.png")):
                 yield line(FileLine(msgspec.structs.replace(each.file, size=10**12)))
+            case PieceLine() if each.file_id in replaced:
+                continue
             case _:
                 yield line(each)
 
 
 async def test_nothing_is_believed_of_a_file(store: Store) -> None:
     talk, ferry = await talked(store), Ferry(store)
+    await sent(talk, await keep(store, noise(5_000), "vast.png"), text="and this")
     found = lines_of(await ferry.out(talk.id, "jsonl"))
     report = await ferry.into(b"".join(hostile(found)))
     assert report.sessions == 1
     session_id, messages = await came(store, report, "bob")
     await ferry.agrees(session_id, "bob")
     assert [each.name for message in messages for each in files_of(message)] == ["cat.png", "cat.png"]
-    assert report.skipped_count == 3
+    whole = "what is there of it is not the whole"
+    assert sorted((skipped.what, skipped.why) for skipped in report.skipped) == [
+        ("file notes.txt", whole),
+        ("file paper.pdf", FileUnsupported().message),
+        ("file tiny.png", whole),
+        ("file vast.png", whole),
+    ]
 
 
 async def test_nobodys_file_comes_in_by_its_id(store: Store) -> None:

@@ -292,10 +292,11 @@ class Attaching:
         assert [hit.snippet for hit in found.data] == ["<mark>Rumpelstilzchen</mark>.png "]
 
     async def test_damage_is_detected(self, store: Store) -> None:
-        kept = await keep(store, noise(3 * PIECE_BYTES))
-        await store.write(lose, 1)
-        with pytest.raises(Corrupted):
-            await content_of(store, kept.id)
+        for seed, number in enumerate((1, 0, 2)):
+            kept = await keep(store, noise(3 * PIECE_BYTES, seed))
+            await store.write(lose, number)
+            with pytest.raises(Corrupted):
+                await content_of(store, kept.id)
         kept = await keep(store, noise(1_000))
         content_id = await store.write(file_contents.ready, "ann", kept.digest)
         assert content_id is not None

@@ -1,0 +1,10 @@
+export type * from "./types";
+export { Backoff } from "./backoff";
+export { LegatoError } from "./errors";
+export { Fold, isTerminal } from "./fold";
+export { Follower, type FollowedState } from "./follower";
+export { newId } from "./ids";
+export { Legato } from "./legato";
+export { LiveList } from "./live";
+export type { LegatoOptions } from "./requests";
+export { SseParser, type Frame } from "./sse";

@@ -1,0 +1,117 @@
+import { Backoff } from "./backoff";
+import { LegatoError } from "./errors";
+import type { ReasonCode } from "./types";
+
+export interface LegatoOptions {
+  /** Where Legato is; by default where the page is. */
+  baseUrl?: string;
+  headers?: Record<string, string>;
+  fetch?: typeof fetch;
+  random?: () => number;
+  /** Milliseconds. */
+  now?: () => number;
+  /** How long a call with all its attempts may take. */
+  retryForMs?: number;
+  /** A stream that brings nothing for so long is dead: the server's heartbeat comes every 15 s. */
+  silenceMs?: number;
+  onReport?: (code: ReasonCode, detail: string) => void;
+}
+
+export type Query = Record<string, string | number | boolean | null | undefined>;
+export interface Asked {
+  query?: Query;
+  body?: unknown;
+  raw?: BodyInit;
+  headers?: Record<string, string>;
+  /** False where a second attempt could do it a second time. */
+  repeatable?: boolean;
+  timeoutMs?: number;
+}
+
+const ANSWER_MS = 10_000;
+
+/** One request and its answer: repeated while that is safe and time is left, else one clear error. */
+export class Requests {
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly silenceMs: number;
+  readonly onReport: (code: ReasonCode, detail: string) => void;
+  readonly #options: LegatoOptions;
+
+  constructor(options: LegatoOptions) {
+    this.#options = options;
+    this.now = options.now ?? (() => Date.now());
+    this.random = options.random ?? Math.random;
+    this.silenceMs = options.silenceMs ?? 40_000;
+    this.onReport = options.onReport ?? (() => undefined);
+  }
+
+  url(path: string, query: Query = {}): string {
+    const base = this.#options.baseUrl ?? "";
+    const search = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) if (value != null) search.set(name, String(value));
+    const asked = search.size > 0 ? `${path}?${search.toString()}` : path;
+    return base === "" || base.endsWith("/") ? base + asked : `${base}/${asked}`;
+  }
+
+  async call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+    const backoff = new Backoff(this.random);
+    const deadline = this.now() + (this.#options.retryForMs ?? 30_000);
+    for (;;) {
+      try {
+        return await this.#once<T>(method, path, asked);
+      } catch (error) {
+        if (!(error instanceof LegatoError) || !this.#again(error, asked)) throw error;
+        const waitMs = backoff.nextMs(error.retryAfterMs);
+        if (this.now() + waitMs > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+    }
+  }
+
+  async open(path: string, query: Query, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+    const response = await this.#fetch(this.url(path, query), {
+      headers: { ...this.#options.headers, ...headers, Accept: "text/event-stream" },
+      cache: "no-store",
+      signal,
+    });
+    if (!response.ok) throw await LegatoError.of(response);
+    if (!response.headers.get("Content-Type")?.startsWith("text/event-stream") || !response.body) {
+      throw new LegatoError("not_legato", response.status, "This is not an event stream.");
+    }
+    return response;
+  }
+
+  #again(error: LegatoError, asked: Asked): boolean {
+    const refused = [408, 425, 429, 502, 503, 504].includes(error.status);
+    return asked.repeatable !== false && (refused || error.status === 0);
+  }
+
+  async #once<T>(method: string, path: string, asked: Asked): Promise<T> {
+    const json = asked.body === undefined ? {} : { "Content-Type": "application/json" };
+    const body = asked.body === undefined ? asked.raw : JSON.stringify(asked.body);
+    const response = await this.#fetch(this.url(path, asked.query), {
+      method,
+      headers: { ...this.#options.headers, ...json, ...asked.headers },
+      signal: AbortSignal.timeout(asked.timeoutMs ?? ANSWER_MS),
+      ...(body === undefined ? {} : { body }),
+    });
+    if (!response.ok) throw await LegatoError.of(response);
+    if (response.status === 204) return undefined as T;
+    return (await response.json().catch((error: unknown) => {
+      throw unreachable(error);
+    })) as T;
+  }
+
+  async #fetch(url: string, init: RequestInit): Promise<Response> {
+    try {
+      return await (this.#options.fetch ?? fetch)(url, init);
+    } catch (error) {
+      throw unreachable(error);
+    }
+  }
+}
+
+export function unreachable(error: unknown): LegatoError {
+  return new LegatoError("unreachable", 0, error instanceof Error ? error.message : String(error));
+}

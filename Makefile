@@ -65,7 +65,7 @@ requirements: .venv/.bootstrap
 
 clean:
 	rm -rf .venv .venv-bench build dist .artifacts .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
-		.ruff_cache test-results tests/upstream_npm/node_modules
+		.ruff_cache test-results tests/upstream_npm/node_modules clients/typescript/node_modules
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.bootstrap: requirements/bootstrap.txt

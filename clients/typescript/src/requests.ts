@@ -88,7 +88,7 @@ export class Requests {
   }
 
   async #once<T>(method: string, path: string, asked: Asked): Promise<T> {
-    const json = asked.body === undefined ? {} : { "Content-Type": "application/json" };
+    const json: Record<string, string> = asked.body === undefined ? {} : { "Content-Type": "application/json" };
     const body = asked.body === undefined ? asked.raw : JSON.stringify(asked.body);
     const response = await this.#fetch(this.url(path, asked.query), {
       method,

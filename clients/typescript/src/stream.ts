@@ -73,7 +73,7 @@ export class Stream {
     while (this.#running) {
       const error = await this.#connection();
       if (!this.#running) return;
-      if (!error.passing && error.code !== "bad_cursor") {
+      if (!error.passing) {
         this.#refused(error);
         return;
       }

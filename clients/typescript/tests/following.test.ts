@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Legato, LegatoError, isTerminal, type Follower, type ReasonCode, type State } from "../src/index";
+import { Server } from "./server";
+
+const server = new Server();
+const reports: ReasonCode[] = [];
+let legato: Legato;
+
+beforeAll(async () => {
+  await server.start();
+  legato = new Legato({ baseUrl: server.url, onReport: (code) => reports.push(code) });
+}, 60_000);
+afterAll(() => server.remove());
+
+/** Resolves when the follower's state is as wanted; hangs tests only into their time-out. */
+function until(follower: Follower, wanted: (state: State) => boolean): Promise<State> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const { state } = follower.state;
+      if (state && wanted(state)) {
+        stop();
+        resolve(state);
+      }
+    };
+    const stop = follower.subscribe(look);
+    look();
+  });
+}
+const ended = (turnId: string) => (state: State): boolean => state.turns.some((turn) => turn.id === turnId && isTerminal(turn.status));
+
+const DEFAULTS: Record<string, unknown> = { kind: "send", mode: "queue", priority: "interactive", message_type: "message" };
+/** Without what may be left out as it is the default. */
+function bare(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(bare);
+  if (typeof value !== "object" || value === null) return value;
+  const left = Object.entries(value).filter(([name, each]) => {
+    const empty = each == null || each === false || each === 0 || (Array.isArray(each) && each.length === 0);
+    return !empty && each !== DEFAULTS[name];
+  });
+  return Object.fromEntries(left.map(([name, each]) => [name, bare(each)]));
+}
+
+test("an answer is followed, and what was assembled is what the server has", async () => {
+  const session = await legato.createSession();
+  const follower = legato.follow(session.id);
+  const { turn } = await legato.send(session.id, "Hello");
+  const state = await until(follower, ended(turn.id));
+  expect(bare(state)).toEqual(bare((await legato.view(session.id)).state));
+  expect(state.messages.at(-1)?.parts?.length).toBeGreaterThan(0);
+  follower.close();
+  expect(reports).toContain("client.stream.done");
+  expect(reports.at(-1)).toBe("client.stream.user-abort");
+}, 60_000);
+
+test("the server is killed in mid-answer and comes back: nothing lost, nothing doubled, nothing running", async () => {
+  const session = await legato.createSession();
+  const follower = legato.follow(session.id);
+  const cursors: string[] = [];
+  follower.onEvent(() => follower.cursor !== null && cursors.push(follower.cursor));
+  const { turn } = await legato.send(session.id, "Tell me a long story");
+  const cut = await until(follower, (state) => state.messages.some((message) => message.role === "assistant" && (message.parts?.length ?? 0) > 0));
+  expect(cut.turns.find((each) => each.id === turn.id)?.status).toBe("in_progress");
+  await server.kill();
+  await server.start();
+  const state = await until(follower, ended(turn.id));
+  expect(bare(state)).toEqual(bare((await legato.view(session.id)).state));
+  expect(new Set(cursors).size).toBe(cursors.length);
+  expect(reports).toContain("client.stream.reader-error");
+  follower.close();
+}, 90_000);
+
+test("a session that is unknown is gone, and calls say why", async () => {
+  const follower = legato.follow("ses_00000000000000000000000000");
+  await new Promise<void>((resolve) => {
+    follower.subscribe(() => {
+      if (follower.state.connection === "gone") resolve();
+    });
+  });
+  expect(follower.state.error?.code).toBe("session_not_found");
+  await expect(legato.view("ses_00000000000000000000000000")).rejects.toThrow(LegatoError);
+}, 30_000);

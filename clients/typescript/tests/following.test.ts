@@ -28,6 +28,11 @@ function until(follower: Follower, wanted: (state: State) => boolean): Promise<S
 }
 const ended = (turnId: string) => (state: State): boolean => state.turns.some((turn) => turn.id === turnId && isTerminal(turn.status));
 
+const answerOf = (state: State): string => {
+  const parts = state.messages.findLast((message) => message.role === "assistant")?.parts ?? [];
+  return parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+};
+
 const DEFAULTS: Record<string, unknown> = { kind: "send", mode: "queue", priority: "interactive", message_type: "message" };
 /** Without what may be left out as it is the default. */
 function bare(value: unknown): unknown {
@@ -58,12 +63,13 @@ test("the server is killed in mid-answer and comes back: nothing lost, nothing d
   const cursors: string[] = [];
   follower.onEvent(() => follower.cursor !== null && cursors.push(follower.cursor));
   const { turn } = await legato.send(session.id, "Tell me a long story");
-  const cut = await until(follower, (state) => state.messages.some((message) => message.role === "assistant" && (message.parts?.length ?? 0) > 0));
+  const cut = await until(follower, (state) => answerOf(state).length > 40);
   expect(cut.turns.find((each) => each.id === turn.id)?.status).toBe("in_progress");
   await server.kill();
   await server.start();
   const state = await until(follower, ended(turn.id));
   expect(bare(state)).toEqual(bare((await legato.view(session.id)).state));
+  expect(answerOf(state).startsWith(answerOf(cut))).toBe(true);
   expect(new Set(cursors).size).toBe(cursors.length);
   expect(reports).toContain("client.stream.reader-error");
   follower.close();

@@ -63,11 +63,12 @@ from legato.store import (
     trimming,
 )
 from legato.store.accepting import Accepted
-from legato.store.claiming import Claimant, Claimed
+from legato.store.claiming import Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
 from legato.store.queueing import Amend, Last
 from legato.store.welcoming import Welcome
+from tests.suites.working import Working, claimant
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 from tests.support.search_index import check_index
 from tests.support.spent import by_days, by_turns, difference
@@ -80,6 +81,7 @@ QUEUE_LIMIT = 3
 modes: Any = st.sampled_from(["queue", "queue", "reject", "interrupt", "rollback", "steer", "steer"])
 endings: Any = st.sampled_from(["completed", "failed", "incomplete"])
 kinds: Any = st.sampled_from(["retry", "retry", "continue"])
+policies: Any = st.sampled_from(["incomplete", "continue", "restart"])
 workers = st.sampled_from(["wrk_1", "wrk_2"])
 texts = st.sampled_from(["a", "é", "🎼", "\n\ndata: x", "word "])
 
@@ -139,7 +141,7 @@ class Watcher:
         assert len(open_turns) <= 1
 
 
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(Working, RuleBasedStateMachine):
     """``run`` is the event loop that the store lives in."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
@@ -166,8 +168,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What may happen
 
-    @initialize(welcome=st.booleans())
-    def begin(self, welcome: bool) -> None:
+    @initialize(welcome=st.booleans(), on_crash=policies)
+    def begin(self, welcome: bool, on_crash: Any) -> None:
+        self.prepare(on_crash)
         self.spent_before = self.run(self.store.read(by_days, "ann"))
         created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
         self.id = created.session.id
@@ -189,11 +192,19 @@ class StoreMachine(RuleBasedStateMachine):
             (self.edit, 4, len(self.sent) > 1),
             (self.amend, 3, bool(self.waiting)),
             (self.amend, 1, bool(self.message_of)),
-            (self.switch, 5, ended and not self.waiting and self.owner is None),
+            (self.switch, 5, ended and not self.waiting and self.open is None),
             (self.switch, 1, ended),
             (self.switch_later, 1, bool(self.switches)),
             (self.fork, 1, ended and self.forks < 2),
-            (self.claim, 8, bool(self.waiting)),
+            (self.claim, 8, bool(self.waiting) or (self.open is not None and self.owner is None)),
+            (self.step, 9, self.owner is not None),
+            (self.step, 1, bool(self.claims)),
+            (self.ask, 4, self.owner is not None),
+            (self.ask, 1, bool(self.claims)),
+            (self.decide, 12, self.asks),
+            (self.decide, 1, bool(self.questions)),
+            (self.expire, 1, bool(self.questions)),
+            (self.park, 2, bool(self.claims)),
             (self.say, 10, bool(self.claims)),
             (self.say_again, 1, any(one.entered for one in self.claims)),
             (self.steer, 6, self.owner is not None and not self.steers.isdisjoint(self.waiting)),
@@ -247,7 +258,7 @@ class StoreMachine(RuleBasedStateMachine):
         key, text, mode = f"message {len(self.sent)}", draw(texts), draw(modes)
         fields: dict[str, Any] = {"kind": "edit", "edits": row.id}
         admitted = not self.closed and len(self.waiting) < QUEUE_LIMIT
-        if admitted and not (mode == "reject" and (self.owner or self.waiting)):
+        if admitted and not (mode == "reject" and (self.open or self.waiting)):
             if row.role != "user":
                 return self.refused(Invalid, self._accept(key, text, mode=mode, **fields))
             if row.status == "queued":
@@ -299,7 +310,7 @@ class StoreMachine(RuleBasedStateMachine):
         work = self.store.write(branching.switch, self.id, "ann", plan)
         if self.closed:
             return self.refused(SessionClosed, work)
-        if self.owner or self.waiting:
+        if self.open or self.waiting:
             return self.refused(TurnInProgress, work)
         before = self.run(self.moment())
         switched = self.run(work)
@@ -352,17 +363,17 @@ class StoreMachine(RuleBasedStateMachine):
         return draw(st.sampled_from(rows)) if rows else None
 
     def claim(self, draw: Draw) -> None:
-        claimed = self.run(
-            self.store.write(claiming.claim, self.id, Claimant(worker_id=draw(workers), agents={"demo": None}))
-        )
-        if self.owner is not None:
+        parked = self.open
+        claimed = self.run(self.store.write(claiming.claim, self.id, claimant(draw(workers), self.on_crash)))
+        if self.owner is not None or self.asks:
             assert claimed is None
             return
         assert claimed is not None
-        assert claimed.turn.id == self.waiting.pop(0)
+        assert claimed.turn.id == (parked or self.waiting.pop(0))
         assert all(claimed.epoch > earlier.claimed.epoch for earlier in self.claims)
         self.owner = Ownership(claimed, claimed.turn.answer_id or "")
         self.claims.append(self.owner)
+        self.began(claimed)
         self.see(claimed.rows)
 
     def say(self, draw: Draw) -> None:
@@ -414,6 +425,11 @@ class StoreMachine(RuleBasedStateMachine):
         owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
         ended = self.run(self.store.write(rescuing.rescue, self.id, turn_id, worker, how, meter))
         assert (ended is not None) == owned
+        if ended is not None:
+            record = self.records[turn_id]
+            again = self.on_crash != "incomplete" and record.crashes < rescuing.MAX_CRASHES
+            assert ended.turn.status == ("in_progress" if again else "incomplete")
+            record.crashes += 1
         self._ended(turn_id, ended)
 
     def cancel(self, draw: Draw) -> None:
@@ -434,10 +450,13 @@ class StoreMachine(RuleBasedStateMachine):
             self.refused(TurnNotQueued, work)
 
     def clear(self, draw: Draw) -> None:
+        running = self.open
         cleared = self.run(self.store.write(ending.clear, self.id, "ann", meter))
-        assert list(cleared.turn_ids) == ([self.owner.claimed.turn.id] if self.owner else []) + self.waiting
+        assert list(cleared.turn_ids) == ([running] if running else []) + self.waiting
         self.waiting, self.owner = [], None
         self.see(cleared.rows)
+        if running is not None:
+            self.ended_turn(running)
         assert self.run(self.moment())[0].messages == ()
         while draw(st.booleans()) and not self.run(self.store.write(clearing.remove, self.id)):
             pass  # or whoever cleared dies on the way
@@ -505,7 +524,9 @@ class StoreMachine(RuleBasedStateMachine):
         waiting = [turn.id for turn in state.turns if turn.status == "queued"]
         running = [turn.id for turn in state.turns if turn.status == "in_progress"]
         assert waiting == self.waiting
-        assert running == ([self.owner.claimed.turn.id] if self.owner else [])
+        assert running == ([self.open] if self.open else [])
+        assert self.owner is None or self.owner.claimed.turn.id == self.open
+        assert [asked.turn_id for asked in state.approvals] == ([self.open] if self.asks else [])
 
     def teardown(self) -> None:
         if not hasattr(self, "id"):
@@ -553,7 +574,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.closed:
             self.refused(SessionClosed, work)
             return self._reopen()
-        if mode == "reject" and (self.owner or self.waiting):
+        if mode == "reject" and (self.open or self.waiting):
             return self.refused(TurnInProgress, work)
         if len(self.waiting) >= QUEUE_LIMIT:
             return self.refused(QueueFull, work)
@@ -572,10 +593,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.sent[key] = (body, turn.id)
         self._knows(turn)
         interrupts = mode in ("interrupt", "rollback")
-        assert accepted.ended_turn_id == (self.owner.claimed.turn.id if self.owner and interrupts else None)
+        running = self.open if interrupts else None
+        assert accepted.ended_turn_id == running
         self.see(accepted.rows)
-        if interrupts:
+        if running is not None:
             self.owner = None
+            self.ended_turn(running)
         # A rollback may take the message of a waiting retry with it, and ends that one as well.
         self.waiting = [turn_id for turn_id in self.waiting if self.watcher.status[turn_id] == "queued"]
         self.waiting.insert(0 if interrupts else len(self.waiting), turn.id)
@@ -620,6 +643,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.waiting = [waiting for waiting in self.waiting if waiting != turn_id]
         if self.owner is not None and self.owner.claimed.turn.id == turn_id:
             self.owner = None
+        if ended.turn.status in TERMINAL:
+            self.ended_turn(turn_id)
 
     def _is_there(self, turn_id: str) -> bool:
         return self.run(self.store.read(messages.get, self.message_of[turn_id])) is not None

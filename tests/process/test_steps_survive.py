@@ -1,4 +1,5 @@
-"""Agents that do things, in a server that is killed again and again: nothing is done twice, and no answer is lost."""
+"""Agents that do things, in a server that is killed again and again: nothing is done twice, no answer is lost, forks are whole,
+and a strict model takes whatever history comes of it."""
 
 import random
 from collections import Counter
@@ -15,6 +16,7 @@ from legato.client import AsyncClient, Sent
 from legato.core.errors import AlreadyDecided, LegatoError
 from legato.core.events import ApprovalEvent
 from legato.core.model import Message, TextPart
+from tests.process.model_server import ModelServer
 from tests.process.paying import STEPS
 from tests.process.reader import nap
 from tests.support.server import ServerProcess
@@ -30,14 +32,22 @@ CONFIG: Final = """
 id = "payer"
 run = "tests.process.paying:payer"
 on_crash = "{policy}"
+
+[[agents]]
+id = "weatherman"
+model = "openai:m"
+tools = ["tests.process.paying:weather"]
+on_crash = "{policy}"
 """
 
 
 @pytest.fixture(params=["continue", "restart"])
-def server(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[ServerProcess]:
+def server(
+    request: pytest.FixtureRequest, database: str, model: ModelServer, tmp_path: Path
+) -> Iterator[ServerProcess]:
     config = tmp_path / "legato.toml"
     config.write_text(CONFIG.format(policy=request.param))
-    env = {
+    env = model.environment | {
         "LEGATO_CONFIG": str(config),
         "LEDGER": str(tmp_path / "ledger"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -58,12 +68,32 @@ class World:
         self.said: dict[str, str] = {}
         self.attempts: dict[str, int] = {}
         self.ended: dict[str, tuple[str, str | None]] = {}
+        self.forks = 0
+        self.told = 0
         self.over = False
 
     async def talk(self) -> None:
         while not self.over:
             session = await self.client.create_session("payer")
             await self.follow(await self.client.send(session.id, "Pay!"))
+            fork = await self.client.fork(session.id)
+            said, copied = [await self.client.messages(each.id) for each in (session, fork)]
+            assert list(map(text_of, copied)) == list(map(text_of, said)) != []
+            self.forks += 1
+            await self.follow(await self.client.send(fork.id, "Pay!"))
+
+    async def ask(self) -> None:
+        """A model calls tools, in one session, whatever became of its earlier turns."""
+        session = await self.client.create_session("weatherman")
+        while not self.over:
+            answer = self.client.watch(await self.client.send(session.id, "tool"))
+            await answer.result()
+            turn = answer.turn
+            if turn.status == "completed":
+                assert answer.text == "The tools have spoken."
+                self.told += 1
+            else:
+                assert (turn.status, turn.reason) == ("incomplete", "worker_lost"), "after three crashes"
 
     async def follow(self, sent: Sent) -> None:
         answer = self.client.watch(sent)
@@ -101,9 +131,9 @@ def text_of(message: Message) -> str:
     return "".join(part.text for part in message.parts if isinstance(part, TextPart))
 
 
-@pytest.mark.promise("R-07", "R-08", "R-10")
+@pytest.mark.promise("R-07", "R-08", "R-10", "S-15", "C-05")
 async def test_nothing_is_done_twice_and_no_answer_is_lost(
-    server: ServerProcess, database: str, tmp_path: Path
+    server: ServerProcess, database: str, model: ModelServer, tmp_path: Path
 ) -> None:
     kind = "sqlite" if database.startswith("sqlite") else "postgresql"
     await to_thread.run_sync(server.start)
@@ -115,6 +145,7 @@ async def test_nothing_is_done_twice_and_no_answer_is_lost(
                 async with anyio.create_task_group() as talks:
                     for _ in range(TALKS):
                         talks.start_soon(world.talk)
+                    talks.start_soon(world.ask)
                     talks.start_soon(world.kill, KILLS[kind], LIVES_S[kind])
                 background.cancel_scope.cancel()
 
@@ -136,3 +167,6 @@ async def test_nothing_is_done_twice_and_no_answer_is_lost(
             if outcome == "paid":
                 assert done[f"{turn_id} {number}"] == 1
     assert max(world.decided.values()) == 1
+    assert world.forks > 0
+    assert world.told > 0
+    assert model.with_outcome("refused") == (), "a strict model took every history"

@@ -146,7 +146,9 @@ class Engine:
             models=models,
             tasks=publisher.tasks,
             attachments=self.attachments,
+            worker=lambda: dispatcher.worker_id,
         )
+        self.importing.on_left = chores.due
         self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
     def cursor(self, seq: int) -> Cursor:

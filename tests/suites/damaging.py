@@ -61,7 +61,7 @@ _OTHERWISE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
     },
 }
 #: What the journal does not know, and nothing but the running server needs.
-_OWN: Final = {"compacted", "locale", "worker_id", "epoch", "quarantined_at", "quarantine_reason"}
+_OWN: Final = {"compacted", "locale", "on_crash", "worker_id", "epoch", "quarantined_at", "quarantine_reason"}
 
 
 class Rot(NamedTuple):

@@ -49,7 +49,7 @@ def left_of(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Part
 
 
 def spare(conn: Connection, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Parts that ``looked_up`` or ``left_of`` gave, with files that no message has: for one that a message has, one with its bytes.
+    """Parts that were looked up, with files that no message has: for one that a message has, one with its bytes.
 
     To be called before anything is removed: what is sent again may be that message's.
     """

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, update
 from legato.core.errors import Corrupted, FileInUse, FileNotFound, FilesFull, Invalid, MessageNotFound
 from legato.core.files import PIECE_BYTES
 from legato.core.ids import new_id
-from legato.core.model import FilePart, Message, TextPart, Turn
+from legato.core.model import FilePart, Message, Part, TextPart, Turn
 from legato.engine.attachments import load
 from legato.engine.searching import find
 from legato.store import accepting, attaching, erasing, file_contents, files, messages, schema, snapshots
@@ -253,8 +253,11 @@ class Attaching:
         conversation, kept = await Conversation.begin(store), await keep(store)
         first = await sent(conversation, kept, text="with a cat")
         other = await Conversation.begin(store)
+        checked: list[Part] = []
+        send = other.ask("Rather", kind="edit", edits=first.id, keeps_files=True)
         with pytest.raises(MessageNotFound):
-            await other.edit(first.id, keeps_files=True)
+            await store.write(accepting.accept, send, meter, None, lambda _, asked: checked.extend(asked.parts))
+        assert checked == [TextPart("Rather")]
         assert (await counted(store))[0] == 1
         await store.write(lambda conn: conn.execute(delete(schema.files)))  # as what never came in with a fork
         edit = await conversation.edit(first.id, keeps_files=True)

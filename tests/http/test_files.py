@@ -355,6 +355,29 @@ async def test_what_one_request_carries_has_its_limit(seeing: Seeing) -> None:
     assert [part["type"] for part in second] == ["image_url", "text"]
 
 
+@pytest.mark.promise("S-14")
+async def test_an_edit_keeps_the_files_unless_it_names_others(seeing: Seeing) -> None:
+    api = seeing.api
+    session, cat = await api.session("sees"), await upload(api)
+    first = await answered(api, session, cat, text="What is it?")
+    edit = {"text": "Whose is it?", "edits": first["message_id"], "message_id": "mine"}
+    turn = (await api.call("POST", f"{session}/turns", edit, status=202))["turn"]
+    again = (await api.call("POST", f"{session}/turns", edit))["turn"]
+    assert again["id"] == turn["id"]
+    as_parts = {"parts": [{"type": "text", "text": "Whose is it?"}], "edits": first["message_id"]}
+    await api.refused(409, "message_id_reused", "POST", f"{session}/turns", as_parts | {"message_id": "mine"})
+    assert (await api.over(session, turn["id"]))["status"] == "completed"
+    image, words = seeing.prompt[-1]["content"]
+    assert image == {"type": "image_url", "image_url": {"url": data_of(png(), "image/png")}}
+    assert words == {"type": "text", "text": "Whose is it?"}
+
+    blind = edit | {"message_id": "other", "model_id": "openai:blind"}
+    await api.refused(422, "attachment_unsupported", "POST", f"{session}/turns", blind)
+    bare = (await api.call("POST", f"{session}/turns", as_parts, status=202))["turn"]
+    assert (await api.over(session, bare["id"]))["status"] == "completed"
+    assert seeing.prompt[-1]["content"] == "Whose is it?"
+
+
 async def test_an_agent_can_read_them(api: Api, puppets: Puppets) -> None:
     session, file = await api.session(), await upload(api)
     turn = (await send(api, session, file))["turn"]

@@ -71,11 +71,15 @@ CANCELLED = Ending(status="cancelled", reason="cancelled")
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on."""
+    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on.
+
+    ``keeps_files``: an edit of the words alone.
+    """
 
     parts: tuple[Part, ...]
     message_id: str | None = None
     edits: str | None = None
+    keeps_files: bool = False
     mode: Mode = "queue"
     priority: Priority = "interactive"
     model_id: str | None = None
@@ -338,7 +342,8 @@ class Engine:
     async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
         parts, edits = normalised(request.parts), request.edits
         kind: TurnKind = "send" if edits is None else "edit"
-        told = ("send",) if edits is None else ("edit", edits)
+        keeps_files = request.keeps_files and edits is not None
+        told = ("send",) if edits is None else ("edit", edits, "words" if keeps_files else "all")
         send = accepting.Send(
             session_id=session_id,
             owner=owner,
@@ -347,6 +352,7 @@ class Engine:
             parts=parts,
             kind=kind,
             edits=edits,
+            keeps_files=keeps_files,
             mode=request.mode,
             priority=request.priority,
             model_id=request.model_id,

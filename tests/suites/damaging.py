@@ -79,8 +79,13 @@ def rows(conn: Connection, session_id: str) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for name in _OTHERWISE:
         table = schema.metadata.tables[name]
-        found[name] = [row._asdict() for row in conn.execute(_of(table, session_id).order_by(table.c.id))]
+        found[name] = [row._asdict() for row in conn.execute(_of(table, session_id).order_by(*_order(table)))]
     return found
+
+
+def _order(table: Table) -> list[Any]:
+    """As they came, as far as that is known: ids are made by chance, and a sequence is to be tried again."""
+    return [table.c.id] if table is schema.search_entries else [table.c.created_at, table.c.id]
 
 
 def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:

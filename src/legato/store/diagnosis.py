@@ -260,15 +260,17 @@ class _Comparison:
         knows), and what can't be read and may as well be nothing."""
         known: dict[str, Any] = {name: None for name in ("locale", "worker_id") if row and name in row.illegible}
         status = self._told.fold.turns[id_].status if id_ in self._told.fold.turns else "ended"
-        if row is None and (status == "in_progress" or id_ in self._told.start_seqs):
-            known["epoch"] = self._told.epochs.get(
-                id_, 0
-            )  # it ran here: what was imported never did, and is not billed
+        if row is None and self._ran(id_):
+            known["epoch"] = self._told.epochs.get(id_, 0)
         if (start_seq := self._told.start_seqs.get(id_)) is not None or status == "queued":
             known["start_seq"] = start_seq
         if (done_seq := self._told.done_seqs.get(id_)) is not None or status in ("queued", "in_progress"):
             known["done_seq"] = done_seq
         return known
+
+    def _ran(self, id_: str) -> bool:
+        """Whether a turn ever ran here: what was imported did not, and is not billed."""
+        return self._told.turns()[id_].attempt > 0 and id_ not in self._told.imported
 
     def _other_columns(self, row: SimpleNamespace) -> bool:
         return any(getattr(row, name) != value for name, value in self._known_columns(row.id, row).items())

@@ -88,7 +88,7 @@ def _turn(turn: Turn, more: Mapping[str, Any], *, there: bool) -> dict[str, Any]
     values = turn_columns(turn, 0)
     del values["done_seq"], values["compacted"]
     if turn.status == "in_progress":
-        del values["context"]
+        values["context"] = None  # written when it ends
     if not there:
         values |= {"compacted": False, "worker_id": _LOST if turn.status == "in_progress" else None}
     return {**values, **more}

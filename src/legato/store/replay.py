@@ -48,6 +48,7 @@ class Replay:
         self.dones: dict[int, str] = {}
         self.ended: dict[str, Turn] = {}
         self.endings: dict[str, tuple[UsageEvent | None, Done]] = {}
+        self.imported: set[str] = set()
         self._as_told: dict[str, Message] = {}
         self._usage: UsageEvent | None = None
 
@@ -120,9 +121,12 @@ class Replay:
         """
         added = {event.message_id for event in events if isinstance(event, MessageEvent) and event.op == "added"}
         done = {event.turn_id for event in events if isinstance(event, Done)}
+        takes_back = any(isinstance(event, MessageEvent) and event.op == "removed" for event in events)
         for turn in [event.turn for event in events if isinstance(event, TurnEvent)]:
             if turn.id in done or is_terminal(turn.status):
                 self.done_seqs[turn.id] = last_seq
+                if not takes_back and turn.id not in self.start_seqs:
+                    self.imported.add(turn.id)
             elif turn.status == "in_progress" and turn.answer_id in added:
                 self.start_seqs.setdefault(turn.id, last_seq)
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from legato.agents.tools import Tool, tool
     from legato.agents.turn import Turn
     from legato.app import Legato
 
-__all__ = ["Legato", "Turn"]
+__all__ = ["Legato", "Tool", "Turn", "tool"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from legato.agents.turn import Turn
 
         return Turn
+    if name in ("Tool", "tool"):
+        from legato.agents import tools
+
+        return getattr(tools, name)
     raise AttributeError(name)

@@ -18,7 +18,9 @@ from legato.agents.setup import DEMO, make_setup
 from legato.core.errors import ModelNotFound, NotStarted
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.port import Doorbell
+from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
+from legato.engine.clearing import Clearing
 from legato.engine.compactor import Compactor
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -30,19 +32,23 @@ from legato.engine.lifeline import Lifeline
 from legato.engine.lists import Lists
 from legato.engine.looper import Looper
 from legato.engine.memory import Memories
+from legato.engine.owned import Owner
 from legato.engine.pruner import Pruner
 from legato.engine.publish import Publisher
 from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.scrubber import Scrubber
 from legato.engine.settings import EngineSettings
 from legato.engine.side import SideModel
+from legato.engine.summaries import Summaries
 from legato.engine.tasks import Tasks
 from legato.engine.tidying import Tidying
 from legato.engine.titles import Titles
 from legato.engine.trimmer import Trimmer
 from legato.engine.usage import Estimate
-from legato.providers.catalog import Catalog
-from legato.providers.openai_compatible import OpenAICompatible
+from legato.providers.catalog import Catalog, ModelEntry
+from legato.providers.drivers import driver
+from legato.providers.fallback import Fallbacks
+from legato.providers.options import DEFAULT_CONTEXT_WINDOW, Options
 from legato.providers.port import Provider
 from legato.store import search
 from legato.store.opening import open_store
@@ -52,6 +58,7 @@ from legato.web.application import create_app
 from legato.web.auth import Authenticate, LoopbackUser
 from legato.web.settings import WebSettings
 
+_NOWHERE = "http://localhost"  # of a provider that is not reached by an address
 _END_S = (
     1.0  # how long turns get to write their end: with what stops after them, the grace is exceeded by less than 2 s
 )
@@ -60,13 +67,23 @@ _END_S = (
 class Models:
     """The configured providers and what is known about their models."""
 
-    def __init__(self, *, catalog: Catalog, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        providers: Mapping[str, Provider],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.catalog = catalog
         self.providers = providers
+        self._fallbacks = Fallbacks(catalog=catalog, provider=self._own, clock_s=monotonic_s)
 
     def provider(self, model_id: str) -> Provider:
         """Raises ModelNotFound."""
         self.catalog.get(model_id)
+        return self._fallbacks.of(model_id)
+
+    def _own(self, model_id: str) -> Provider:
         try:
             return self.providers[model_id.partition(":")[0]]
         except KeyError:
@@ -87,7 +104,7 @@ class Legato:
         app.mount("/chat", chat.asgi(auth=my_user))
 
     ``database`` is ``sqlite:///file`` or ``postgresql://…``. Providers come from ``config`` (a TOML file) and the environment
-    (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``). Without any agent the offline demo answers.
+    (``OPENAI_API_KEY``, ``OPENAI_BASE_URL``, ``ANTHROPIC_API_KEY``). Without any agent the offline demo answers.
     """
 
     def __init__(
@@ -111,6 +128,7 @@ class Legato:
         self._clock_us = clock_us
         self._monotonic_s = monotonic_s
         self._declared: list[AgentSpec] = []
+        self._own: dict[str, tuple[Provider, Options]] = {}
         self._running: _Running | None = None
         self._stopping: _Running | None = None
 
@@ -125,12 +143,23 @@ class Legato:
 
         return register
 
+    def provider(
+        self, provider: Provider, *, context_window: int = DEFAULT_CONTEXT_WINDOW, models: tuple[ModelEntry, ...] = ()
+    ) -> None:
+        """Add a way to models of the host's own; ``models`` say more about some of them."""
+        self._own[provider.name] = provider, Options(base_url=_NOWHERE, context_window=context_window)
+        self._config = msgspec.structs.replace(self._config, models=(*self._config.models, *models))
+
     @property
     def engine(self) -> Engine:
         """Raises NotStarted."""
         if self._running is None:
             raise NotStarted
         return self._running.engine
+
+    def of(self, owner: str) -> Owner:
+        """What a host's own routes ask for one of its users. Raises NotStarted."""
+        return Owner(self.engine, owner)
 
     def asgi(self, auth: Authenticate | None = None) -> Any:
         """The HTTP application, to be mounted anywhere. ``auth`` says who asks; without it, only loopback may."""
@@ -192,8 +221,9 @@ class Legato:
         )
 
     def _agents_and_models(self) -> tuple[Registry, Models]:
-        setup = make_setup(self._config, self._environment, source=self._source)
-        providers = Providers(self._config, self._environment)
+        own = {name: options for name, (_, options) in self._own.items()}
+        setup = make_setup(self._config, self._environment, source=self._source, own=own)
+        providers = Providers(self._config, self._environment, own)
         declared = [self._checked(spec, providers) for spec in self._declared]
         configured = () if declared and setup.agents == (DEMO,) else setup.agents
         registry = Registry(*declared, *configured, default=setup.default_agent)
@@ -201,8 +231,11 @@ class Legato:
         options = dict(setup.providers)
         options |= {name: providers.options[name] for model in named if (name := model.partition(":")[0])}
         catalog = Catalog(providers=options, entries=setup.models, named=named)
-        drivers = {name: OpenAICompatible(name=name, options=option) for name, option in options.items()}
-        return registry, Models(catalog=catalog, providers=drivers)
+        drivers: dict[str, Provider] = {
+            name: self._own[name][0] if name in self._own else driver(name, option, catalog)
+            for name, option in options.items()
+        }
+        return registry, Models(catalog=catalog, providers=drivers, monotonic_s=self._monotonic_s)
 
     def _checked(self, spec: AgentSpec, providers: Providers) -> AgentSpec:
         if spec.side_model is not None:
@@ -215,7 +248,8 @@ class Legato:
 
 def _configured(settings: EngineSettings, config: Config) -> EngineSettings:
     """The settings, with what a configuration file says about them."""
-    said = {"titles": config.titles, "retention_days": config.retention_days, "prune_hour": config.prune_hour}
+    names = ("titles", "retention_days", "prune_hour", "max_files_mb")
+    said = {name: getattr(config, name) for name in names}
     return msgspec.structs.replace(settings, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -255,8 +289,8 @@ class _Running:
         )
         eraser = Eraser(store=store)
         trimmer = Trimmer(store=store, publisher=publisher, registry=registry)
-        side = SideModel(store=store, models=models)
-        titles = Titles(store=store, publisher=publisher, registry=registry, side=side, tasks=tasks)
+        side = SideModel(store=store, models=models, tasks=tasks)
+        titles = Titles(store=store, publisher=publisher, registry=registry, side=side)
         memories = Memories(store=store, side=side, registry=registry, settings=settings)
         self._chores = chores = Chores(
             store=store,
@@ -265,8 +299,10 @@ class _Running:
             duties=(
                 Duty(kind="close", work=lifecycle.close),
                 eraser.duty,
+                Clearing(store=store).duty,
                 trimmer.duty,
                 memories.duty,
+                Summaries(store=store, side=side, registry=registry, models=models).duty,
                 Duty(kind="title", work=titles.title, at_once=8, most_tries=0),
             ),
         )
@@ -299,6 +335,7 @@ class _Running:
             settings=settings,
             monotonic_s=monotonic_s,
         )
+        self._approvals = approvals = Approvals(store=store, publisher=publisher, dispatcher=dispatcher)
         self.engine = Engine(
             store=store,
             publisher=publisher,
@@ -311,6 +348,7 @@ class _Running:
             models=models,
             meter=meter,
             chores=chores,
+            approvals=approvals,
             settings=settings,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
@@ -331,10 +369,12 @@ class _Running:
             Looper(step=self._lifeline.beat, interval_s=settings.beat_s, name="heartbeat"),
             Looper(step=self._lifeline.sweep, interval_s=settings.sweep_s, name="rescue"),
             Looper(step=self._dispatcher.sweep, interval_s=settings.sweep_s, name="dispatch"),
+            Looper(step=self._approvals.step, interval_s=settings.approvals_s, name="approvals"),
             Looper(step=compactor.step, interval_s=settings.compact_every_s, name="compaction"),
             Looper(step=self._lifecycle.close_idle, interval_s=settings.close_idle_every_s, name="idle sessions"),
             Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),
             self._side_work(),
+            *self._files(),
             Looper(step=scrubber.step, interval_s=settings.scrub_s, name="scrub"),
             Looper(step=Tidying(store=self._store).step, interval_s=settings.tidy_every_s, name="tidying"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
@@ -347,6 +387,12 @@ class _Running:
         loop = Looper(step=self._chores.step, interval_s=self._settings.chores_s, name="chores")
         self._chores.on_due = loop.wake
         return loop
+
+    def _files(self) -> tuple[Looper, Looper]:
+        attachments, settings = self.engine.attachments, self._settings
+        clean = Looper(step=attachments.clean, interval_s=settings.tidy_every_s, name="removed files")
+        attachments.on_gone = clean.wake
+        return clean, Looper(step=attachments.sweep, interval_s=settings.sweep_files_s, name="unused files")
 
     async def start(self) -> None:
         """Start from the bottom up; what fails takes down again what stood already."""

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from sqlalchemy import Connection, update
 
-from legato.core.errors import Unavailable
+from legato.core.errors import AgentNotFound, ModelNotFound, NotFound, Unavailable
 from legato.engine.chores import Chores, Duty
 from legato.engine.tasks import Tasks
 from legato.store import chores, schema, workers
@@ -157,6 +157,103 @@ async def test_one_that_could_not_be_given_back_is_taken_up_again(store: FaultyS
     await side.step()
     await tasks.settle(5)
     assert len(done) == 2
+
+
+@pytest.mark.parametrize("refused", ["take", "finish"])
+async def test_while_the_store_takes_nothing_it_waits_for_the_next_look(
+    store: FaultyStore, tasks: Tasks, refused: str
+) -> None:
+    """A full disk: what is due can be read, and nothing can be done about it."""
+    await asked(store)
+    done: list[Chore] = []
+    woken: list[str] = []
+
+    async def work(chore: Chore) -> None:
+        done.append(chore)
+
+    await store.write(workers.register, "wrk_me")
+    side = Chores(store=store, tasks=tasks, worker=lambda: "wrk_me", duties=(Duty(kind="title", work=work),))
+    side.on_due = lambda: woken.append("woken")
+    store.broken.add(refused)
+    await side.step()
+    await tasks.settle(5)
+    assert woken == []
+    store.broken.clear()
+    await side.step()
+    await tasks.settle(5)
+    assert woken == ["woken"]
+    assert await waiting(store) == []
+
+
+async def worked(store: FaultyStore, tasks: Tasks, duty: Duty, times: int = 1) -> None:
+    """Do what is waiting, whenever it is due."""
+    await store.write(workers.register, "wrk_me")
+    side = Chores(store=store, tasks=tasks, worker=lambda: "wrk_me", duties=(duty,))
+    for _ in range(times):
+        await store.write(_all_soon)
+        await side.step()
+        await tasks.settle(5)
+    await store.write(workers.remove, "wrk_me")
+
+
+async def test_what_waits_or_finds_the_store_away_is_no_try(store: FaultyStore, tasks: Tasks) -> None:
+    await asked(store)
+    said: list[float | Exception] = [5.0, 5.0, 5.0, Unavailable(), Unavailable(), Unavailable(), ValueError("nonsense")]
+    tries: list[int] = []
+
+    async def work(chore: Chore) -> float | None:
+        tries.append(chore.tries)
+        if not said:
+            return None
+        if isinstance(says := said.pop(0), Exception):
+            raise says
+        return says
+
+    await worked(store, tasks, Duty(kind="title", work=work, most_tries=2), 8)
+    assert tries == [1, 1, 1, 1, 1, 1, 1, 2]
+    await store.write(_all_soon)
+    assert await waiting(store) == []
+
+
+async def test_one_that_the_store_did_not_take_back_was_no_try(store: FaultyStore, tasks: Tasks) -> None:
+    await asked(store)
+    tries: list[int] = []
+
+    async def work(chore: Chore) -> None:
+        tries.append(chore.tries)
+        store.broken = {"put_off"} if len(tries) < 3 else set()
+        raise Unavailable
+
+    await worked(store, tasks, Duty(kind="title", work=work, most_tries=2), 4)
+    assert tries == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("missing", [AgentNotFound, ModelNotFound])
+async def test_what_needs_an_agent_or_a_model_of_another_process_is_left_to_that_one(
+    store: FaultyStore, tasks: Tasks, missing: type[NotFound], caplog: pytest.LogCaptureFixture
+) -> None:
+    session_ids = {await asked(store, "trim") for _ in range(2)}
+    done: set[str] = set()
+
+    async def elsewhere(chore: Chore) -> None:
+        raise missing("There is no 'x'.")
+
+    async def here(chore: Chore) -> None:
+        done.add(chore.session_id)
+
+    await worked(store, tasks, Duty(kind="trim", work=elsewhere), 6)
+    assert await waiting(store, "trim") == [], "not at once"
+    assert len([record for record in caplog.records if "There is no 'x'." in record.message]) == 1
+    await worked(store, tasks, Duty(kind="trim", work=here))
+    assert done == session_ids
+    await asked(store, "trim")
+    await worked(store, tasks, Duty(kind="trim", work=elsewhere), 20)
+    await store.write(_all_soon)
+    assert await waiting(store, "trim") == [], "nobody has it any more"
+
+
+def _all_soon(conn: Connection) -> None:
+    conn.execute(update(schema.chores).values(due_at=1))
 
 
 def _soon(conn: Connection, session_id: str) -> None:

@@ -13,7 +13,7 @@ from legato import Legato
 from legato.core.errors import SessionNotFound
 from legato.engine.eraser import Eraser
 from legato.engine.scrubber import Scrubber
-from legato.store import erasing, schema, scrubbing, workers
+from legato.store import chores, erasing, schema, scrubbing, workers
 from legato.store.chores import Chore
 from legato.store.compaction import compactable
 from tests.engine.talking import PATIENCE_S, Talk
@@ -185,8 +185,8 @@ async def test_two_processes_that_delete_at_once_do_it_once(pair: tuple[Worker, 
 # Erasing
 
 
-def erasing_with(store: FaultyStore, **fields: Any) -> tuple[Eraser, dict[str, Any]]:
-    eraser = Eraser(store=store, **fields)
+def erasing_with(store: FaultyStore) -> tuple[Eraser, dict[str, Any]]:
+    eraser = Eraser(store=store)
     return eraser, {"duties": (eraser.duty,)}
 
 
@@ -262,23 +262,17 @@ async def test_a_store_that_was_away_is_gone_on_with(store: FaultyStore) -> None
     assert not await store.read(is_there, session_id)
 
 
-async def test_what_others_keep_of_it_is_forgotten_slice_by_slice(store: FaultyStore) -> None:
-    """An index, for instance: before the messages, from which it may have to learn its words."""
-    store.shared = False
-    session_id = await deleted(store)
-    left = [2, 1, 0]
-    seen: list[tuple[str, int]] = []
-
-    def forget(conn: Connection, session_id: str) -> int:
-        seen.append((session_id, rows_of(conn, session_id)))
-        return left.pop(0) if left else 0
-
-    _, options = erasing_with(store, forgets=(forget,))
+async def test_what_is_somebodys_is_never_erased(store: FaultyStore) -> None:
+    """Whatever a chore says: it may be of an import that was given to its owner in the end."""
+    conversation = await Conversation.begin(store)
+    await conversation.answer("Once upon a time.")
+    there = await store.read(rows_of, conversation.id)
+    await store.write(chores.ask, conversation.id, "erase")
+    _, options = erasing_with(store)
     async with working(store, **options) as wired:
         await steps(wired)
-    assert [of for of, _ in seen[:3]] == [session_id] * 3
-    assert seen[0][1] == seen[1][1] == seen[2][1] > 0
-    assert not await store.read(is_there, session_id)
+    assert await store.read(rows_of, conversation.id) == there
+    await conversation.agree()
 
 
 async def test_slices_grow_where_they_are_quick_and_shrink_where_they_are_not(

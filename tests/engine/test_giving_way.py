@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import anyio
 import pytest
 
 from legato.agents.registry import AgentSpec
@@ -19,10 +20,17 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("R-15")]
 Ending = Callable[[Wired, Talk, Puppet], Awaitable[object]]
 
 
+HEARD = (2, 2)  # while it was accepted, and while it had said nothing
+
+
 class Counted(Precedence):
     """One that counts."""
 
     entered = left = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = anyio.Event()
 
     def enter(self) -> None:
         self.entered += 1
@@ -31,10 +39,9 @@ class Counted(Precedence):
     def leave(self) -> None:
         self.left += 1
         assert self.left <= self.entered
+        if self.left == HEARD[1]:
+            self.heard.set()
         super().leave()
-
-
-HEARD = (2, 2)  # while it was accepted, and while it had said nothing
 
 
 @pytest.fixture
@@ -49,16 +56,23 @@ async def worker(sqlite: str, puppets: Puppets) -> AsyncIterator[Wired]:
         yield worker
 
 
-def counted(worker: Wired) -> tuple[int, int]:
+def precedence_of(worker: Wired) -> Counted:
     precedence = worker.runner.precedence
     assert isinstance(precedence, Counted)
+    return precedence
+
+
+def counted(worker: Wired) -> tuple[int, int]:
+    precedence = precedence_of(worker)
     return precedence.entered, precedence.left
 
 
 async def speaks(worker: Wired, talk: Talk, puppet: Puppet) -> None:
     puppet.say("Hello ")
     await talk.said("Hello ")
-    assert counted(worker) == HEARD, "as soon as it has been heard"
+    with anyio.fail_after(10):
+        await precedence_of(worker).heard.wait()  # right after it has been heard
+    assert counted(worker) == HEARD
     puppet.say("world")
     puppet.end()
 

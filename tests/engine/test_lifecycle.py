@@ -9,13 +9,16 @@ import pytest
 from sqlalchemy import Connection, update
 
 from legato import Legato
+from legato.agents.registry import AgentSpec
 from legato.core.errors import SessionClosed
 from legato.core.model import Session
 from legato.engine.engine import Engine
+from legato.engine.settings import EngineSettings
 from legato.store.chores import Chore
 from legato.store.port import Store
 from legato.store.schema import sessions
 from tests.engine.talking import Talk
+from tests.engine.wiring import opened, working
 from tests.http.puppets import Puppets
 from tests.support.brief import BRIEF
 
@@ -151,6 +154,23 @@ async def test_who_comes_finds_it_closed_and_may_reopen_it_for_good(chat: Legato
     await chat.engine.lifecycle.visit("ann", talk.id)
     turn = await talk.send()
     (await puppets.of(turn.id)).end()
+
+
+@pytest.mark.promise("S-05")
+@pytest.mark.parametrize("refused", ["close_if_idle", "prune"])
+async def test_who_comes_to_read_reads_also_while_the_store_takes_nothing(
+    url: str, puppets: Puppets, refused: str
+) -> None:
+    """A full disk: what the rules say has to wait, and nobody's history with it."""
+    settings = EngineSettings(retention_days=1 / 24)
+    brief = AgentSpec(id="brief", name="Brief", run=puppets.answer, idle_close_s=30.0 * MINUTE_S)
+    async with opened(url) as store, working(store, brief, settings=settings) as wired:
+        talk = await Talk.begin(wired.engine, "brief")
+        await aged(store, talk.id, (31 if refused == "close_if_idle" else 61) * MINUTE_S)
+        store.broken = {refused}
+        await wired.engine.lifecycle.visit("ann", talk.id)
+        assert store.refused.is_set()
+        assert (await wired.engine.snapshot("ann", talk.id))[0].session.id == talk.id
 
 
 @pytest.mark.promise("S-05", "S-04")

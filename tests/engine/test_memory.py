@@ -84,7 +84,7 @@ class Drawing:
         self.tasks = Tasks()
         self.memories = Memories(
             store=store,
-            side=SideModel(store=store, models=models, timeout_s=side_s),
+            side=SideModel(store=store, models=models, tasks=self.tasks, timeout_s=side_s),
             registry=Registry(*(agents or (demo,))),
             settings=EngineSettings(),
         )
@@ -314,6 +314,34 @@ async def test_a_model_that_fails_or_hangs_is_asked_later(
     await drawing.run()
     assert await texts(store) == ["Barolo"]
     assert "canary" not in caplog.text
+
+
+async def test_a_model_that_does_not_even_take_a_cancellation_is_left(store: FaultyStore) -> None:
+    may_end = asyncio.Event()
+
+    async def stubborn() -> str:
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+        return facts(("too late", 1))
+
+    drawing = Drawing(store, Scribe(stubborn), side_s=0.01)
+    conversation = await Conversation.begin(store)
+    await conversation.answer()
+    await closed(conversation)
+    await store.write(workers.register, "wrk_side")
+    try:
+        with anyio.fail_after(10):
+            await drawing.chores.step()
+            while (due_at := await waits(store)) == chores.NOW:
+                pass  # it waits no longer than the model has
+        assert due_at is not None, "asked again later"
+    finally:
+        may_end.set()
+    await drawing.tasks.settle(10)
+    assert await texts(store) == []
 
 
 async def test_an_agent_of_another_process_is_left_to_that_one(store: FaultyStore) -> None:

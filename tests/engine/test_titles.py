@@ -79,10 +79,11 @@ async def entitled(
             publisher=wired.publisher,
             registry=Registry(spec) if here else Registry(),
             side=SideModel(
-                store=store, models=Models(catalog=Catalog(providers={}), providers={}), timeout_s=timeout_s
+                store=store,
+                models=Models(catalog=Catalog(providers={}), providers={}),
+                tasks=wired.tasks,
+                timeout_s=timeout_s,
             ),
-            tasks=wired.tasks,
-            timeout_s=timeout_s,
         )
         duties = (Duty(kind="title", work=titles.title, most_tries=0),)
         side_work = Chores(store=store, tasks=wired.tasks, worker=lambda: wired.dispatcher.worker_id, duties=duties)

@@ -14,15 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
-from legato.core.errors import Busy, Corrupted, Invalid, SessionNotFound, Unavailable
-from legato.core.model import Message, TextPart, Turn, Usage
-from legato.store import chores, importing, schema, sessions
+from legato.core.errors import Busy, Conflict, Corrupted, Invalid, SessionNotFound, Unavailable
+from legato.core.ids import new_id
+from legato.core.model import Message, Session, TextPart, Turn, Usage
+from legato.store import chores, importing, schema, sessions, snapshots
+from legato.store.importing import Entry, Last
 from legato.transfer.arriving import arrive
 from legato.transfer.ours import from_document
 from legato.transfer.records import Conversation, Document, SessionRecord, encode
 from tests.engine.wiring import FaultyStore, opened, sql
 from tests.support import strategies
 from tests.support.conversation import Conversation as Talk
+from tests.support.conversation import text_of
 from tests.support.transferring import Ferry, document, without_ids
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S-13")]
@@ -108,6 +111,27 @@ def rows_of(conn: Connection, session_id: str) -> dict[str, int]:
     }
 
 
+@pytest.mark.promise("S-15")
+async def test_what_waits_stands_in_its_place(store: FaultyStore, ferry: Ferry) -> None:
+    """At the end of the active branch, or beside the message that it edits, which is not the end."""
+    talk = await Talk.begin(store)
+    first = await talk.answer("a", "A")
+    await talk.edit(first.message_id, "A!")
+    plain = (await talk.send("B")).turn
+    told = document(await ferry.out(talk.id))
+
+    parents = {
+        message.parts[0].text: message.parent_id for message in told.messages if isinstance(message.parts[0], TextPart)
+    }
+    assert parents == {"A": None, "a": first.message_id, "A!": None, "B": first.answer_id}
+    assert told.session.leaf_id == plain.message_id
+    back = await ferry.into(encode(told))
+    assert back.imported[0].id is not None
+    await ferry.agrees(back.imported[0].id, "bob")
+    state, _ = await store.read(snapshots.snapshot, back.imported[0].id, "bob", 10)
+    assert [text_of(message) for message in state.messages] == ["A", "a", "B"]
+
+
 def nobodys(conn: Connection) -> list[str]:
     return list(conn.execute(select(schema.sessions.c.id).where(schema.sessions.c.owner == "")).scalars())
 
@@ -170,28 +194,114 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
     arrival = arrive(conversation, "demo")
     fields = msgspec.structs.asdict(conversation.session) | {"id": arrival.session_id, "owner": "ann"}
     del fields["leaf_id"]
-    from legato.core.model import Session
-
     session = Session(**fields)
-    head = await store.write(importing.begin, session)
-    given = await store.write(importing.give, session, head, None, (), "legato:x")
+    head = await store.write(importing.begin, session, "wrk_1")
+    given = await store.write(importing.give, session, head, Last(), "legato:x")
     assert given.context_dropped
     assert (await store.read(sessions.get, session.id, "ann")).context is None
     await ferry.agrees(session.id, "ann")
     # The same origin a second time.
     other = msgspec.structs.replace(session, id="ses_" + "0" * 26, context=None)
-    head = await store.write(importing.begin, other)
-    assert await store.write(importing.give, other, head, None, (), "legato:x") is None
+    head = await store.write(importing.begin, other, "wrk_1")
+    assert await store.write(importing.give, other, head, Last(), "legato:x") is None
+
+
+async def test_what_is_being_erased_is_nobodys_any_more(store: FaultyStore, ferry: Ferry) -> None:
+    """An import that took longer than a day: its chore was taken, and something of it may be missing."""
+    talk = await Talk.begin(store)
+    conversation = next(from_document(await ferry.out(talk.id)))
+    assert isinstance(conversation, Conversation)
+    fields = msgspec.structs.asdict(conversation.session) | {"id": new_id("ses"), "owner": "ann"}
+    del fields["leaf_id"]
+    session = Session(**fields)
+    head = await store.write(importing.begin, session, "wrk_1")
+    await store.write(chores.ask, session.id, "erase")
+    assert await store.write(chores.take, session.id, "erase", "wrk_1") is not None
+    with pytest.raises(Conflict):
+        await store.write(importing.give, session, head, Last(), "legato:x")
+    assert await store.read(chores.due, "erase", "wrk_1", 10) == [session.id]
 
 
 async def test_slices_are_as_large_as_they_are_quick(ferry: Ferry) -> None:
-    ferry.importing._entries = 8
+    """Counted in messages."""
+    ferry.importing._messages = 8
     ferry.importing._learn(8, 0.001)
-    assert ferry.importing._entries == 16
+    assert ferry.importing._messages == 16
     ferry.importing._learn(16, 0.064)
-    assert ferry.importing._entries == 1
+    assert ferry.importing._messages == 1
     ferry.importing._learn(1, 5.0)
-    assert ferry.importing._entries == 1
+    assert ferry.importing._messages == 1
+
+
+@pytest.mark.parametrize("turn_id", ["t0", "nowhere"])
+async def test_a_turn_of_any_length_enters_in_slices(store: FaultyStore, ferry: Ferry, turn_id: str) -> None:
+    """Thousands of messages of one turn, or of a turn that the file lacks: no transaction has more than a few of them."""
+    whole = document(long_session(500))
+    messages = tuple(msgspec.structs.replace(each, turn_id=turn_id) for each in whole.messages)
+    file = encode(msgspec.structs.replace(whole, messages=messages, turns=whole.turns[:1]))
+    slices: list[list[Entry]] = []
+    write = store._store.write
+
+    async def watched(change: Any, *args: Any, **kwargs: Any) -> Any:
+        if change is importing.add:
+            slices.append(args[2])
+        return await write(change, *args, **kwargs)
+
+    store._store.write = watched  # type: ignore[method-assign,assignment]
+    ferry.importing._learn = lambda count, took_s: None  # type: ignore[method-assign]
+    session_id = (await ferry.into(file)).imported[0].id
+    assert session_id is not None
+    assert sum(len(entry.messages) for each in slices for entry in each) == 1_000
+    assert max(sum(len(entry.messages) for entry in each) for each in slices) <= 16
+    await ferry.agrees(session_id, "bob")
+    assert without_ids(document(await ferry.out(session_id, owner="bob"))) == without_ids(document(file))
+
+
+async def test_what_has_not_come_yet_stands_first_for_a_day_at_most(store: FaultyStore, ferry: Ferry) -> None:
+    whole = document(long_session(1))
+    never = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    session = msgspec.structs.replace(whole.session, created_at=never, last_activity=never)
+    messages = tuple(msgspec.structs.replace(each, created_at=never) for each in whole.messages)
+    turns = tuple(msgspec.structs.replace(each, finished_at=never) for each in whole.turns)
+    file = encode(msgspec.structs.replace(whole, session=session, messages=messages, turns=turns))
+    report = await ferry.into(file)
+    assert [each.what for each in report.skipped] == ["time"]
+    session_id = report.imported[0].id
+    assert session_id is not None
+    latest = (await store.read(importing.now)) + timedelta(days=1)
+    told = document(await ferry.out(session_id, owner="bob"))
+    times = [told.session.last_activity, *(each.created_at for each in told.messages)]
+    times += [each.finished_at for each in told.turns if each.finished_at]
+    assert all(at <= latest for at in times)
+    await ferry.agrees(session_id, "bob")
+
+
+async def test_sums_over_what_was_imported_do_not_break(store: FaultyStore, ferry: Ferry) -> None:
+    whole = document(long_session(50))
+    turns = tuple(msgspec.structs.replace(each, usage=Usage(2**62, 2**62, 2**62, 2**63, 1e308)) for each in whole.turns)
+    report = await ferry.into(encode(msgspec.structs.replace(whole, turns=turns)))
+    assert report.skipped_count == 50
+    session_id = report.imported[0].id
+    assert session_id is not None
+    stats = await store.read(sessions.stats, session_id, "bob")
+    assert (stats.usage.prompt_tokens, stats.usage.cost_usd) == (50 * 10**12, None)
+
+
+async def test_one_file_of_an_owner_is_on_its_way_at_once(ferry: Ferry) -> None:
+    with ferry.importing.uploading("bob"):
+        with pytest.raises(Busy), ferry.importing.uploading("bob"):
+            pass
+        with ferry.importing.uploading("ann"):
+            pass
+    with (
+        ferry.importing.place(),
+        ferry.importing.place(),
+        pytest.raises(Busy),
+        ferry.importing.uploading("bob"),  # it would come in vain
+    ):
+        pass
+    with ferry.importing.uploading("bob"):
+        pass
 
 
 async def test_only_so_many_at_once(ferry: Ferry) -> None:

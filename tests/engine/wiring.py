@@ -12,6 +12,7 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.app import Models
 from legato.core.errors import Unavailable
 from legato.doorbell.local import LocalDoorbell
+from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
@@ -25,10 +26,12 @@ from legato.engine.run import SHUTDOWN, Runner
 from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
 from legato.engine.usage import Estimate
-from legato.providers.catalog import Catalog
+from legato.providers.catalog import Catalog, ModelEntry
+from legato.providers.options import Settings
 from legato.store.opening import open_store
 from legato.store.port import Batch, Row, Store
 from legato.store.sqlite import now_us
+from tests.engine.scripted import ScriptedModel
 
 # What an append does: enter the store, fail before it could, or enter it and fail all the same.
 Fault = Literal["lost", "answer lost"] | Exception | None
@@ -138,9 +141,10 @@ def wire(
     settings: EngineSettings | None = None,
     duties: tuple[Duty, ...] = (),
     monotonic_s: Callable[[], float] = lambda: 0.0,
+    provider: ScriptedModel | None = None,
 ) -> Wired:
     settings = settings or EngineSettings()
-    registry, models, tasks = Registry(*agents), Models(catalog=Catalog(providers={}), providers={}), Tasks()
+    registry, models, tasks = Registry(*agents), _models(provider), Tasks()
     meter = Estimate(catalog=models.catalog)
     hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
     publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
@@ -191,9 +195,18 @@ def wire(
         models=models,
         meter=meter,
         chores=chores,
+        approvals=Approvals(store=store, publisher=publisher, dispatcher=dispatcher),
         settings=settings,
     )
     return Wired(store, tasks, hub, lists, publisher, journal, runner, dispatcher, lifeline, engine, chores)
+
+
+def _models(provider: ScriptedModel | None) -> Models:
+    if provider is None:
+        return Models(catalog=Catalog(providers={}), providers={})
+    name = provider.name
+    entry = ModelEntry(id=f"{name}:m", capabilities=provider.capabilities)
+    return Models(catalog=Catalog(providers={name: Settings()}, entries=[entry]), providers={name: provider})
 
 
 @asynccontextmanager

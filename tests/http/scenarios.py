@@ -1,5 +1,7 @@
 """Sessions in which everything happens that may happen, followed by a stream from the beginning."""
 
+from functools import partial
+
 from tests.http.puppets import Puppet, Puppets
 from tests.http.speaking import Api, Stream
 
@@ -28,7 +30,6 @@ async def everything(api: Api, puppets: Puppets, session: str, stream: Stream) -
     await say(puppet, stream, "data: x\n\nid: 7\r", "\u2028 right ")
     puppet.phase("executing", "weather")
     await _tool(puppet, stream)
-    puppet.do(lambda: turn.approval("Send?"))
     puppet.do(lambda: turn.warn("slow", "It takes long."))
     await stream.until("warning")
     steering = (await api.send(session, "Also Rome", mode="steer"))["id"]
@@ -42,6 +43,7 @@ async def everything(api: Api, puppets: Puppets, session: str, stream: Stream) -
     await say(puppet, stream, "Alas")
     puppet.fail(RuntimeError("no"))
     await over(stream, failing)
+    await _asked(api, puppets, session, stream)
     await api.call("PATCH", session, {"title": "Eventful"})
     retried: str = (await api.call("POST", f"{session}/turns/{failing}/retry", status=202))["turn"]["id"]
     puppet = await puppets.of(retried)
@@ -49,6 +51,22 @@ async def everything(api: Api, puppets: Puppets, session: str, stream: Stream) -
     puppet.end()
     await over(stream, retried)
     return retried
+
+
+async def _asked(api: Api, puppets: Puppets, session: str, stream: Stream) -> None:
+    asking = (await api.send(session, "Ask"))["id"]
+    for attempt in (1, 2):
+        puppet = await puppets.of(asking, attempt)
+        puppet.say("Well, ")
+        puppet.do(partial(puppet.turn.ask, "Send?", tool="mail"))
+        if attempt == 1:
+            await stream.until(lambda event: event.type == "approval")
+            (approval,) = (await api.call("GET", "/v1/approvals"))["data"]
+            approval_id = approval["id"]
+            await api.call("POST", f"/v1/approvals/{approval_id}", {"decision": "deny"})
+    await say(puppet, stream, "then not.")
+    puppet.end()
+    await over(stream, asking)
 
 
 async def _tool(puppet: Puppet, stream: Stream) -> None:

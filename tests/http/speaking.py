@@ -4,7 +4,7 @@ import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -66,14 +66,14 @@ class Event(NamedTuple):
 class Stream:
     """An open stream. Everything on it is a frame, ``retry:`` or the heartbeat, and nothing else."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, chunks: AsyncIterator[bytes]) -> None:
         self.response = response
         self.events: list[Event] = []
         self.retries: list[int] = []
         self.beats = 0
         self.raw = b""
         self._rest = b""
-        self._chunks = response.aiter_raw()
+        self._chunks = chunks
         self._seen = 0
 
     async def event(self) -> Event | None:
@@ -212,7 +212,8 @@ class Api:
                 await response.aread()
             assert response.status_code == 200, response.text
             assert response.headers["content-type"].startswith("text/event-stream")
-            yield Stream(response)
+            async with aclosing(response.aiter_raw()) as chunks:
+                yield Stream(response, chunks)
 
     def follow(
         self, session: str, after: str | None = None, *, headers: dict[str, str] | None = None, **params: str

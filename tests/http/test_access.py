@@ -60,7 +60,15 @@ def request_of(route: str) -> tuple[str, str]:
     """A request for a route, with ids of what isn't there."""
     verb, _, path = route.partition(" ")
     return verb, path.replace("{model_id:path}", "m").format(
-        session_id=new_id("ses"), turn_id=new_id("trn"), agent_id="a", memory_id=new_id("mem"), search_id=new_id("sch")
+        session_id=new_id("ses"),
+        turn_id=new_id("trn"),
+        message_id=new_id("msg"),
+        agent_id="a",
+        memory_id=new_id("mem"),
+        search_id=new_id("sch"),
+        file_id=new_id("fil"),
+        approval_id=new_id("apr"),
+        grant_id="0" * 32,
     )
 
 
@@ -84,17 +92,38 @@ async def test_a_name_that_points_here_from_elsewhere_is_refused(local: Api) -> 
 
 async def test_pages_of_other_sites_change_nothing(local: Api) -> None:
     session = await local.session("echo")
-    before = await local.call("GET", session)
+    before = await local.call("GET", session), await local.call("GET", "/v1/sessions")
     own = str(local.http.base_url).rstrip("/")
     for template in FOREIGN_PAGES:
         headers = {name: value.format(own=own) for name, value in template.items()}
         for route in ROUTES:
-            verb, path = request_of(route)
-            if verb not in ("GET", "HEAD"):
+            if route not in NO_DATA:
+                verb, path = request_of(route)
                 await local.refused(403, "forbidden_origin", verb, path, headers=headers)
         await local.refused(403, "forbidden_origin", "POST", f"{session}/turns", {"text": "Hi"}, headers=headers)
         await local.refused(403, "forbidden_origin", "PATCH", session, {"title": "Mine"}, headers=headers)
-    assert await local.call("GET", session) == before
+    assert (await local.call("GET", session), await local.call("GET", "/v1/sessions")) == before
+
+
+@pytest.mark.promise("S-04")
+async def test_pages_of_other_sites_begin_nothing_by_reading(sqlite: str) -> None:
+    """An image, a frame, a window of theirs: the browser fetches it without asking, and says what for and for whom."""
+    async with serving(make_chat(sqlite, Puppets())) as url, client(url) as http:
+        api = Api(http)
+        for site in ("cross-site", "same-site"):
+            for mode in ("no-cors", "cors", "navigate"):
+                headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+                await api.refused(403, "forbidden_origin", "GET", "/v1/sessions/current", headers=headers)
+        assert (await api.call("GET", "/v1/sessions"))["data"] == []
+        begun = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        await api.call("GET", "/v1/sessions/current", headers=begun, status=201)
+
+
+async def test_a_link_leads_to_the_page_from_anywhere(local: Api) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    for route in NO_DATA:
+        verb, path = request_of(route)
+        assert (await local.ask(verb, path, headers=headers)).status_code == 200, route
 
 
 async def test_its_own_page_may_do_everything(local: Api) -> None:
@@ -102,8 +131,17 @@ async def test_its_own_page_may_do_everything(local: Api) -> None:
     headers = {"Origin": own, "Sec-Fetch-Site": "same-origin"}
     made = await local.call("POST", "/v1/sessions", {}, headers=headers, status=201)
     await local.call("PATCH", f"/v1/sessions/{made['id']}", {"title": "Mine"}, headers=headers)
-    for site in ("none", "cross-site"):  # typed into the address bar; followed from a link
-        await local.call("GET", "/v1/sessions", headers={"Sec-Fetch-Site": site})
+    for site in ({"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {}):  # typed; our page's; a program's
+        await local.call("GET", "/v1/sessions", headers=site)
+
+
+async def test_who_knows_his_users_decides_which_pages_they_come_from(sqlite: str) -> None:
+    """A host application's page may stand on another origin; a token is nothing that a browser would send by itself."""
+    for auth in (by_name, BearerToken("secret")):
+        async with serving(make_chat(sqlite, Puppets()), auth) as url, client(url) as http:
+            headers = {"X-User": "anna", "Authorization": "Bearer secret"}
+            for site in FOREIGN_PAGES[:2]:
+                await Api(http).call("GET", "/v1/sessions", headers=headers | site)
 
 
 async def test_no_page_of_another_site_can_read_an_answer(local: Api) -> None:

@@ -56,7 +56,7 @@ async def test_models_are_listed_with_window_and_price(api: Api) -> None:
         "cost_per_1m_input": 1.0,
         "cost_per_1m_output": 2.0,
         "cost_per_1m_cached": None,
-        "capabilities": ["text"],
+        "capabilities": ["text", "tools"],
     }
     assert await api.call("GET", "/v1/models/openai:m") == models["openai:m"]
     assert (await api.call("GET", "/v1/models/openai:org/name"))["name"] == "org/name"

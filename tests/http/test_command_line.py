@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -166,14 +167,30 @@ def test_sessions_go_out_to_files_and_come_in_again(tmp_path: Path) -> None:
         refused = legato("sessions", "export", "ses_nobody", "-o", str(tmp_path / "none.json"), LEGATO_URL=one.url)
         assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
         assert sorted(path.name for path in tmp_path.glob("none*")) == []
+        kept = legato("sessions", "export", "-o", str(everything), LEGATO_URL=one.url)
+        assert (kept.returncode, kept.stdout, kept.stderr.count("\n")) == (1, "", 1)
+        assert "--force" in kept.stderr
+        again = legato("sessions", "export", "-o", str(everything), "--force", LEGATO_URL=one.url)
+        assert again.returncode == 0, again.stderr
+        broken = tmp_path / "export.zip"
+        with zipfile.ZipFile(broken, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("conversations.json", chats.read_bytes())
+        broken.write_bytes(broken.read_bytes()[:-30])
+        refused = legato("sessions", "import", str(broken), LEGATO_URL=one.url)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert "the archive is cut off" in refused.stderr
 
 
 @pytest.mark.promise("S-07", "H-06")
 def test_sessions_are_deleted(server: ServerProcess) -> None:
     with httpx2.Client(base_url=server.url, timeout=30, headers={"Authorization": "Bearer canary-token"}) as http:
         ids = [http.post("/v1/sessions", json={}).json()["id"] for _ in range(2)]
-        run = legato("sessions", "delete", *ids, "--url", server.url, LEGATO_TOKEN="canary-token")
+        unasked = legato("sessions", "delete", *ids, "--url", server.url, LEGATO_TOKEN="canary-token")
+        assert (unasked.returncode, unasked.stdout) == (2, "")
+        assert "--yes" in unasked.stderr
+        assert [http.get(f"/v1/sessions/{each}").status_code for each in ids] == [200, 200]
+        run = legato("sessions", "delete", *ids, "--yes", "--url", server.url, LEGATO_TOKEN="canary-token")
         assert (run.returncode, run.stdout) == (0, "".join(f"{each} is deleted.\n" for each in ids))
         assert [http.get(f"/v1/sessions/{each}").status_code for each in ids] == [404, 404]
-    again = legato("sessions", "delete", ids[0], "--url", server.url, LEGATO_TOKEN="canary-token")
+    again = legato("sessions", "delete", ids[0], "--yes", "--url", server.url, LEGATO_TOKEN="canary-token")
     assert (again.returncode, again.stdout) == (1, "")

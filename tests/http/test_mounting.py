@@ -44,7 +44,7 @@ class Under:
         await self._http.aclose()
 
 
-@pytest.mark.promise("X-01", "E-06")
+@pytest.mark.promise("X-01", "E-06", "H-03")
 async def test_one_legato_twice_in_a_host_application(tmp_path: Path) -> None:
     """Members and guests come in by doors of their own, to one store and one hub."""
     chat = chat_in(tmp_path, "one")

@@ -33,6 +33,7 @@ FIELDS = {
     "context",
     "metadata",
     "read_only",
+    "forked_from",
     "quarantined",
 }
 

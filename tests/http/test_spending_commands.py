@@ -98,6 +98,22 @@ async def test_usage_is_a_table_with_a_total(place: Place) -> None:
     assert "any of day, agent" in refused
 
 
+@pytest.mark.promise("S-15")
+async def test_a_session_is_forked(place: Place) -> None:
+    session = await place.api.session("echo")
+    first = await place.api.answered(session, "one")
+    await place.api.answered(session, "two")
+    session_id = session.rpartition("/")[2]
+
+    forked = (await legato(place, "sessions", "fork", session_id)).strip()
+    assert len(await place.api.texts(f"/v1/sessions/{forked}")) == 4
+    options = ("--message", first["answer_id"], "--title", "Beside", "--json")
+    made = msgspec.json.decode(await legato(place, "sessions", "fork", session_id, *options))
+    assert (made["title"], made["forked_from"]["message_id"]) == ("Beside", first["answer_id"])
+    assert len(await place.api.texts(f"/v1/sessions/{made['id']}")) == 2
+    await legato(place, "sessions", "fork", session_id, "--message", "msg_none", status=1)
+
+
 @pytest.mark.promise("S-12")
 async def test_sessions_are_changed(place: Place) -> None:
     paths = [await place.api.session("echo") for _ in range(2)]

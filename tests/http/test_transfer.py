@@ -1,6 +1,7 @@
 """Files over HTTP: a session goes out and comes in elsewhere, whole, once, and only to whom it belongs."""
 
 import io
+import json
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,12 @@ import anyio
 import anyio.lowlevel
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from legato import Legato
 from legato.client import AsyncClient, ImportProgress, ImportReport
 from legato.core.errors import Invalid
+from legato.web import transfer
 from legato.web.settings import WebSettings
 from tests.http.acting import finish, heard_by, running
 from tests.http.conftest import by_header
@@ -307,29 +310,73 @@ async def test_an_import_may_be_larger_than_other_bodies(sqlite: str) -> None:
         await api.refused(413, "body_too_large", "POST", "/v1/sessions", {"title": "x" * (2 << 20)})
 
 
+async def test_who_sends_slowly_is_in_nobodys_way(sqlite: str) -> None:
+    """A file that is on its way takes no place; but there is one of an owner at a time."""
+    chat = Legato(sqlite, environment={}, settings=BRIEF)
+    chat.agent("echo")(echo)
+    started, end = anyio.Event(), anyio.Event()
+    chats = (FIXTURES / "claude.json").read_bytes()
+
+    async def slowly() -> Any:
+        yield chats[:10]
+        started.set()
+        await end.wait()
+        yield chats[10:]
+
+    async with serving(chat, by_header) as url, user_of(url) as api, user_of(url) as other:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(api.call, "POST", "/v1/import", content=slowly()))
+            await started.wait()
+            while not chat.engine.importing._uploading:
+                await anyio.lowlevel.checkpoint()
+            assert chat.engine.importing._running == 0
+            await api.refused(429, "busy", "POST", "/v1/import", content=chats)
+            assert (await imported(other, chats))["sessions"] == 2
+            end.set()
+        assert (await imported(api, chats))["known"] == 2
+
+
 async def test_only_so_many_imports_at_once(sqlite: str) -> None:
     chat = Legato(sqlite, environment={}, settings=BRIEF)
     chat.agent("echo")(echo)
-    started = [anyio.Event(), anyio.Event()]
-    end = anyio.Event()
+    chats = (FIXTURES / "claude.json").read_bytes()
+    async with serving(chat, by_header) as url, user_of(url) as api:
+        importing = chat.engine.importing
+        with importing.place(), importing.place():
+            await api.refused(429, "busy", "POST", "/v1/import", content=chats)
+        assert (await imported(api, chats))["sessions"] == 2
 
-    async def slowly(event: anyio.Event) -> Any:
-        yield b"["
-        event.set()
-        await end.wait()
-        yield b"]"
+
+async def test_no_place_is_lost_where_no_file_can_be_held(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Legato(sqlite, environment={}, settings=BRIEF)
+    chat.agent("echo")(echo)
+    chats = (FIXTURES / "claude.json").read_bytes()
+
+    def full() -> Any:
+        raise OSError(28, "No space left on device")
 
     async with serving(chat, by_header) as url, user_of(url) as api:
-        async with anyio.create_task_group() as tasks:
-            for event in started:
-                tasks.start_soon(partial(api.ask, "POST", "/v1/import", content=slowly(event)))
-            for event in started:
-                await event.wait()
-            while chat.engine.importing._running < 2:
-                await anyio.lowlevel.checkpoint()
-            await api.refused(429, "busy", "POST", "/v1/import", content=b"[]")
-            end.set()
-        await api.call("POST", "/v1/import", content=(FIXTURES / "claude.json").read_bytes())
+        with monkeypatch.context() as patched:
+            patched.setattr("tempfile.TemporaryFile", full)
+            for _ in range(3):
+                await api.refused(500, "internal_error", "POST", "/v1/import", content=chats)
+        assert (chat.engine.importing._running, chat.engine.importing._uploading) == (0, set())
+        assert (await imported(api, chats))["sessions"] == 2
+
+
+async def test_who_sends_too_slowly_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(transfer, "_SLOWEST", 1e12)
+    pieces = iter([{"type": "http.request", "body": b"[", "more_body": True}])
+
+    async def receive() -> Any:
+        if (piece := next(pieces, None)) is None:
+            await anyio.sleep_forever()
+        return piece
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    with anyio.fail_after(20), pytest.raises(Invalid, match="too slowly"):
+        await transfer.receive(request, io.BytesIO())
 
 
 async def test_files_go_both_ways_while_answers_stream(api: Api, stranger: Api, puppets: Puppets) -> None:
@@ -355,6 +402,50 @@ async def test_files_go_both_ways_while_answers_stream(api: Api, stranger: Api, 
     puppet.end()
     await api.over(session, turn_id)
     assert await api.texts(session) == ["Count", said]
+
+
+async def refused_either_way(api: Api, file: bytes) -> None:
+    """Also where the answer has begun already."""
+    await api.refused(422, "invalid_request", "POST", "/v1/import", content=file)
+    response = await api.ask("POST", "/v1/import", content=file, headers=LINES)
+    last = msgspec.json.decode(response.content.splitlines()[-1])
+    assert (last["type"], last["problem"]["code"], last["problem"]["status"]) == ("problem", "invalid_request", 422)
+
+
+async def test_a_damaged_archive_is_nobodys_bug(api: Api) -> None:
+    chats = (FIXTURES / "claude.json").read_bytes()
+    packed = zipped(conversations_json=chats)
+    flipped = bytearray(packed)
+    for at in range(100, 140):
+        flipped[at] ^= 0xFF
+    encrypted = bytearray(packed)
+    encrypted[packed.rfind(b"PK\x01\x02") + 8] |= 1
+    for file in (bytes(flipped), bytes(encrypted), packed[:-30]):
+        await refused_either_way(api, file)
+
+
+async def test_numbers_and_times_beyond_all_bounds_come_in_or_not(api: Api) -> None:
+    value = msgspec.json.decode((FIXTURES / "chatgpt.json").read_bytes())
+    value[0] |= {"create_time": 10**400, "update_time": "9999-12-31T23:59:59-11:00"}
+    report = await imported(api, json.dumps(value).encode())
+    assert report["sessions"] == 1
+    listed = await api.call("GET", "/v1/sessions")
+    assert listed["data"][0]["last_activity"] < "9000"
+
+
+async def test_metadata_that_nobody_could_read_again_breaks_no_list(api: Api) -> None:
+    """However deep it is nested."""
+    session = await api.session("echo")
+    await api.answered(session)
+    file = await exported(api, session)
+    for depth in (40, 200, 330, 900):
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        one = file.replace(b'"id":"ses_', b'"metadata":' + deep + b',"id":"%d_' % depth, 1)
+        report = await imported(api, one)
+        assert report["skipped_count"] == 1
+        assert (await api.call("GET", "/v1/sessions"))["data"]
+        if report["sessions"]:
+            assert report["skipped"][0]["what"] == "metadata"
 
 
 def zipped(**files: bytes) -> bytes:

@@ -20,7 +20,8 @@ from legato.core.states import TerminalStatus
 from tests.process.checker import text_of, violations
 from tests.process.history import History, Numbers, SessionHistory
 from tests.process.recorder import Access, Recorder, reading
-from tests.support.upstream_strict import problem
+from tests.support import upstream_anthropic_strict, upstream_strict
+from tests.support.upstream_response import texts
 
 SYSTEM: Final = "Be kind."
 _POLL_S: Final = 0.05
@@ -205,10 +206,27 @@ def _upstream(record: Record) -> Iterator[str]:
     if [one["outcome"] for one in good] != ["completed"]:
         yield f"the next request's outcomes are {[one['outcome'] for one in good]}"
     for one in good:
-        if said := problem(one["body"]):
+        if said := _problem(one["body"]):
             yield f"the next request is illegal: {said}"
-        if one["body"]["messages"] != _prompt(misery, _said(record), one["asked"]):
+        if _messages(one["body"]) != _prompt(misery, _said(record), one["asked"]):
             yield f"the next request says {one['body']['messages']}"
+
+
+def _is_anthropics(body: dict[str, Any]) -> bool:
+    return isinstance(body["messages"][-1]["content"], list)
+
+
+def _problem(body: dict[str, Any]) -> str | None:
+    return upstream_anthropic_strict.problem(body) if _is_anthropics(body) else upstream_strict.problem(body)
+
+
+def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was said, in OpenAI's words."""
+    messages: list[dict[str, Any]] = body["messages"]
+    if not _is_anthropics(body):
+        return messages
+    said = [{"role": message["role"], "content": "\n\n".join(texts(message))} for message in messages]
+    return [{"role": "system", "content": body["system"]}, *said]
 
 
 def _prompt(misery: Misery, said: str, asked: str) -> list[dict[str, str]]:

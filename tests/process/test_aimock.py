@@ -144,6 +144,16 @@ base_url = "{url}"
 api_key_env = "OPENAI_API_KEY"
 between_tokens_timeout_s = 1.0
 
+[providers.claude]
+kind = "anthropic"
+base_url = "{url}"
+api_key_env = "OPENAI_API_KEY"
+
+[providers.claude_stranger]
+kind = "anthropic"
+base_url = "{url}"
+api_key_env = "WRONG"
+
 [providers.stranger]
 base_url = "{url}"
 api_key_env = "WRONG"

@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -141,9 +142,10 @@ async def test_a_client_that_goes_is_noticed_through_it(nginx: Nginx, model: Mod
             path, headers = f"/v1/sessions/{session.id}/turns", {"Accept": "text/event-stream"}
             async with http.stream("POST", path, json=body, headers=headers) as response:
                 turn_id = response.headers["Legato-Turn"]
-                async for piece in response.aiter_bytes():
-                    if b"event: token" in piece:
-                        break
+                async with aclosing(response.aiter_bytes()) as pieces:
+                    async for piece in pieces:
+                        if b"event: token" in piece:
+                            break
             async for _ in client.follow(session.id, after="0", until=turn_id):
                 pass
             turn = await client.turn(session.id, turn_id)

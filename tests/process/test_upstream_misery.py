@@ -75,6 +75,10 @@ MISERIES: Final = (
 )
 
 
+# Reasons to stop that are none, and that only some of OpenAI's imitators give.
+OPENAIS_OWN: Final = frozenset({"stops for error", "stops for abort"})
+
+
 # What is cancelled (when its ``said`` has been heard), and what of it stays at least.
 CANCELLED: Final = (
     cancelled("hang"),
@@ -96,6 +100,23 @@ async def test_each_misery_ends_typed_and_the_next_turn_is_answered(
     assert not found, "\n".join(found)
 
 
+@pytest.mark.promise("A-03", "R-05", "R-12", "C-05")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the words are other ones, the store is the same
+async def test_each_misery_in_anthropics_words_ends_the_same(database: str, nursery: Nursery, tmp_path: Path) -> None:
+    miseries = [misery for misery in MISERIES if misery.asks not in OPENAIS_OWN]
+    found = await suffered(miseries, database, nursery, tmp_path, kind="anthropic")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.promise("A-03", "R-04", "R-05", "C-05")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_cancelled_answer_in_anthropics_words_is_let_go(
+    database: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    found = await suffered(CANCELLED, database, nursery, tmp_path, kind="anthropic")
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.promise("R-04", "R-05", "C-05")
 async def test_a_cancelled_answer_is_let_go_whatever_the_model_and_its_agent_do(
     database: str, nursery: Nursery, tmp_path: Path
@@ -104,17 +125,19 @@ async def test_a_cancelled_answer_is_let_go_whatever_the_model_and_its_agent_do(
     assert not found, "\n".join(found)
 
 
-async def suffered(miseries: Sequence[Misery], database: str, nursery: Nursery, tmp_path: Path) -> list[str]:
+async def suffered(
+    miseries: Sequence[Misery], database: str, nursery: Nursery, tmp_path: Path, kind: str = "openai"
+) -> list[str]:
     with ModelServer() as model, dead_ends() as addresses:
         config = tmp_path / "legato.toml"
-        config.write_text(configuration(model.url, addresses))
+        config.write_text(configuration(model.url, addresses, kind))
         server = ForkedServer(nursery, database, {"LEGATO_CONFIG": str(config)}, log=tmp_path / "server.log")
         with server:
             async with access(server.url) as to:
                 return await all_of(miseries, to, model)
 
 
-def configuration(url: str, addresses: dict[str, str]) -> str:
+def configuration(url: str, addresses: dict[str, str], kind: str) -> str:
     """``legato.toml``: the same upstream with three kinds of patience, and the addresses where there is none."""
     providers = {
         "patient": f'base_url = "{url}"',
@@ -124,4 +147,5 @@ def configuration(url: str, addresses: dict[str, str]) -> str:
     } | {name: f'base_url = "{address}"\nconnect_timeout_s = 0.5' for name, address in addresses.items()}
     common = f'system = "{SYSTEM}"\nmodel = "patient:m"\n'
     agents = f'[[agents]]\nid = "model"\n{common}[[agents]]\nid = "stubborn"\nrun = "{STUBBORN}"\n{common}'
-    return agents + "".join(f"\n[providers.{name}]\n{keys}\nbackoff_s = 0.05\n" for name, keys in providers.items())
+    common = f'kind = "{kind}"\nbackoff_s = 0.05\n'
+    return agents + "".join(f"\n[providers.{name}]\n{keys}\n{common}" for name, keys in providers.items())

@@ -2,7 +2,7 @@
 
 The model knows who owns the running turn, who waits, and what was sent; the journal is watched as it grows. No sequence may
 break: one ending for each turn and nothing after it (G4), one live epoch (G6), one turn for each message (G7), and readers
-who resume from wherever they stopped hold what the store has (G17).
+who resume from wherever they stopped hold what the store has (G17), on whatever branch; a fork holds what it was made from.
 """
 
 import hashlib
@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Connection, func, select
 
 from legato.core.errors import (
+    Conflict,
+    Invalid,
     MessageIdReused,
     MessageNotFound,
     QueueFull,
@@ -38,16 +41,21 @@ from legato.core.events import (
     decode_lines,
 )
 from legato.core.fold import Fold
-from legato.core.model import ErrorInfo, TextPart
+from legato.core.model import ErrorInfo, FilePart, Message, TextPart, Turn
 from legato.core.states import TERMINAL, may_follow
 from legato.engine.hub import after
 from legato.store import (
     accepting,
+    branching,
     claiming,
+    clearing,
     compaction,
     ending,
+    files,
     journal,
     messages,
+    queueing,
+    rescuing,
     schema,
     sessions,
     snapshots,
@@ -55,13 +63,16 @@ from legato.store import (
     trimming,
 )
 from legato.store.accepting import Accepted
-from legato.store.claiming import Claimant, Claimed
+from legato.store.claiming import Claimed
 from legato.store.ending import Ending
 from legato.store.port import Row, Store
+from legato.store.queueing import Amend, Last
 from legato.store.welcoming import Welcome
+from tests.suites.working import Working, claimant
 from tests.support.conversation import EVERYTHING, batch, meter, new_session
 from tests.support.search_index import check_index
 from tests.support.spent import by_days, by_turns, difference
+from tests.support.transferring import Ferry
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -70,6 +81,7 @@ QUEUE_LIMIT = 3
 modes: Any = st.sampled_from(["queue", "queue", "reject", "interrupt", "rollback", "steer", "steer"])
 endings: Any = st.sampled_from(["completed", "failed", "incomplete"])
 kinds: Any = st.sampled_from(["retry", "retry", "continue"])
+policies: Any = st.sampled_from(["incomplete", "continue", "restart"])
 workers = st.sampled_from(["wrk_1", "wrk_2"])
 texts = st.sampled_from(["a", "é", "🎼", "\n\ndata: x", "word "])
 
@@ -129,7 +141,7 @@ class Watcher:
         assert len(open_turns) <= 1
 
 
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(Working, RuleBasedStateMachine):
     """``run`` is the event loop that the store lives in."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
@@ -146,23 +158,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.owner: Ownership | None = None  # of the running turn
         self.readers: list[Reader] = []
         self.message_of: dict[str, str] = {}
+        self.kind_of: dict[str, str] = {}
         self.closed = False
         self.trimmed: set[str] = set()
         self.plans: list[trimming.Plan] = []
+        self.switches: list[branching.Plan] = []
+        self.forks = 0
         self._looked_at = 0
 
     # What may happen
 
-    @initialize(welcome=st.booleans())
-    def begin(self, welcome: bool) -> None:
+    @initialize(welcome=st.booleans(), on_crash=policies)
+    def begin(self, welcome: bool, on_crash: Any) -> None:
+        self.prepare(on_crash)
         self.spent_before = self.run(self.store.read(by_days, "ann"))
         created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
         self.id = created.session.id
         self.see(created.rows)
         for turn in self.watcher.fold.turns.values():
             self.waiting.append(turn.id)
-            self.message_of[turn.id] = turn.message_id
-            self.welcomes.add(turn.id)
+            self._knows(turn)
         self.opened = len(self.waiting)
 
     @rule(data=st.data())
@@ -174,7 +189,22 @@ class StoreMachine(RuleBasedStateMachine):
             (self.send, 1, True),
             (self.repeat, 1, bool(self.sent)),
             (self.again, 3, ended),
-            (self.claim, 8, bool(self.waiting)),
+            (self.edit, 4, len(self.sent) > 1),
+            (self.amend, 3, bool(self.waiting)),
+            (self.amend, 1, bool(self.message_of)),
+            (self.switch, 5, ended and not self.waiting and self.open is None),
+            (self.switch, 1, ended),
+            (self.switch_later, 1, bool(self.switches)),
+            (self.fork, 1, ended and self.forks < 2),
+            (self.claim, 8, bool(self.waiting) or (self.open is not None and self.owner is None)),
+            (self.step, 9, self.owner is not None),
+            (self.step, 1, bool(self.claims)),
+            (self.ask, 4, self.owner is not None),
+            (self.ask, 1, bool(self.claims)),
+            (self.decide, 12, self.asks),
+            (self.decide, 1, bool(self.questions)),
+            (self.expire, 1, bool(self.questions)),
+            (self.park, 2, bool(self.claims)),
             (self.say, 10, bool(self.claims)),
             (self.say_again, 1, any(one.entered for one in self.claims)),
             (self.steer, 6, self.owner is not None and not self.steers.isdisjoint(self.waiting)),
@@ -220,18 +250,130 @@ class StoreMachine(RuleBasedStateMachine):
                 return self.refused(MessageNotFound, work())
         return self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
 
-    def claim(self, draw: Draw) -> None:
-        claimed = self.run(
-            self.store.write(claiming.claim, self.id, Claimant(worker_id=draw(workers), agents={"demo": None}))
+    def edit(self, draw: Draw) -> None:
+        """Say something else in the place of a message."""
+        row = self._any_message(draw)
+        if row is None:
+            return None
+        key, text, mode = f"message {len(self.sent)}", draw(texts), draw(modes)
+        fields: dict[str, Any] = {"kind": "edit", "edits": row.id}
+        admitted = not self.closed and len(self.waiting) < QUEUE_LIMIT
+        if admitted and not (mode == "reject" and (self.open or self.waiting)):
+            if row.role != "user":
+                return self.refused(Invalid, self._accept(key, text, mode=mode, **fields))
+            if row.status == "queued":
+                return self.refused(Conflict, self._accept(key, text, mode=mode, **fields))
+        return self._send(key, text, mode=mode, **fields)
+
+    def amend(self, draw: Draw) -> None:
+        """Change a turn that waits, or one that does no more."""
+        turn_id = draw(st.sampled_from(self.waiting if draw(st.booleans()) and self.waiting else list(self.message_of)))
+        before = draw(st.sampled_from([None, Last(), *self.waiting, *list(self.message_of)[:2]]))
+        parts = draw(st.sampled_from([None, (TextPart("Rather this."),)]))
+        work = self.store.write(queueing.amend, self.id, "ann", turn_id, Amend(parts=parts, before=before))
+        if turn_id not in self.waiting:
+            return self.refused(TurnNotQueued, work)
+        if isinstance(before, str) and before not in self.waiting:
+            return self.refused(TurnNotQueued, work)
+        if parts is not None and self.kind_of[turn_id] not in ("send", "edit"):
+            return self.refused(Invalid, work)
+        if before is not None and before != turn_id:
+            self.waiting.remove(turn_id)
+            at = self.waiting.index(before) if isinstance(before, str) else len(self.waiting)
+            self.waiting.insert(at, turn_id)
+        amended = self.run(work)
+        assert amended.turn.id == turn_id
+        self.see(amended.rows)
+        return None
+
+    def switch(self, draw: Draw) -> None:
+        """Go to the branch of any message, at once or later, when much may have happened."""
+        row = self._any_message(draw)
+        if row is None:
+            return
+        work = self.store.read(branching.plan, self.id, "ann", row.id)
+        if row.status == "queued":
+            self.refused(MessageNotFound, work)
+            return
+        plan = self.run(work)
+        along = self.run(self.store.read(messages.branch_ids, plan.leaf_id))
+        assert row.id in along
+        if draw(st.integers(0, 3)) == 0:
+            self.switches.append(plan)
+        else:
+            self._switch(plan, fresh=True)
+
+    def switch_later(self, draw: Draw) -> None:
+        self._switch(self.switches.pop(draw(st.integers(0, len(self.switches) - 1))), fresh=False)
+
+    def _switch(self, plan: branching.Plan, *, fresh: bool) -> None:
+        work = self.store.write(branching.switch, self.id, "ann", plan)
+        if self.closed:
+            return self.refused(SessionClosed, work)
+        if self.open or self.waiting:
+            return self.refused(TurnInProgress, work)
+        before = self.run(self.moment())
+        switched = self.run(work)
+        assert switched is not None or not fresh
+        if switched is None:
+            assert self.run(self.moment()) == before
+            return None
+        self.see(switched.rows)
+        assert self.run(self.moment())[0].leaf_id == plan.leaf_id
+        return None
+
+    def fork(self, draw: Draw) -> None:
+        """Go on from a message in another session."""
+        row = self._any_message(draw) if draw(st.booleans()) else None
+        self.forks += 1
+        self.run(self._fork(row))
+
+    async def _fork(self, row: Any) -> None:
+        ferry = Ferry(self.store)
+        if row is not None and row.status in ("queued", "in_progress"):
+            try:
+                await ferry.forking.fork("ann", self.id, row.id)
+            except TurnNotFinished:
+                return
+            raise AssertionError("what grows was forked")
+        made = await ferry.forking.fork("ann", self.id, row.id if row else None)
+        leaf_id = row.id if row else (await self.moment())[0].leaf_id
+        source = await self.store.read(messages.branch, leaf_id, 0)
+        if row is None and source and source[-1].status == "in_progress":
+            source.pop()
+        state, _ = await self.store.read(snapshots.snapshot, made.id, "ann", EVERYTHING)
+        assert list(map(_said, state.messages)) == list(map(_said, source))
+        for message in state.messages:
+            for part in message.parts:
+                if isinstance(part, FilePart):  # its own, with the same bytes
+                    assert (await self.store.read(files.get, part.file_id, "ann")).message_id == message.id
+        assert made.forked_from is not None
+        assert (made.forked_from.session_id, made.forked_from.message_id) == (
+            self.id,
+            source[-1].id if source else None,
         )
-        if self.owner is not None:
+        await ferry.agrees(made.id, "ann")
+        await check_index(self.store, made.id)
+        stats = await self.store.read(sessions.stats, made.id, "ann")
+        assert (stats.message_count, stats.active_count, stats.usage.total_tokens) == (len(source), len(source), 0)
+
+    def _any_message(self, draw: Draw) -> Any:
+        """A row with id, role and status; None where there is none."""
+        rows = self.run(self.store.read(_messages, self.id))
+        return draw(st.sampled_from(rows)) if rows else None
+
+    def claim(self, draw: Draw) -> None:
+        parked = self.open
+        claimed = self.run(self.store.write(claiming.claim, self.id, claimant(draw(workers), self.on_crash)))
+        if self.owner is not None or self.asks:
             assert claimed is None
             return
         assert claimed is not None
-        assert claimed.turn.id == self.waiting.pop(0)
+        assert claimed.turn.id == (parked or self.waiting.pop(0))
         assert all(claimed.epoch > earlier.claimed.epoch for earlier in self.claims)
         self.owner = Ownership(claimed, claimed.turn.answer_id or "")
         self.claims.append(self.owner)
+        self.began(claimed)
         self.see(claimed.rows)
 
     def say(self, draw: Draw) -> None:
@@ -281,8 +423,13 @@ class StoreMachine(RuleBasedStateMachine):
         how = Ending(status="incomplete", reason="worker_lost")
         turn_id = one.claimed.turn.id
         owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
-        ended = self.run(self.store.write(ending.rescue, self.id, turn_id, worker, how, meter))
+        ended = self.run(self.store.write(rescuing.rescue, self.id, turn_id, worker, how, meter))
         assert (ended is not None) == owned
+        if ended is not None:
+            record = self.records[turn_id]
+            again = self.on_crash != "incomplete" and record.crashes < rescuing.MAX_CRASHES
+            assert ended.turn.status == ("in_progress" if again else "incomplete")
+            record.crashes += 1
         self._ended(turn_id, ended)
 
     def cancel(self, draw: Draw) -> None:
@@ -303,11 +450,16 @@ class StoreMachine(RuleBasedStateMachine):
             self.refused(TurnNotQueued, work)
 
     def clear(self, draw: Draw) -> None:
+        running = self.open
         cleared = self.run(self.store.write(ending.clear, self.id, "ann", meter))
-        assert list(cleared.turn_ids) == ([self.owner.claimed.turn.id] if self.owner else []) + self.waiting
+        assert list(cleared.turn_ids) == ([running] if running else []) + self.waiting
         self.waiting, self.owner = [], None
         self.see(cleared.rows)
+        if running is not None:
+            self.ended_turn(running)
         assert self.run(self.moment())[0].messages == ()
+        while draw(st.booleans()) and not self.run(self.store.write(clearing.remove, self.id)):
+            pass  # or whoever cleared dies on the way
 
     def change(self, draw: Draw) -> None:
         self.closed = draw(st.booleans())
@@ -372,7 +524,9 @@ class StoreMachine(RuleBasedStateMachine):
         waiting = [turn.id for turn in state.turns if turn.status == "queued"]
         running = [turn.id for turn in state.turns if turn.status == "in_progress"]
         assert waiting == self.waiting
-        assert running == ([self.owner.claimed.turn.id] if self.owner else [])
+        assert running == ([self.open] if self.open else [])
+        assert self.owner is None or self.owner.claimed.turn.id == self.open
+        assert [asked.turn_id for asked in state.approvals] == ([self.open] if self.asks else [])
 
     def teardown(self) -> None:
         if not hasattr(self, "id"):
@@ -420,7 +574,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.closed:
             self.refused(SessionClosed, work)
             return self._reopen()
-        if mode == "reject" and (self.owner or self.waiting):
+        if mode == "reject" and (self.open or self.waiting):
             return self.refused(TurnInProgress, work)
         if len(self.waiting) >= QUEUE_LIMIT:
             return self.refused(QueueFull, work)
@@ -437,19 +591,25 @@ class StoreMachine(RuleBasedStateMachine):
     def _accepted(self, key: str, body: str, accepted: Accepted, mode: Any) -> None:
         turn = accepted.turn
         self.sent[key] = (body, turn.id)
-        self.message_of[turn.id] = turn.message_id
-        if turn.kind == "welcome":
-            self.welcomes.add(turn.id)
+        self._knows(turn)
         interrupts = mode in ("interrupt", "rollback")
-        assert accepted.ended_turn_id == (self.owner.claimed.turn.id if self.owner and interrupts else None)
+        running = self.open if interrupts else None
+        assert accepted.ended_turn_id == running
         self.see(accepted.rows)
-        if interrupts:
+        if running is not None:
             self.owner = None
+            self.ended_turn(running)
         # A rollback may take the message of a waiting retry with it, and ends that one as well.
         self.waiting = [turn_id for turn_id in self.waiting if self.watcher.status[turn_id] == "queued"]
         self.waiting.insert(0 if interrupts else len(self.waiting), turn.id)
-        if mode == "steer":
+        if mode == "steer" and turn.kind != "edit":
             self.steers.add(turn.id)
+
+    def _knows(self, turn: Turn) -> None:
+        self.message_of[turn.id] = turn.message_id
+        self.kind_of[turn.id] = turn.kind
+        if turn.kind == "welcome":
+            self.welcomes.add(turn.id)
 
     def _accept(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> Coroutine[Any, Any, Accepted]:
         send = accepting.Send(
@@ -483,6 +643,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.waiting = [waiting for waiting in self.waiting if waiting != turn_id]
         if self.owner is not None and self.owner.claimed.turn.id == turn_id:
             self.owner = None
+        if ended.turn.status in TERMINAL:
+            self.ended_turn(turn_id)
 
     def _is_there(self, turn_id: str) -> bool:
         return self.run(self.store.read(messages.get, self.message_of[turn_id])) is not None
@@ -524,6 +686,13 @@ def _worker(conn: Connection, turn_id: str) -> str:
     return str(conn.execute(select(schema.turns.c.worker_id).where(schema.turns.c.id == turn_id)).scalar_one())
 
 
+def _messages(conn: Connection, session_id: str) -> list[Any]:
+    table = schema.messages
+    mine = table.c.session_id == session_id, messages.NOT_CLEARED
+    found = select(table.c.id, table.c.role, table.c.status).where(*mine)
+    return list(conn.execute(found.order_by(table.c.created_at, table.c.role.desc(), table.c.id)).all())
+
+
 def _counts(conn: Connection, session_id: str) -> tuple[int, int]:
     tables = (schema.turns, schema.sends)
     told, sent = [
@@ -531,3 +700,11 @@ def _counts(conn: Connection, session_id: str) -> tuple[int, int]:
         for table in tables
     ]
     return told, sent
+
+
+def _said(message: Message) -> object:
+    """What a copy of a message has in common with it."""
+    parts = [
+        msgspec.structs.replace(each, file_id="") if isinstance(each, FilePart) else each for each in message.parts
+    ]
+    return message.role, parts, message.status, message.error

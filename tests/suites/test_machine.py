@@ -73,11 +73,11 @@ def look(loop: Loop, examples: int, steps: int) -> None:
 pytestmark = pytest.mark.timeout(7200 if EXAMPLES else 120)
 
 
-@pytest.mark.promise("R-02", "R-03", "R-05", "E-01")
+@pytest.mark.promise("R-02", "R-03", "R-05", "R-07", "R-08", "R-10", "E-01")
 def test_any_sequence_on_sqlite(sqlite_loop: Loop) -> None:
-    look(sqlite_loop, examples=40, steps=40)
+    look(sqlite_loop, examples=80, steps=40)
 
 
 @pytest.mark.promise("R-02", "R-03", "R-05", "E-01", "X-09")
 def test_any_sequence_on_postgresql(postgres_loop: Loop) -> None:
-    look(postgres_loop, examples=8, steps=25)
+    look(postgres_loop, examples=12, steps=25)

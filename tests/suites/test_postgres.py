@@ -1,7 +1,7 @@
 """What is PostgreSQL's own: several processes, their waits for each other, and a server that goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -9,15 +9,33 @@ from typing import Any, Final
 import anyio
 import asyncpg
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, cast, delete, select, update
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from legato.core.errors import LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
-from legato.store import accepting, claiming, journal, postgres, schema, sessions, workers
-from legato.store.ending import Ending, cancel
+from legato.core.errors import Invalid, LegatoError, Misuse, SchemaMismatch, SessionNotFound, Unavailable
+from legato.core.ids import new_id
+from legato.core.search import parse
+from legato.store import (
+    accepting,
+    claiming,
+    erasing,
+    finding,
+    journal,
+    lifecycle,
+    memories,
+    postgres,
+    schema,
+    sessions,
+    workers,
+)
+from legato.store.ending import Ending, cancel, clear
+from legato.store.lifecycle import Policy
 from legato.store.locked import readable
 from legato.store.postgres import PostgresStore
+from legato.store.sessions import NewSession
+from legato.store.ticks import this_boot
 from legato.store.upgrade import incarnation
 from tests.support.conversation import Conversation, batch, claimant, meter, new_session
 from tests.support.postgres import postgres_server
@@ -70,6 +88,30 @@ async def waits_for_a_lock(raw: Any) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_what_can_never_be_stored_is_no_outage(store: PostgresStore) -> None:
+    """Who is told that the store is away tries again, for ever."""
+    with pytest.raises(Invalid) as refused:
+        await store.write(_cast, " ".join(f"{number:064}" for number in range(17_000)))
+    assert isinstance(refused.value.__cause__, DBAPIError)
+
+
+def _cast(conn: Connection, value: str) -> None:
+    conn.execute(select(cast(value, TSVECTOR)))
+
+
+@pytest.mark.promise("S-14")
+async def test_a_search_is_planned_for_its_words(store: PostgresStore) -> None:
+    """A plan for any words goes through all that an owner has said: after five searches the server would keep to one."""
+
+    def asked(conn: Connection) -> list[str]:
+        before = conn.exec_driver_sql("SHOW plan_cache_mode").scalar_one()
+        finding.begin(conn, finding.Question("ann", parse("harbour")))
+        return [before, conn.exec_driver_sql("SHOW plan_cache_mode").scalar_one()]
+
+    for _ in range(2):
+        assert await store.read(asked) == ["auto", "force_custom_plan"]
+
+
 async def test_a_stuck_neighbour_costs_nobody_more_than_his_own_request(store: PostgresStore) -> None:
     def settings(conn: Connection) -> dict[str, str]:
         names = (
@@ -103,6 +145,58 @@ async def test_a_lock_that_is_not_given_back_makes_its_session_unavailable(
                 await hasty.write(sessions.change, held.id, "ann", {"title": "mine"})
             assert (await hasty.write(sessions.change, free.id, "ann", {"title": "mine"})).session.title == "mine"
         assert (await hasty.write(sessions.change, held.id, "ann", {"title": "now"})).session.title == "now"
+
+
+@pytest.mark.promise("S-04")
+@pytest.mark.parametrize("how", ["reopen", "current"])
+async def test_who_changes_several_sessions_locks_them_in_the_order_that_all_keep(
+    store: PostgresStore, raw: Any, how: str
+) -> None:
+    """Whoever appends to several sessions does it in the order of their ids."""
+    policy = Policy(single_current=True, idle_us=0)
+    low, high = sorted([(await new_session(store, owner=how)).session.id for _ in range(2)])
+    await store.write(sessions.change, high, how, {"closed": how == "reopen"})  # and the newest in any case
+    work = (
+        store.write(lifecycle.reopen, high, how, policy)
+        if how == "reopen"
+        else store.write(
+            lifecycle.current,
+            NewSession(id=new_id("ses"), owner=how, agent_id="demo", agent_name=""),
+            policy,
+            this_boot(),
+            0,
+        )
+    )
+    async with anyio.create_task_group() as group, raw.transaction():
+        await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", low)
+        group.start_soon(_awaited, work)
+        await waits_for_a_lock(raw)
+        await raw.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE NOWAIT", high)
+    assert (await store.read(sessions.get, low, how)).read_only
+
+
+@pytest.mark.promise("T-04")
+@pytest.mark.parametrize("how", ["forget", "clear", "delete"])
+async def test_who_changes_several_facts_has_them_to_himself(store: PostgresStore, raw: Any, how: str) -> None:
+    """As who stores some has: he holds the first, and wants the second, which the other might hold already."""
+    owner = f"facts {how}"
+    session_id = (await new_session(store, owner=owner)).session.id
+    work: Coroutine[Any, Any, object]
+    match how:
+        case "forget":
+            work = store.write(memories.forget_some, owner)
+        case "clear":
+            work = store.write(clear, session_id, owner, meter)
+        case _:
+            work = store.write(erasing.remove, session_id, owner, meter)
+    async with anyio.create_task_group() as group, raw.transaction():
+        await raw.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"legato memory of {owner}")
+        group.start_soon(_awaited, work)
+        await waits_for_a_lock(raw)
+
+
+async def _awaited(work: Any) -> None:
+    await work
 
 
 async def test_a_server_that_loses_what_it_acknowledged_is_refused(tmp_path: Path) -> None:

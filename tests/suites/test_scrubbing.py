@@ -114,15 +114,21 @@ async def test_no_byte_is_left_in_any_file(store: SqliteStore, path: Path, seed:
 async def test_secure_delete_alone_would_leave_some(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the wiping is for. Should SQLite learn it one day, this test says so."""
-    crowd = Crowd(store, 0)
-    await crowd.gather()
-    await crowd.write(30_000)
-    await crowd.erase()
-    with monkeypatch.context() as patched:
-        patched.setattr(Pages, "wipe", lambda self, numbers: None)
-        assert await store.scrub()
-    assert {place.partition(":")[0] for place in places(path.parent, SECRET)} == {"legato.db"}
+    """What the wiping is for. Should SQLite learn it one day, this test says so. Where pages are divided is a matter of chance
+    (of the sessions' ids): about one crowd of twelve leaves nothing."""
+    found: set[str] = set()
+    for seed in range(6):
+        crowd = Crowd(store, seed)
+        await crowd.gather()
+        await crowd.write(30_000)
+        await crowd.erase()
+        with monkeypatch.context() as patched:
+            patched.setattr(Pages, "wipe", lambda self, numbers: None)
+            assert await store.scrub()
+        found = {place.partition(":")[0] for place in places(path.parent, SECRET)}
+        if found:
+            break
+    assert found == {"legato.db"}
     assert await store.scrub()
 
 

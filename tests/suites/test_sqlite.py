@@ -19,8 +19,9 @@ from sqlalchemy.exc import ProgrammingError
 from legato.core.errors import Corrupted, Misuse, SchemaMismatch, SessionNotFound, StoreFull, StoreInUse, Unavailable
 from legato.core.ids import new_id
 from legato.core.model import Message, TextPart
-from legato.store import messages, schema, search, sessions, sqlite
-from legato.store.finding import Filters, find
+from legato.core.search import parse
+from legato.store import lifecycle, messages, schema, search, sessions, sqlite
+from legato.store.finding import Filters, Question, begin
 from legato.store.locked import lock
 from legato.store.opening import open_store
 from legato.store.rows import to_time
@@ -90,6 +91,22 @@ async def test_what_leaves_the_index_of_the_search_leaves_no_bytes_in_it(store: 
     await check_index(store, other)
 
 
+async def test_who_closes_by_age_walks_through_nothing_that_is_closed(store: SqliteStore) -> None:
+    """That is most of what there is, after some years."""
+    plans: list[str] = []
+
+    def plan(conn: Connection) -> None:
+        def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+        event.listen(conn, "before_cursor_execute", explain)
+        lifecycle.idle(conn, "demo", 1_000_000, 100)
+        event.remove(conn, "before_cursor_execute", explain)
+
+    await store.read(plan)
+    assert any("ix_sessions_idle (agent_id=? AND last_activity<?)" in step for step in plans), plans
+
+
 @pytest.mark.parametrize(
     "filters", [Filters(), Filters(status="active", role="user"), Filters(agent_id="a", session_id="s")]
 )
@@ -104,7 +121,7 @@ async def test_a_search_begins_with_the_index(store: SqliteStore, filters: Filte
                 asked.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
         event.listen(conn, "before_cursor_execute", explain)
-        find(conn, "ann", "harbour", filters)
+        begin(conn, Question("ann", parse("harbour"), filters))
         event.remove(conn, "before_cursor_execute", explain)
         return asked
 

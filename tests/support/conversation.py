@@ -13,11 +13,27 @@ from legato.core.fold import Fold
 from legato.core.ids import new_id
 from legato.core.model import ErrorInfo, Message, State, TextPart, Turn, Usage
 from legato.engine.hub import after
-from legato.store import accepting, claiming, compaction, ending, journal, sessions, snapshots, steering, trimming
+from legato.store import (
+    accepting,
+    branching,
+    claiming,
+    clearing,
+    compaction,
+    ending,
+    journal,
+    pinning,
+    queueing,
+    rescuing,
+    sessions,
+    snapshots,
+    steering,
+    trimming,
+)
 from legato.store.accepting import Accepted
 from legato.store.claiming import Claimant, Claimed
 from legato.store.ending import Cleared, Ended, Ending
 from legato.store.port import Batch, Row, Store
+from legato.store.queueing import Amend
 from legato.store.steering import Steered
 from legato.store.trimming import Trimmed
 from tests.support.search_index import check_index
@@ -91,6 +107,42 @@ class Conversation:
         parts = (TextPart("Go on."),) if kind == "continue" else ()
         return await self.send(kind, kind=kind, source_turn_id=source.id, parts=parts, **fields)
 
+    async def edit(self, message_id: str, text: str = "Rather", **fields: Any) -> Accepted:
+        """Send something in the place of an earlier message."""
+        return await self.send(text, kind="edit", edits=message_id, **fields)
+
+    async def edited(self, message_id: str, text: str, answer: str) -> Turn:
+        """The whole turn of an edit."""
+        await self.edit(message_id, text)
+        return await self._answered(answer)
+
+    async def retried(self, source: Turn, answer: str) -> Turn:
+        """The whole turn of a retry."""
+        await self.again("retry", source)
+        return await self._answered(answer)
+
+    async def _answered(self, answer: str) -> Turn:
+        await self.claimed()
+        await self.say(answer)
+        ended = await self.finish()
+        assert ended is not None
+        return ended.turn
+
+    async def switch(self, message_id: str) -> None:
+        """As the engine does it."""
+        plan = await self.store.read(branching.plan, self.id, self.owner, message_id)
+        switched = await self.store.write(branching.switch, self.id, self.owner, plan)
+        assert switched is not None
+        await self._stepped(switched.rows)
+
+    async def amend(self, turn_id: str, **what: Any) -> Turn:
+        amended = await self.store.write(queueing.amend, self.id, self.owner, turn_id, Amend(**what))
+        await self._stepped(amended.rows)
+        return amended.turn
+
+    async def page(self, **options: Any) -> branching.Page:
+        return await self.store.read(branching.history, self.id, self.owner, EVERYTHING, **options)
+
     async def claim(self, worker_id: str = "wrk_1", agents: Sequence[str] = ("demo",), **limits: Any) -> Claimed | None:
         claimed = await self.store.write(
             claiming.claim, self.id, Claimant(worker_id=worker_id, agents=dict.fromkeys(agents), **limits)
@@ -143,11 +195,8 @@ class Conversation:
 
     async def answer(self, text: str = "Hi", question: str = "Hello") -> Turn:
         """A whole turn."""
-        await self.start(question)
-        await self.say(text)
-        ended = await self.finish()
-        assert ended is not None
-        return ended.turn
+        await self.send(question)
+        return await self._answered(text)
 
     async def cancel(self, turn_id: str, owner: str | None = None) -> Ended:
         how = Ending(status="cancelled", reason="cancelled")
@@ -157,7 +206,7 @@ class Conversation:
 
     async def rescue(self, turn_id: str, worker_id: str = "wrk_1") -> Ended | None:
         how = Ending(status="incomplete", reason="worker_lost")
-        ended = await self.store.write(ending.rescue, self.id, turn_id, worker_id, how, meter)
+        ended = await self.store.write(rescuing.rescue, self.id, turn_id, worker_id, how, meter)
         await self._stepped(ended.rows if ended else ())
         return ended
 
@@ -176,9 +225,22 @@ class Conversation:
         return steered
 
     async def clear(self) -> Cleared:
+        cleared = await self.emptied()
+        while not await self.store.write(clearing.remove, self.id):
+            await self._stepped(())
+        await self._stepped(())
+        return cleared
+
+    async def emptied(self) -> Cleared:
+        """Cleared, and what there was not yet taken away."""
         cleared = await self.store.write(ending.clear, self.id, self.owner, meter)
         await self._stepped(cleared.rows)
         return cleared
+
+    async def pin(self, message_id: str, *, pinned: bool = True) -> Message:
+        changed = await self.store.write(pinning.pin, self.id, self.owner, message_id, pinned=pinned)
+        await self._stepped(changed.rows)
+        return changed.message
 
     async def trim(self, limit: int) -> int:
         """To at most so many messages; how many transactions it took."""

@@ -5,9 +5,14 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from legato.core.prompt import PromptMessage
+from legato.providers.anthropic import Anthropic
+from legato.providers.http import HttpProvider
 from legato.providers.openai_compatible import OpenAICompatible
-from legato.providers.options import Options
-from legato.providers.port import Delta, ModelRequest, TextDelta
+from legato.providers.options import Kind, Options
+from legato.providers.pace import Pace
+from legato.providers.port import Delta, ModelRequest, Provider, TextDelta
+
+KINDS: dict[Kind, type[HttpProvider]] = {"openai": OpenAICompatible, "anthropic": Anthropic}
 
 
 class Naps:
@@ -26,14 +31,17 @@ async def opened(
     *,
     sleep: Callable[[float], Awaitable[None]] | None = None,
     jitter: float = 1.0,
+    kind: Kind = "openai",
+    pace: Pace | None = None,
     **settings: Any,
-) -> AsyncIterator[OpenAICompatible]:
+) -> AsyncIterator[HttpProvider]:
     """A started provider at ``base_url``; it does not sleep between its tries unless told how."""
-    provider = OpenAICompatible(
+    provider = KINDS[kind](
         name="test",
-        options=Options(base_url=base_url, **settings),
+        options=Options(kind=kind, base_url=base_url, **settings),
         sleep=sleep or Naps(),
         jitter=lambda: jitter,
+        pace=pace,
     )
     await provider.start()
     try:
@@ -47,7 +55,7 @@ def asking(text: str, *, model: str = "m", **fields: Any) -> ModelRequest:
     return ModelRequest(model=model, messages=(PromptMessage("user", text),), **fields)
 
 
-async def deltas_of(provider: OpenAICompatible, request: ModelRequest | str) -> list[Delta]:
+async def deltas_of(provider: Provider, request: ModelRequest | str) -> list[Delta]:
     """All deltas of one answer."""
     async with aclosing(provider.stream(asking(request) if isinstance(request, str) else request)) as stream:
         return [delta async for delta in stream]

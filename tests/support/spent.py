@@ -39,11 +39,11 @@ def by_days(conn: Connection, owner: str) -> Days:
 
 
 def by_turns(conn: Connection, owner: str, session_id: str | None = None) -> Days:
-    """The same from the turns themselves."""
+    """The same from the turns themselves. Those that were imported never ran here."""
     day = (turns.c.finished_at // 86_400_000_000).label("day")
     found = select(day, turns.c.agent_id, *(turns.c[name] for name in _COLUMNS)).join(sessions)
     whose = func.coalesce(func.nullif(sessions.c.owner, NOBODY), sessions.c.former_owner)
-    found = found.where(whose == owner, turns.c.prompt_tokens.is_not(None))
+    found = found.where(whose == owner, turns.c.prompt_tokens.is_not(None), turns.c.epoch.is_not(None))
     entries = found.where(turns.c.session_id == session_id if session_id else true()).subquery()
     keys = (entries.c.day, entries.c.agent_id)
     return _read(conn, select(*keys, *_summed(entries)).group_by(*keys))

@@ -6,9 +6,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from legato.core import events as ev
+from legato.core.files import IMAGES, PDF, TEXT
 from legato.core.model import (
+    Approval,
     ContextInfo,
     ErrorInfo,
+    FilePart,
     Message,
     Part,
     ReasoningPart,
@@ -58,6 +61,9 @@ parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(ReasoningPart, texts),
     st.builds(ToolCallPart, names, texts, texts),
     st.builds(ToolResultPart, names, texts, st.booleans()),
+    st.builds(
+        FilePart, names, texts, st.sampled_from([*IMAGES, PDF, TEXT]), st.integers(0, 1 << 24), st.integers(0, 5_000)
+    ),
 )
 statuses: Any = st.sampled_from(["queued", "in_progress", "completed", "cancelled", "failed", "incomplete"])
 terminal: Any = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])
@@ -78,6 +84,7 @@ messages = st.builds(
     parent_id=st.none() | names,
     usage=st.none() | usages,
     error=st.none() | errors,
+    pinned=st.booleans(),
 )
 turns = st.builds(
     Turn,
@@ -90,7 +97,7 @@ turns = st.builds(
     rank=st.integers(-5, 5),
     answer_id=st.none() | names,
     detail=st.none() | texts,
-    context=st.none() | st.builds(ContextInfo, tokens, tokens, tokens, tokens),
+    context=st.none() | st.builds(ContextInfo, *[tokens] * 7),
     finished_at=st.none() | times,
     usage=st.none() | usages,
     error=st.none() | errors,
@@ -106,6 +113,17 @@ sessions = st.builds(
     title=st.none() | texts,
     metadata=metadata,
 )
+approvals = st.builds(
+    Approval,
+    id=names,
+    session_id=st.just("s"),
+    turn_id=names,
+    question=texts,
+    status=st.sampled_from(["pending", "allowed", "denied", "expired"]),
+    created_at=times,
+    expires_at=times,
+    tool=st.none() | names,
+)
 states = st.builds(
     State,
     session=sessions,
@@ -113,6 +131,7 @@ states = st.builds(
     turns=st.lists(turns, max_size=3).map(tuple),
     leaf_id=st.none() | names,
     has_more=st.booleans(),
+    approvals=st.lists(approvals, max_size=2, unique_by=lambda approval: approval.id).map(tuple),
 )
 events: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(ev.Token, names, names, st.integers(0, 4), kinds, texts),
@@ -134,7 +153,7 @@ events: st.SearchStrategy[ev.Event] = st.one_of(
     st.builds(ev.SessionEvent, sessions),
     st.builds(ev.ToolCall, names, names, st.integers(0, 4), names, texts, texts),
     st.builds(ev.ToolResult, names, names, st.integers(0, 4), names, texts, st.booleans()),
-    st.builds(ev.Approval, names, names, texts, st.just("pending")),
+    st.builds(ev.ApprovalEvent, names, approvals),
     states.map(lambda state: ev.Snapshot(state=state)),
     messages.map(lambda message: ev.Snapshot(message=message)),
     st.builds(ev.Reset, names, names, st.integers(0, 4)),

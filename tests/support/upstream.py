@@ -1,4 +1,4 @@
-"""A scriptable OpenAI-compatible server over real HTTP, in this process or in another one.
+"""A scriptable server of OpenAI's and of Anthropic's API over real HTTP, in this process or in another one.
 
     async with Upstream() as upstream:
         …                   # upstream.url is a base URL, upstream.exchanges are what was asked
@@ -11,73 +11,36 @@ strictest provider would. ``GET /exchanges`` tells the other process what happen
 
 import argparse
 import asyncio
-import json
 import sys
-import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
-from tests.support.upstream_scripts import Delta, play
-from tests.support.upstream_strict import problem
-
-
-class Exchange:
-    """One request and what became of it.
-
-    ``outcome`` is ``running``, ``completed``, ``refused``, ``closed`` (by the client, before the end) or
-    ``broken`` (by the script). ``sent`` counts pieces of the answer, ``peer`` is the client's port.
-    """
-
-    def __init__(self, body: dict[str, Any], headers: dict[str, str], peer: int) -> None:
-        self.body = body
-        self.headers = headers
-        self.peer = peer
-        self.outcome = "running"
-        self.sent = 0
-        self.ended = asyncio.Event()
-        self._began = time.monotonic()
-        self.took_s: float | None = None
-
-    @property
-    def asked(self) -> str:
-        """The newest of what the user said; of messages that were joined, the last."""
-        said = [message.get("content") for message in self.body.get("messages", ()) if message.get("role") == "user"]
-        return str(said[-1]).rsplit("\n\n", 1)[-1] if said else ""
-
-    def end(self, outcome: str) -> None:
-        if self.outcome == "running":
-            self.outcome = outcome
-            self.took_s = time.monotonic() - self._began
-            self.ended.set()
-
-    def told(self) -> dict[str, Any]:
-        return {
-            "asked": self.asked,
-            "outcome": self.outcome,
-            "sent": self.sent,
-            "took_s": self.took_s,
-            "body": self.body,
-        }
+from tests.support import upstream_anthropic_strict, upstream_strict
+from tests.support.upstream_anthropic import AnthropicResponse
+from tests.support.upstream_response import Exchange, Response
+from tests.support.upstream_scripts import play
 
 
 class Upstream:
-    """The server. ``key`` is asked for if given; ``llama`` makes it accept what only llama.cpp knows.
+    """The server. ``key`` is asked for if given; ``llama`` and ``vllm`` make it accept what only they know.
 
     ``permits``: ``release`` lets the script ``step`` say one word more.
     """
 
-    def __init__(self, port: int = 0, *, key: str | None = None, llama: bool = False) -> None:
+    def __init__(self, port: int = 0, *, key: str | None = None, llama: bool = False, vllm: bool = False) -> None:
         self.exchanges: list[Exchange] = []
         self.most_at_once = 0
         self.permits = asyncio.Semaphore(0)
         self._port = port
         self._key = key
         self._llama = llama
+        self._vllm = vllm
         self._arrived = asyncio.Condition()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/messages", self._say)
         app.router.add_get("/exchanges", self._tell)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
 
@@ -109,23 +72,38 @@ class Upstream:
         await self.stop()
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
+        exchange = await self._arrive(request)
+        said = upstream_strict.problem(exchange.body, llama=self._llama, vllm=self._vllm)
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return await self._answer(request, exchange, Response, key, said)
+
+    async def _say(self, request: web.Request) -> web.StreamResponse:
+        exchange = await self._arrive(request)
+        said = upstream_anthropic_strict.problem(exchange.body)
+        if request.headers.get("anthropic-version") != "2023-06-01":
+            said = "anthropic-version: header is required"
+        return await self._answer(request, exchange, AnthropicResponse, request.headers.get("x-api-key", ""), said)
+
+    async def _arrive(self, request: web.Request) -> Exchange:
         exchange = Exchange(await request.json(), dict(request.headers), _port_of(request))
         async with self._arrived:
             self.exchanges.append(exchange)
             running = sum(other.outcome == "running" for other in self.exchanges)
             self.most_at_once = max(self.most_at_once, running)
             self._arrived.notify_all()
-        if self._key is not None and request.headers.get("Authorization") != f"Bearer {self._key}":
-            exchange.end("refused")
-            return _error(401, f"Incorrect API key provided: {request.headers.get('Authorization')}")
-        if said := problem(exchange.body, llama=self._llama):
-            exchange.end("refused")
-            return _error(400, said)
-        return await self._play(request, exchange)
+        return exchange
 
-    async def _play(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, exchange: Exchange, kind: type[Response], key: str, wrong: str | None
+    ) -> web.StreamResponse:
         times = sum(other.asked == exchange.asked for other in self.exchanges)
-        stage = Response(request, exchange, times, self.permits)
+        stage = kind(request, exchange, times, self.permits)
+        if self._key is not None and key != self._key:
+            exchange.end("refused")
+            return stage.refusal(401, f"Incorrect API key provided: {key}")
+        if wrong is not None:
+            exchange.end("refused")
+            return stage.refusal(400, wrong)
         try:
             await play(stage)
         except (asyncio.CancelledError, ConnectionError):
@@ -136,86 +114,6 @@ class Upstream:
 
     async def _tell(self, request: web.Request) -> web.Response:
         return web.json_response([exchange.told() for exchange in self.exchanges])
-
-
-class Response:
-    """The ``Stage`` of one request."""
-
-    def __init__(self, request: web.Request, exchange: Exchange, times: int, permits: asyncio.Semaphore) -> None:
-        self.asked = exchange.asked
-        self.after_tool = exchange.body["messages"][-1]["role"] == "tool"
-        self.finished = False
-        self.refused = False
-        self.response: web.StreamResponse = web.StreamResponse()
-        self._request = request
-        self._exchange = exchange
-        self._times = times
-        self._permits = permits
-
-    def times_asked(self) -> int:
-        return self._times
-
-    async def open(self, content_type: str = "text/event-stream", *, gzip: bool = False) -> None:
-        self.response.content_type = content_type
-        if gzip:
-            self.response.enable_compression(web.ContentCoding.gzip)
-        await self.response.prepare(self._request)
-
-    async def refuse(self, status: int, headers: dict[str, str], said: str | None = None) -> None:
-        self.refused = True
-        key = self._request.headers.get("Authorization", "nobody")
-        self.response = _error(status, said or f"The server answers {status} to {key}.", headers)
-
-    async def refuse_with_page(self, status: int, page: str) -> None:
-        self.refused = True
-        self.response = web.Response(status=status, text=page, content_type="text/html")
-
-    async def delta(self, delta: Delta) -> None:
-        await self._chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-        self._exchange.sent += any(value for key, value in delta.items() if key != "role")
-
-    async def raw(self, data: bytes) -> None:
-        await self.response.write(data)
-
-    async def finish(self, reason: str = "stop", *, usage: bool = True, done: bool = True) -> None:
-        self.finished = True
-        await self._chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-        if usage and self._exchange.body.get("stream_options", {}).get("include_usage"):
-            await self._chunk({"choices": [], "usage": self._usage()})
-        if done:
-            await self.raw(b"data: [DONE]\n\n")
-
-    async def permitted(self) -> None:
-        await self._permits.acquire()
-
-    def wire(self, data: bytes) -> None:
-        """To the socket, past all that knows HTTP."""
-        if self._request.transport is not None:
-            self._request.transport.write(data)
-
-    def reset(self) -> None:
-        self._exchange.end("broken")
-        if self._request.transport is not None:
-            self._request.transport.abort()
-
-    async def _chunk(self, fields: dict[str, Any]) -> None:
-        chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": self._exchange.body["model"]}
-        await self.raw(b"data: " + json.dumps(chunk | fields).encode() + b"\n\n")
-
-    def _usage(self) -> dict[str, Any]:
-        prompt = sum(len(str(message.get("content")).split()) for message in self._exchange.body["messages"])
-        sent = self._exchange.sent
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": sent,
-            "total_tokens": prompt + sent,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        }
-
-
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
-    return web.json_response(body, status=status, headers=headers)
 
 
 def _port_of(request: web.Request) -> int:

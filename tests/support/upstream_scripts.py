@@ -1,6 +1,6 @@
 """What the upstream does, chosen by the user's message.
 
-count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen
+count N [from K] [at R/s]     the words ``K … N``, numbered, so that a lost or doubled one is seen; goes on from a prefill
 hang                          no answer, not even headers
 silence                       headers, then nothing
 stall after N                 N words, then nothing
@@ -15,6 +15,7 @@ status CODE [once|twice|K times] [retry-after S]
                               that status so often (else always), then ``count 3``
 page CODE, shout CODE         that status with 10 MB of HTML, or with an error message of 1 MB
 malformed, error, shout       2 words, then broken JSON, an error object, or one with a message of 1 MB
+overloaded                    the first time it is asked an error object before the first word, then ``count 3``
 html, json                    a page, or an answer that is not streamed
 nodone, nousage, cutoff       no [DONE], no usage, stopped by its length
 stops for REASON              3 words, then that reason to stop
@@ -63,6 +64,7 @@ class Stage(Protocol):
     """Where a script plays: one response."""
 
     asked: str
+    prefilled: str
     after_tool: bool
 
     def times_asked(self) -> int: ...
@@ -71,6 +73,11 @@ class Stage(Protocol):
     async def refuse_with_page(self, status: int, page: str) -> None: ...
     async def delta(self, delta: Delta) -> None: ...
     async def raw(self, data: bytes) -> None: ...
+    async def fail(self, message: str, kind: str = "api_error") -> None: ...
+    def event(self, content: bytes) -> bytes:
+        """The bytes of an event that says this JSON."""
+        ...
+
     async def finish(self, reason: str = "stop", *, usage: bool = True, done: bool = True) -> None: ...
     async def permitted(self) -> None: ...
     def wire(self, data: bytes) -> None: ...
@@ -123,7 +130,12 @@ async def _forever() -> None:
 async def _count(stage: Stage, match: Match) -> None:
     await stage.open()
     pace = float(match["rate"]) if match["rate"] else None
-    await _some(stage, int(match["count"]), first=int(match["first"] or 1), per_second=pace)
+    first = int(match["first"] or 1)
+    if stage.prefilled:
+        first += len(stage.prefilled.split())
+        if not stage.prefilled[-1].isspace():
+            await stage.delta({"content": " "})
+    await _some(stage, int(match["count"]), first=first, per_second=pace)
     await stage.finish()
 
 
@@ -171,7 +183,7 @@ async def _recite(stage: Stage, match: Match) -> None:
 
 async def _flood(stage: Stage, match: Match) -> None:
     await stage.open()
-    events = [_event(json.dumps(character).encode()) for character in flooded(int(match["count"]))]
+    events = [stage.event(json.dumps(character).encode()) for character in flooded(int(match["count"]))]
     for start in range(0, len(events), 100):
         await stage.raw(b"".join(events[start : start + 100]))
     await stage.finish()
@@ -180,7 +192,7 @@ async def _flood(stage: Stage, match: Match) -> None:
 async def _pour(stage: Stage, match: Match) -> None:
     await stage.open()
     while True:
-        await stage.raw(_event(b'"word "') * 100)
+        await stage.raw(stage.event(b'"word "') * 100)
         await asyncio.sleep(0)  # a writer that never has to wait would let nobody else speak
 
 
@@ -193,21 +205,21 @@ async def _huge(stage: Stage, match: Match) -> None:
 async def _torn(stage: Stage, match: Match) -> None:
     await stage.open()
     for piece in TORN:
-        await stage.raw(_event(b'"%b"' % piece))
+        await stage.raw(stage.event(b'"%b"' % piece))
     await stage.finish()
 
 
 async def _deep(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, 2)
-    await stage.raw(_event(b"[" * 100_000 + b"]" * 100_000))
+    await stage.raw(stage.event(b"[" * 100_000 + b"]" * 100_000))
     await stage.finish()
 
 
 async def _control(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, 2)
-    await stage.raw(_event(b'"a\0b"'))
+    await stage.raw(stage.event(b'"a\0b"'))
     await stage.finish()
 
 
@@ -218,11 +230,6 @@ async def _wordy(stage: Stage, match: Match) -> None:
         chunk = {"id": "c" * 100_000, "choices": [{"delta": {"content": f"{number} ", "tool_calls": [call]}}]}
         await stage.raw(b"data: " + json.dumps(chunk).encode() + b"\n\n")
     await stage.finish("r" * 100_000)
-
-
-def _event(content: bytes) -> bytes:
-    """A chunk whose content is this JSON."""
-    return b'data: {"choices":[{"index":0,"delta":{"content":' + content + b"}}]}\n\n"
 
 
 async def _hang(stage: Stage, match: Match) -> None:
@@ -248,7 +255,9 @@ async def _cut(stage: Stage, match: Match) -> None:
 async def _torn_after(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, int(match["count"]))
-    await stage.raw('data: {"choices": [{"delta": {"content": "日'.encode()[:-1])
+    letter = "日".encode()
+    whole = stage.event(b'"%b"' % letter)
+    await stage.raw(whole[: whole.index(letter) + 2])
 
 
 async def _vanish(stage: Stage, match: Match) -> None:
@@ -287,7 +296,7 @@ async def _shout(stage: Stage, match: Match) -> None:
         return
     await stage.open()
     await _some(stage, 2)
-    await stage.raw(b"data: " + json.dumps({"error": {"message": said}}).encode() + b"\n\n")
+    await stage.fail(said)
 
 
 async def _reset(stage: Stage, match: Match) -> None:
@@ -320,7 +329,16 @@ async def _malformed(stage: Stage, match: Match) -> None:
 async def _error(stage: Stage, match: Match) -> None:
     await stage.open()
     await _some(stage, 2)
-    await stage.raw(b'data: {"error": {"message": "The GPU is on fire.", "code": 500}}\n\n')
+    await stage.fail("The GPU is on fire.")
+
+
+async def _overloaded(stage: Stage, match: Match) -> None:
+    await stage.open()
+    if stage.times_asked() == 1:
+        await stage.fail("Overloaded", "overloaded_error")
+        return
+    await _some(stage, 3)
+    await stage.finish()
 
 
 async def _html(stage: Stage, match: Match) -> None:
@@ -423,16 +441,15 @@ async def _surrogate(stage: Stage, match: Match) -> None:
 async def _crlf(stage: Stage, match: Match) -> None:
     await stage.open()
     for number in range(1, 4):
-        chunk = json.dumps({"choices": [{"delta": {"content": f"{number} "}}]}).encode()
-        await stage.raw(b": comment\r\nevent: chunk\r\ndata: " + chunk + b"\r\n\r\n")
+        event = stage.event(json.dumps(f"{number} ").encode()).replace(b"\n", b"\r\n")
+        await stage.raw(b": comment\r\nevent: chunk\r\n" + event)
     await stage.finish()
 
 
 async def _dribble(stage: Stage, match: Match) -> None:
     await stage.open()
     text = "naïve 🍷 日本\n"
-    chunk = json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False).encode()
-    for byte in b"data: " + chunk + b"\n\n":
+    for byte in stage.event(json.dumps(text, ensure_ascii=False).encode()):
         await stage.raw(bytes([byte]))
     await stage.finish()
 
@@ -482,6 +499,7 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"shout(?: (?P<status>\d+))?", _shout),
         (r"malformed", _malformed),
         (r"error", _error),
+        (r"overloaded", _overloaded),
         (r"html", _html),
         (r"json", _json),
         (r"nodone", _nodone),

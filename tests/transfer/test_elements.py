@@ -14,6 +14,7 @@ from legato.transfer import elements as elements_module
 from legato.transfer import zipped
 from legato.transfer.elements import Splitter, TooLarge, elements, lines
 from legato.transfer.reading import Unrecognised, conversations
+from legato.transfer.zipped import Damaged
 from tests.support.strategies import split, texts
 
 pytestmark = pytest.mark.promise("S-13")
@@ -49,8 +50,8 @@ def test_an_array_of_any_length_is_held_in_pieces(monkeypatch: pytest.MonkeyPatc
         list(elements(io.BytesIO(b'[{"a":"' + b"x" * 200_000 + b'"}]')))
     with pytest.raises(TooLarge):
         list(elements(io.BytesIO(b'[{"a":' + b"[" * 200_000)))
-    with pytest.raises(TooLarge):
-        list(lines(io.BytesIO(b"x" * 200_000)))
+    monkeypatch.setattr(elements_module, "MAX_LINE_BYTES", 10_000)
+    assert list(lines(io.BytesIO(b"x" * 200_000 + b"\na\n" + b"x" * 30_000))) == [None, b"a\n", None]
     assert list(lines(io.BytesIO(b"a\n\n  \nb"))) == [b"a\n", b"b"]
 
 
@@ -83,5 +84,5 @@ def test_an_archive_with_a_list_of_files_beyond_measure_is_not_read() -> None:
 def test_only_conversations_are_looked_for() -> None:
     with pytest.raises(Unrecognised, match=r"no conversations\.json"):
         list(conversations(archive(("chat.html", b"<html>"), ("my-conversations.json.txt", b"[]"))))
-    with pytest.raises(TooLarge):
+    with pytest.raises(Damaged):
         list(conversations(io.BytesIO(b"PK\x03\x04" + b"x" * 100)))

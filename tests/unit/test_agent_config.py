@@ -113,6 +113,9 @@ def test_an_agent_whose_key_is_missing_is_there_and_says_why() -> None:
         ("[[agents]]\nid = 'a'\ntail = -1", "agents[0].tail: Expected `int` >= 0"),
         ("[[agents]]\nid = 'no spaces'", "agents[0].id: Expected `str` matching regex"),
         ("[providers.x]\nbase_url = 'localhost'", "providers[...].base_url: Expected `str` matching regex"),
+        ("[providers.x]\nkind = 'google'", "providers[...].kind: Invalid enum value 'google'"),
+        ("[providers.x]\nrequests_per_minute = 0", "providers[...].requests_per_minute: Expected `int` >= 1"),
+        ("[[models]]\nid = 'a:b'\ncapabilities = ['sing']", "models[0].capabilities[0]: Invalid enum value 'sing'"),
         ("[providers.x]\nflavour = 'ollama'", "providers[...].flavour: Invalid enum value 'ollama'"),
         ("[providers.x]\nretries = 'two'", "providers[...].retries: Expected `int`, got `str`"),
         ("[providers.x]\napi_key = 'sk-1'", "providers[...]: Object contains unknown field `api_key`"),
@@ -139,6 +142,9 @@ def test_a_wrong_file_is_told_by_its_name_and_key(text: str, said: str) -> None:
         ("[[agents]]\nid = 'a'\n[[agents]]\nid = 'a'", "the id 'a' stands twice"),
         ("default_agent = 'b'\n[[agents]]\nid = 'a'", "default_agent: there is no agent 'b'"),
         ("[[models]]\nid = 'x:y'", "models[0].id: 'x:y' names no configured provider"),
+        ("[[models]]\nid = 'a:b'\nfallbacks = ['x:y']", "models[0].fallbacks: there is no [providers.x]"),
+        ("[[models]]\nid = 'a:b'\nfallbacks = ['y']", "models[0].fallbacks: write 'y' as \"provider:model\""),
+        ("[[models]]\nid = 'a:b'\nfallbacks = ['a:b']", "models[0].fallbacks: 'a:b' can't stand in for itself"),
     ],
 )
 def test_what_points_nowhere_is_told_by_its_name_and_key(text: str, said: str) -> None:
@@ -188,6 +194,76 @@ def test_the_environment_makes_an_assistant(env: dict[str, str], url: str, model
     assert (agent.id, agent.model_id, agent.available, agent.demo) == ("assistant", model, True, False)
     assert made.providers["openai"].base_url == url
     assert made.providers["openai"].api_key == env.get("OPENAI_API_KEY")
+
+
+@pytest.mark.promise("A-03")
+@pytest.mark.parametrize(
+    ("env", "url", "model"),
+    [
+        ({}, "https://api.anthropic.com/v1", "anthropic:claude-haiku-5-5"),
+        ({"ANTHROPIC_MODEL": "claude-opus-5-5"}, "https://api.anthropic.com/v1", "anthropic:claude-opus-5-5"),
+        ({"ANTHROPIC_BASE_URL": "http://localhost:9/"}, "http://localhost:9/v1", "anthropic:claude-haiku-5-5"),
+        ({"ANTHROPIC_BASE_URL": "http://localhost:9/v1"}, "http://localhost:9/v1", "anthropic:claude-haiku-5-5"),
+    ],
+)
+def test_a_key_for_anthropic_makes_an_assistant_as_well(env: dict[str, str], url: str, model: str) -> None:
+    made = from_environment(env | {"ANTHROPIC_API_KEY": "sk-ant-1"})
+
+    agent = made.registry().default()
+    assert (agent.id, agent.model_id, agent.available, agent.demo) == ("assistant", model, True, False)
+    options = made.providers["anthropic"]
+    assert (options.kind, options.base_url, options.api_key) == ("anthropic", url, "sk-ant-1")
+    assert made.catalog().get(model).max_output_tokens == 64_000
+
+
+@pytest.mark.promise("A-03")
+def test_openai_comes_before_anthropic() -> None:
+    made = from_environment({"ANTHROPIC_API_KEY": "sk-ant-1", "OPENAI_API_KEY": "sk-1"})
+
+    assert made.registry().default().model_id == "openai:gpt-5-mini"
+    assert made.providers.keys() == {"openai"}
+    assert "demo" in [agent.id for agent in from_environment({"ANTHROPIC_BASE_URL": "http://localhost"}).agents]
+
+
+@pytest.mark.promise("A-03")
+def test_a_provider_of_anthropics_kind_has_anthropics_address_and_key() -> None:
+    text = "[[agents]]\nid = 'a'\nmodel = 'mine:claude-x'\n[providers.mine]\nkind = 'anthropic'"
+
+    assert setup(text, ANTHROPIC_API_KEY="sk-ant-1").providers["mine"].api_key == "sk-ant-1"
+    assert setup(text).agents[0].unavailable == "The environment variable ANTHROPIC_API_KEY is not set."
+    elsewhere = setup(text + "\nbase_url = 'http://localhost/v1'", ANTHROPIC_API_KEY="sk-ant-1")
+    assert (elsewhere.providers["mine"].api_key, elsewhere.agents[0].available) == (None, True)
+
+
+FALLBACKS = """
+[[agents]]
+id = "a"
+model = "openai:gpt-5-mini"
+
+[[models]]
+id = "openai:gpt-5-mini"
+fallbacks = ["anthropic:claude-haiku-5-5", "openai:gpt-4.1-mini"]
+"""
+
+
+@pytest.mark.promise("A-05")
+def test_a_model_names_its_fallbacks() -> None:
+    made = setup(FALLBACKS, OPENAI_API_KEY="sk-1", ANTHROPIC_API_KEY="sk-ant-1")
+
+    assert made.providers.keys() == {"openai", "anthropic"}
+    catalog = made.catalog()
+    assert catalog.fallbacks("openai:gpt-5-mini") == ("anthropic:claude-haiku-5-5", "openai:gpt-4.1-mini")
+    assert catalog.fallbacks("openai:gpt-4.1-mini") == catalog.fallbacks("no:such") == ()
+    assert [model.id for model in catalog.list()] == ["openai:gpt-5-mini", *catalog.fallbacks("openai:gpt-5-mini")]
+
+
+@pytest.mark.promise("A-05")
+def test_a_fallback_whose_key_is_missing_is_left_out_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    made = setup(FALLBACKS, OPENAI_API_KEY="sk-1")
+
+    assert made.catalog().fallbacks("openai:gpt-5-mini") == ("openai:gpt-4.1-mini",)
+    assert "models[0].fallbacks: anthropic:claude-haiku-5-5 is left out." in caplog.text
+    assert "ANTHROPIC_API_KEY" in caplog.text
 
 
 def test_an_agent_of_a_file_that_names_no_model_takes_that_of_the_environment() -> None:

@@ -81,6 +81,68 @@ def test_the_configuration_wins_field_by_field() -> None:
     assert model.cost_per_1m_input == 0.25
 
 
+CLAUDE = Options(kind="anthropic")
+
+
+@pytest.mark.parametrize(
+    ("model", "goes_on", "most"),
+    [
+        ("claude-haiku-5-5", False, 64_000),
+        ("claude-opus-5", False, 64_000),
+        ("claude-opus-4-6", False, 64_000),
+        ("claude-sonnet-4-6-20260217", False, 64_000),
+        ("claude-sonnet-4-5", True, 64_000),
+        ("claude-haiku-4-5-20251001", True, 64_000),
+        ("claude-opus-4-1-20250805", True, 32_000),
+        ("claude-opus-4-20250514", True, 32_000),
+        ("claude-sonnet-4-0", True, 64_000),
+        ("claude-3-7-sonnet-latest", True, 64_000),
+        ("claude-3-5-haiku-latest", True, 8192),
+        ("claude-3-haiku-20240307", True, 4096),
+    ],
+)
+def test_what_claude_can_do_is_known(model: str, goes_on: bool, most: int) -> None:
+    info = Catalog(providers={"a": CLAUDE}, named=[f"a:{model}"]).get(f"a:{model}")
+
+    assert info.capabilities == ("text", "tools", "images", "pdf", *(["prefill"] if goes_on else []))
+    assert info.max_output_tokens == most
+
+
+def test_a_model_of_anthropics_has_its_window_and_its_prices() -> None:
+    model = Catalog(providers={"a": CLAUDE}).get("a:claude-haiku-4-5")
+
+    assert (model.context_window, model.cost_per_1m_input, model.cost_per_1m_cached) == (200_000, 1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "expected"),
+    [
+        (OPENAI, "gpt-5-mini", ("text", "tools", "images", "pdf")),
+        (OPENAI, "gpt-4.1-nano", ("text", "tools", "images", "pdf")),
+        (OPENAI, "o3", ("text", "tools", "images", "pdf")),
+        (OPENAI, "o3-mini", ("text", "tools")),
+        (OPENAI, "gpt-4", ("text", "tools")),
+        (OWN, "gpt-5-mini", ("text", "tools")),
+        (Options(base_url=OWN.base_url, flavour="llama.cpp"), "qwen", ("text", "tools", "prefill")),
+        (Options(base_url=OWN.base_url, flavour="vllm"), "qwen", ("text", "tools", "prefill")),
+        (Options(kind="anthropic", base_url=OWN.base_url), "qwen", ("text", "tools")),
+        (Options(base_url=OWN.base_url, capabilities=("text", "images")), "qwen", ("text", "images")),
+    ],
+)
+def test_what_a_model_can_do_is_known_by_provider_and_name(
+    options: Options, model: str, expected: tuple[str, ...]
+) -> None:
+    assert Catalog(providers={"p": options}, named=[f"p:{model}"]).get(f"p:{model}").capabilities == expected
+
+
+def test_what_the_configuration_says_about_a_model_wins_over_its_provider() -> None:
+    options = Options(base_url=OWN.base_url, flavour="vllm", capabilities=("text",))
+    catalog = Catalog(providers={"p": options}, entries=[ModelEntry(id="p:m", capabilities=("text", "prefill"))])
+
+    assert catalog.get("p:m").capabilities == ("text", "prefill")
+    assert catalog.get("p:other").capabilities == ("text",)
+
+
 @pytest.mark.promise("R-11")
 def test_cached_tokens_cost_less() -> None:
     catalog = Catalog(providers={"openai": OPENAI})

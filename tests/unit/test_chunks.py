@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from legato.core.errors import ProviderCut, ProviderError, ProviderNonsense
-from legato.providers.chunks import Interpreter, decode_chunk, error_message
+from legato.providers.chunks import Chunks, decode_chunk
+from legato.providers.decoding import error_message
 from legato.providers.port import Delta, StopDelta, TextDelta, ToolCallDelta, UsageDelta
 
 pytestmark = pytest.mark.promise("A-03")
@@ -29,7 +30,7 @@ def calls_of(deltas: list[Delta]) -> list[ToolCallDelta]:
 
 
 def test_nothing_is_told_that_says_nothing() -> None:
-    deltas = Interpreter().read(
+    deltas = Chunks().read(
         events(
             said(role="assistant", content=""),
             said(content=None),
@@ -44,13 +45,13 @@ def test_nothing_is_told_that_says_nothing() -> None:
 
 
 def test_a_refusal_is_an_answer() -> None:
-    assert Interpreter().read(events(said(refusal="I can't."))) == [TextDelta("I can't.")]
+    assert Chunks().read(events(said(refusal="I can't."))) == [TextDelta("I can't.")]
 
 
 @pytest.mark.promise("R-12")
 @pytest.mark.parametrize(("reason", "error"), [("error", ProviderError), ("abort", ProviderCut)])
 def test_a_reason_to_stop_may_be_a_failure(reason: str, error: type[ProviderError]) -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
     last = {"choices": [{"index": 0, "delta": {"content": "b"}, "finish_reason": reason}]}
 
     assert interpreter.read(events(said(content="a"), last)) == [TextDelta("a"), TextDelta("b")]
@@ -61,14 +62,14 @@ def test_a_reason_to_stop_may_be_a_failure(reason: str, error: type[ProviderErro
 @pytest.mark.promise("R-12")
 @pytest.mark.parametrize("count", [2**63, -1])
 def test_counts_that_no_database_could_hold_are_no_usage(count: int) -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
     interpreter.read(events({"usage": {"prompt_tokens": 3, "completion_tokens": count}}))
 
     assert interpreter.ending() == [StopDelta("stop")]
 
 
 def test_nothing_after_done_is_read() -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
 
     assert interpreter.read(events(said(content="a"), b"[DONE]", said(content="b"))) == [TextDelta("a")]
     assert interpreter.finished
@@ -87,21 +88,21 @@ def test_nothing_after_done_is_read() -> None:
     ],
 )
 def test_usage_has_several_shapes_and_the_last_one_counts(usage: dict[str, Any], expected: UsageDelta) -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
     interpreter.read(events({"usage": {"prompt_tokens": 1, "completion_tokens": 1}}, {"usage": None}, {"usage": usage}))
 
     assert interpreter.ending() == [expected, StopDelta("stop")]
 
 
 def test_an_ending_keeps_its_reason_and_claims_no_usage() -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
     interpreter.read(events({"choices": [{"delta": {}, "finish_reason": "content_filter"}]}))
 
     assert interpreter.ending() == [StopDelta("content_filter")]
 
 
 def test_a_call_whose_id_is_repeated_is_one_call() -> None:
-    deltas = Interpreter().read(
+    deltas = Chunks().read(
         events(
             call(index=0, id="a", function={"name": "f", "arguments": "{"}),
             call(index=0, id="a", function={"name": "f", "arguments": "}"}),
@@ -112,7 +113,7 @@ def test_a_call_whose_id_is_repeated_is_one_call() -> None:
 
 
 def test_calls_that_are_all_numbered_zero_are_several() -> None:
-    deltas = Interpreter().read(
+    deltas = Chunks().read(
         events(
             call(index=0, id="a", function={"name": "f", "arguments": "{}"}),
             call(index=0, id="b", function={"name": "g", "arguments": "{}"}),
@@ -123,9 +124,7 @@ def test_calls_that_are_all_numbered_zero_are_several() -> None:
 
 
 def test_a_call_without_an_id_gets_one_and_keeps_it() -> None:
-    deltas = Interpreter().read(
-        events(call(function={"name": "f", "arguments": "{"}), call(function={"arguments": "}"}))
-    )
+    deltas = Chunks().read(events(call(function={"name": "f", "arguments": "{"}), call(function={"arguments": "}"})))
 
     first, second = calls_of(deltas)
     assert first.call_id == second.call_id != ""
@@ -134,7 +133,7 @@ def test_a_call_without_an_id_gets_one_and_keeps_it() -> None:
 
 @pytest.mark.promise("R-12")
 def test_a_failure_comes_after_the_deltas_before_it() -> None:
-    interpreter = Interpreter()
+    interpreter = Chunks()
 
     assert interpreter.read(events(said(content="a"), b"{broken", said(content="b"))) == [TextDelta("a")]
     with pytest.raises(ProviderNonsense):
@@ -150,7 +149,7 @@ def test_nonsense_is_told_from_chunks(data: bytes) -> None:
 
 @pytest.mark.promise("R-12")
 def test_torn_utf8_costs_a_character_and_not_the_answer() -> None:
-    assert Interpreter().read([b'{"choices":[{"delta":{"content":"a\xe2\x82b"}}]}']) == [TextDelta("a\ufffdb")]
+    assert Chunks().read([b'{"choices":[{"delta":{"content":"a\xe2\x82b"}}]}']) == [TextDelta("a\ufffdb")]
 
 
 @pytest.mark.promise("R-12")
@@ -169,4 +168,4 @@ def test_torn_utf8_costs_a_character_and_not_the_answer() -> None:
 def test_errors_have_several_shapes(error: object, expected: str) -> None:
     assert error_message(error) == expected
     with pytest.raises(ProviderError, match=expected.replace(".", r"\.")):
-        Interpreter().read(events({"error": error}))
+        Chunks().read(events({"error": error}))

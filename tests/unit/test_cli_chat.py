@@ -15,8 +15,9 @@ import pytest
 from anyio.abc import ByteReceiveStream, Process
 
 from legato.core.events import Event
+from legato.core.model import Gauge, Summary
 from tests.support import story
-from tests.support.story import EVENTS_PATH, SESSION, TURN_PATH, TURNS_PATH, frames
+from tests.support.story import EVENTS_PATH, QUESTION, SESSION, TURN_PATH, TURNS_PATH, frames
 from tests.support.wire import Reply, Request, Wire, json_reply, problem, silence, stream
 
 pytestmark = pytest.mark.anyio
@@ -265,9 +266,9 @@ class Screen:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, wire: Wire, *words: str) -> AsyncGenerator[tuple[Self, Process], None]:
+    async def open(cls, url: str, *words: str) -> AsyncGenerator[tuple[Self, Process], None]:
         master, slave = pty.openpty()
-        arguments = [sys.executable, "-m", "legato.cli", "chat", "--url", wire.url, *words]
+        arguments = [sys.executable, "-m", "legato.cli", "chat", "--url", url, *words]
         environment = ENVIRONMENT | {"TERM": "dumb", "INPUTRC": os.devnull}
         process = await anyio.open_process(
             arguments, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
@@ -304,7 +305,7 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
     wire.on("GET", EVENTS_PATH, lambda request: stream(rest(request, said)))
     wire.on("POST", f"{TURN_PATH}/continue", json_reply(story.sent(), 202))
     wire.on("POST", f"{TURN_PATH}/retry", json_reply(story.sent(), 202))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         assert "Demo (offline demo)" in await screen.until("> ")
         screen.type("/help")
         assert "Bon�[2Jjour\n" in await screen.until("\x1b[2m[incomplete: the server that ran it died] — :continue")
@@ -313,6 +314,11 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
             screen.type(command)
             assert "Bon�[2Jjour\n" in await screen.until("[incomplete")
             await screen.until("> ")
+        screen.type(":edit")
+        await screen.until("What would you rather say?")
+        screen.type(":edit Good evening")
+        await screen.until("[incomplete")
+        await screen.until("> ")
         screen.type(":nonsense")
         await screen.until("no such command")
         wire.on("GET", "/v1/sessions", json_reply(listed(msgspec.structs.replace(story.session(), title="Trip"))))
@@ -322,7 +328,12 @@ async def test_a_conversation_in_a_terminal(wire: Wire) -> None:
         await screen.until("a new session begins")
         screen.type(":quit")
     assert process.returncode == 0
-    assert [request.json()["text"] for request in wire.asked("POST", TURNS_PATH)] == ["/help", ":escaped"]
+    assert [request.json()["text"] for request in wire.asked("POST", TURNS_PATH)] == [
+        "/help",
+        ":escaped",
+        "Good evening",
+    ]
+    assert [request.json().get("edits") for request in wire.asked("POST", TURNS_PATH)] == [None, None, QUESTION]
     assert len(wire.asked("POST", f"{TURN_PATH}/continue")) == 1
     assert len(wire.asked("POST", f"{TURN_PATH}/retry")) == 1
     assert len(wire.asked("POST", "/v1/sessions")) == 1
@@ -340,7 +351,7 @@ async def test_an_agent_that_speaks_first_is_heard_and_its_suggestions_are_shown
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     wire.on("GET", EVENTS_PATH, stream(frames([story.token("come!"), *story.ending()], first_seq=6)))
     wire.on("POST", "/v1/sessions", lambda request: json_reply(story.session(), 201))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         assert screen.text == ""
         shown = await screen.until("\n> ")
         assert "Welcome!\n" in shown
@@ -364,7 +375,7 @@ async def test_a_running_answer_is_taken_up(wire: Wire) -> None:
     wire.on("GET", "/v1/sessions", json_reply(listed(story.session())))
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     wire.on("GET", EVENTS_PATH, stream(frames([story.token("jour"), *story.ending()], first_seq=6)))
-    async with Screen.open(wire) as (screen, process):
+    async with Screen.open(wire.url) as (screen, process):
         shown = await screen.until("\n> ")
         assert "> Hello" in shown
         assert shown.rstrip().endswith("Bonjour")
@@ -389,7 +400,7 @@ async def test_ctrl_c_in_a_terminal(wire: Wire) -> None:
 
     wire.on("GET", EVENTS_PATH, lambda _: stream(said()))
     wire.on("POST", f"{TURN_PATH}/cancel", cancel)
-    async with Screen.open(wire, "--new") as (screen, process):
+    async with Screen.open(wire.url, "--new") as (screen, process):
         await screen.until("> ")
         screen.type("Go")
         await screen.until("The beginning")
@@ -445,7 +456,8 @@ async def test_no_more_sessions_are_fetched_than_asked_for(wire: Wire) -> None:
 
 @pytest.mark.promise("H-06")
 async def test_a_session_is_shown(wire: Wire) -> None:
-    view = {"state": story.state(text="Bonjour\n京都", status="incomplete"), "cursor": "7f3a.9"}
+    state = msgspec.structs.replace(story.state(text="Bonjour\n京都", status="incomplete"), gauge=Gauge(1024, 4096))
+    view = {"state": state, "cursor": "7f3a.9"}
     wire.on("GET", f"/v1/sessions/{SESSION}", json_reply(view))
     command = await finished(wire, "sessions", "show", SESSION)
     shown = command.out.decode()
@@ -453,8 +465,33 @@ async def test_a_session_is_shown(wire: Wire) -> None:
     assert "Bonjour\n京都\n" in shown
     assert "assistant" in shown
     assert "incomplete" in shown
+    assert "1,024 of 4,096 tokens (25 %)" in shown
     command = await finished(wire, "sessions", "show", SESSION, "--json")
     assert msgspec.json.decode(command.out)["cursor"] == "7f3a.9"
+
+
+@pytest.mark.promise("H-06", "C-03")
+async def test_a_message_is_pinned_and_a_summary_is_shown(wire: Wire) -> None:
+    message = story.state(text="Bonjour").messages[0]
+    wire.on(
+        "PATCH",
+        f"/v1/sessions/{SESSION}/messages/{message.id}",
+        json_reply(msgspec.structs.replace(message, pinned=True)),
+        json_reply(message),
+    )
+    command = await finished(wire, "sessions", "pin-message", SESSION, message.id)
+    assert command.out.decode() == f"{message.id} is pinned.\n"
+    command = await finished(wire, "sessions", "pin-message", SESSION, message.id, "--off")
+    assert command.out.decode() == f"{message.id} is not pinned any more.\n"
+    assert [request.json() for request in wire.requests if request.method == "PATCH"] == [
+        {"pinned": True},
+        {"pinned": False},
+    ]
+    summary = Summary(message_id=message.id, messages=40, text="They spoke\nof wine.", created_at=story.NOW)
+    wire.on("GET", f"/v1/sessions/{SESSION}/summary", json_reply(summary))
+    command = await finished(wire, "sessions", "summary", SESSION)
+    assert command.out.decode() == "They spoke\nof wine.\n"
+    assert b"40 messages" in command.err
 
 
 async def test_a_session_that_is_not_there(wire: Wire) -> None:

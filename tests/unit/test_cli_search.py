@@ -32,7 +32,7 @@ def page(*hits: Hit, following: str | None = None) -> dict[str, Any]:
 @pytest.mark.promise("H-06")
 async def test_hits_are_shown(wire: Wire) -> None:
     title = hit("&lt;mark&gt; <mark>Harbour</mark> &amp; \x1b[2J", role=None, message_id=None)
-    wire.on("GET", "/v1/search", json_reply(page(title, hit())))
+    wire.on("GET", "/v1/search", json_reply(page(title, hit(), hit(active=False))))
     command = await finished(
         wire, "search", "two ships", "harb", "--agent", "demo", "--status", "active", "--role", "user", "--limit", "7"
     )
@@ -43,6 +43,8 @@ async def test_hits_are_shown(wire: Wire) -> None:
     assert lines[1] == "<mark> *Harbour* & �[2J"
     assert " · user · " in lines[3]
     assert lines[4] == "the *harbour*"
+    assert not lines[3].endswith("on another branch")
+    assert lines[6].endswith(" · on another branch")
     assert wire.requests[0].query == {
         "q": '"two ships" harb',
         "agent_id": "demo",

@@ -160,9 +160,11 @@ def test_a_wrong_address_starts_no_thread() -> None:
 
 
 _INTERRUPTED = """
+import signal
 import sys
 from legato.client import Client
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so do its children
 client = Client(sys.argv[1])
 answer = client.answer(sys.argv[2], "Hello")
 try:

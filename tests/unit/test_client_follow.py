@@ -1,5 +1,6 @@
 """``follow``: whatever happens to connections, every event once and in order."""
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -68,6 +69,24 @@ async def test_a_stream_without_trouble(wire: Wire, client: AsyncClient, naps: N
     assert request.query == {"after": "0", "until": TURN}
     assert request.headers["accept"] == "text/event-stream"
     assert naps.taken == []
+
+
+@pytest.mark.promise("H-05")
+async def test_leaving_in_the_middle_closes_the_response_and_leaves_it_to_nobody(
+    wire: Wire, client: AsyncClient
+) -> None:
+    """What the garbage collector closes is closed in a task that nobody waits for, maybe when the loop is gone."""
+    left: list[str] = []
+    wire.on("GET", EVENTS_PATH, lambda request: stream(rest(request), "silent"))
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=lambda generator: left.append(repr(generator)))
+    try:
+        with anyio.fail_after(10):
+            async with aclosing(client.follow(SESSION, after="0")) as events:
+                await anext(events)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    assert not [each for each in left if " Response." in each]
 
 
 @pytest.mark.promise("H-05", "E-05")

@@ -12,7 +12,7 @@ from legato.agents.builtin import assistant
 from legato.agents.demo import Demo
 from legato.agents.demo_memory import KINDS
 from legato.agents.demo_side import demo_side
-from legato.agents.turn import Turn
+from legato.agents.turn import Answer, Turn
 from legato.core.errors import ProviderError
 from legato.core.memory import SYSTEM, Remembered, parse, transcribe
 from legato.core.model import Message, Role, TextPart
@@ -25,12 +25,17 @@ class Noted:
     """What an agent sees of a turn; ``steers`` are handed over one tuple at a time."""
 
     def __init__(
-        self, *said: str, steers: tuple[tuple[str, ...], ...] = (), memories: tuple[Remembered, ...] = ()
+        self,
+        *said: str,
+        steers: tuple[tuple[str, ...], ...] = (),
+        memories: tuple[Remembered, ...] = (),
+        answer: Answer = "allowed",
     ) -> None:
         self.text = said[-1]
         self.memories = memories
         self.history = tuple(_message(text, "assistant" if index % 2 else "user") for index, text in enumerate(said))
         self.noted: list[tuple[str, ...]] = []
+        self.answer: Answer = answer
         self._steers = list(steers)
 
     async def stream(self) -> AsyncIterator[str]:
@@ -50,9 +55,9 @@ class Noted:
     async def tool_result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
         self.noted.append(("result", call_id, output))
 
-    async def approval(self, question: str, status: str = "pending", approval_id: str | None = None) -> str:
-        self.noted.append(("approval", status, approval_id or ""))
-        return "apr_1"
+    async def ask(self, question: str, *, tool: str | None = None, expires_s: float = 0.0) -> Answer:
+        self.noted.append(("ask", question, tool or ""))
+        return self.answer
 
     async def steering(self) -> tuple[str, ...]:
         return self._steers.pop(0) if self._steers else ()
@@ -170,28 +175,18 @@ async def test_a_tool_is_called_and_answers() -> None:
     assert "7 °C" in said
 
 
-@pytest.mark.promise("R-09")
+@pytest.mark.promise("R-10")
 @pytest.mark.parametrize(
-    ("steers", "status", "end"),
-    [
-        (((), ("yes",)), "allowed", "Sent (imaginarily)."),
-        ((("Да!",),), "allowed", "Sent (imaginarily)."),
-        ((("wait", "no"),), "denied", "Not sent."),
-        ((), "expired", "nothing was sent."),
-    ],
+    ("given", "end"),
+    [("allowed", "Sent (imaginarily)."), ("denied", "Not sent."), ("expired", "nothing was sent.")],
 )
-async def test_an_approval_waits_for_a_minute(steers: tuple[tuple[str, ...], ...], status: str, end: str) -> None:
-    turn, pace = Noted("/approve", steers=steers), Pace()
-    said = await answer(turn, pace)
+async def test_it_asks_before_it_sends(given: Answer, end: str) -> None:
+    turn = Noted("/approve", answer=given)
 
-    assert turn.noted[:3] == [
-        ("status", "awaiting_approval"),
-        ("approval", "pending", ""),
-        ("approval", status, "apr_1"),
-    ]
+    said = await answer(turn)
+
+    assert turn.noted == [("ask", "Send the (imaginary) mail?", "send_mail")]
     assert said.endswith(end)
-    assert sum(pace.slept) <= 60.0
-    assert status != "expired" or sum(pace.slept) == 60.0
 
 
 async def test_steering_is_taken_between_steps() -> None:

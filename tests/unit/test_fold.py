@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legato.core.events import (
-    Approval,
     ErrorEvent,
     Event,
     MessageEvent,
@@ -256,7 +255,6 @@ def test_what_is_only_shown_changes_no_state() -> None:
     shown = (
         ErrorEvent(TURN, "agent_error", "no"),
         Warning(TURN, "slow", "slow"),
-        Approval(TURN, "apr_1", "Send?", "pending"),
     )
 
     assert folded(*shown).state() == before

@@ -1,39 +1,20 @@
-"""The OpenAI-compatible provider and a real server: what is sent, what is read, and letting go at once."""
+"""What is particular to OpenAI-compatible servers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
-import anyio
 import pytest
 
-from legato.core.errors import Misuse
-from legato.core.prompt import PromptCall, PromptMessage
-from legato.core.text import Normaliser
-from legato.providers.openai_compatible import OpenAICompatible
-from legato.providers.options import Options
+from legato.core.prompt import PromptMessage
+from legato.providers.http import HttpProvider
 from legato.providers.port import (
     ModelRequest,
-    ReasoningDelta,
     StopDelta,
     TextDelta,
-    ToolCallDelta,
-    UsageDelta,
 )
 from tests.support.provider import asking, deltas_of, opened, text_of
 from tests.support.upstream import Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("A-03")]
-
-
-class Stuck:
-    """A pause between tries that never ends; ``began`` once one has begun."""
-
-    def __init__(self) -> None:
-        self.began = asyncio.Event()
-
-    async def __call__(self, seconds: float) -> None:
-        self.began.set()
-        await asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
@@ -43,24 +24,12 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def provider(upstream: Upstream) -> AsyncIterator[OpenAICompatible]:
+async def provider(upstream: Upstream) -> AsyncIterator[HttpProvider]:
     async with opened(upstream.url) as provider:
         yield provider
 
 
-async def test_an_answer_is_its_words_then_its_usage_then_its_end(provider: OpenAICompatible) -> None:
-    deltas = await deltas_of(provider, "count 3")
-
-    assert deltas == [
-        TextDelta("1 "),
-        TextDelta("2 "),
-        TextDelta("3 "),
-        UsageDelta(prompt_tokens=2, completion_tokens=3),
-        StopDelta("stop"),
-    ]
-
-
-async def test_the_request_says_what_it_must_and_no_more(provider: OpenAICompatible, upstream: Upstream) -> None:
+async def test_the_request_says_what_it_must_and_no_more(provider: HttpProvider, upstream: Upstream) -> None:
     await deltas_of(provider, asking("count 1", model="tiny", max_tokens=7, options={"temperature": 0}))
 
     assert upstream.exchanges[0].body == {
@@ -73,11 +42,42 @@ async def test_the_request_says_what_it_must_and_no_more(provider: OpenAICompati
     }
 
 
-async def test_options_cannot_replace_the_messages(provider: OpenAICompatible, upstream: Upstream) -> None:
+async def test_options_cannot_replace_the_messages(provider: HttpProvider, upstream: Upstream) -> None:
     deltas = await deltas_of(provider, asking("count 1", options={"messages": [], "stream": False, "model": "x"}))
 
     assert text_of(deltas) == "1 "
     assert upstream.exchanges[0].body["model"] == "m"
+
+
+PREFILLED = (PromptMessage("user", "count 3"), PromptMessage("assistant", "1 "))
+
+
+async def test_a_prefill_is_gone_on_from_by_vllm() -> None:
+    request = ModelRequest(model="m", messages=PREFILLED, prefill=True, options={"add_generation_prompt": True})
+    async with Upstream(vllm=True) as upstream, opened(upstream.url, flavour="vllm") as provider:
+        assert text_of(await deltas_of(provider, request)) == "2 3 "
+        sent = upstream.exchanges[0].body
+
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+    assert sent["messages"][-1] == {"role": "assistant", "content": "1 "}
+
+
+async def test_a_prefill_is_gone_on_from_by_llama_cpp_whose_model_may_not_think_then() -> None:
+    kwargs = {"enable_thinking": True, "tone": "kind"}
+    request = ModelRequest(model="m", messages=PREFILLED, prefill=True, options={"chat_template_kwargs": kwargs})
+    async with Upstream(llama=True) as upstream, opened(upstream.url, flavour="llama.cpp") as provider:
+        assert text_of(await deltas_of(provider, request)) == "2 3 "
+        assert upstream.exchanges[0].body["chat_template_kwargs"] == {"enable_thinking": False, "tone": "kind"}
+
+
+@pytest.mark.parametrize("flavour", ["vllm", "llama.cpp"])
+async def test_without_a_prefill_nothing_is_said_about_one(flavour: str) -> None:
+    llama = flavour == "llama.cpp"
+    async with Upstream(llama=llama, vllm=not llama) as upstream, opened(upstream.url, flavour=flavour) as provider:
+        assert text_of(await deltas_of(provider, "count 1")) == "1 "
+        sent = upstream.exchanges[0].body
+
+    assert sent.keys() - {"cache_prompt"} == {"model", "messages", "stream", "stream_options"}
 
 
 @pytest.mark.parametrize("flavour", ["generic", "llama.cpp"])
@@ -94,159 +94,3 @@ async def test_usage_is_not_asked_for_where_the_server_refuses_the_question(upst
 
     assert deltas == [TextDelta("1 "), StopDelta("stop")]
     assert "stream_options" not in upstream.exchanges[0].body
-
-
-async def test_the_key_and_our_headers_are_sent() -> None:
-    async with (
-        Upstream(key="sk-right") as upstream,
-        opened(upstream.url, api_key="sk-right", headers={"X-Title": "Legato"}) as provider,
-    ):
-        assert text_of(await deltas_of(provider, "count 2")) == "1 2 "
-        assert upstream.exchanges[0].headers["X-Title"] == "Legato"
-
-
-async def test_tool_calls_arrive_in_pieces_and_go_back_in_pairs(provider: OpenAICompatible) -> None:
-    deltas = await deltas_of(provider, "tool")
-
-    calls: dict[int, tuple[str, str, str]] = {}
-    for delta in deltas:
-        if isinstance(delta, ToolCallDelta):
-            *_, so_far = calls.get(delta.index, ("", "", ""))
-            calls[delta.index] = (delta.call_id, delta.name, so_far + delta.arguments)
-    assert calls == {
-        0: ("call_Paris", "weather", '{"city": "Paris"}'),
-        1: ("call_Rome", "weather", '{"city": "Rome"}'),
-    }
-    assert deltas[-1] == StopDelta("tool_calls")
-
-    made = tuple(PromptCall(*call) for call in calls.values())
-    results = tuple(PromptMessage("tool", "sunny", (), call.call_id) for call in made)
-    history = (PromptMessage("user", "tool"), PromptMessage("assistant", "", made), *results)
-    again = await deltas_of(provider, ModelRequest(model="m", messages=history))
-    assert text_of(again) == "The tools have spoken."
-
-
-async def test_reasoning_has_two_names_and_is_told_apart(provider: OpenAICompatible) -> None:
-    deltas = await deltas_of(provider, "reason")
-
-    assert deltas[:2] == [ReasoningDelta("Let me "), ReasoningDelta("think. ")]
-    assert text_of(deltas) == "1 2 3 "
-
-
-@pytest.mark.parametrize("script", ["crlf", "nodone", "gzip", "dribble", "big"])
-async def test_the_wire_may_look_otherwise(provider: OpenAICompatible, script: str) -> None:
-    deltas = await deltas_of(provider, script)
-
-    expected = {
-        "crlf": "1 2 3 ",
-        "nodone": "1 2 3 ",
-        "gzip": "".join(f"{number} " for number in range(1, 51)),
-        "dribble": "naïve 🍷 日本\n",
-        "big": "x" * 1_000_000,
-    }
-    assert text_of(deltas) == expected[script]
-    assert isinstance(deltas[-2], UsageDelta)
-    assert deltas[-1] == StopDelta("stop")
-
-
-async def test_halves_of_a_surrogate_pair_are_passed_on(provider: OpenAICompatible) -> None:
-    deltas = await deltas_of(provider, "surrogate")
-
-    normaliser = Normaliser()
-    pieces = [normaliser.feed(delta.text) for delta in deltas if isinstance(delta, TextDelta)]
-    assert "".join(pieces) + normaliser.flush() == "a 🍷 and \ufffd end"
-
-
-async def test_an_empty_answer_and_a_long_one_end_with_their_reason(provider: OpenAICompatible) -> None:
-    empty = await deltas_of(provider, "empty")
-
-    assert [type(delta) for delta in empty] == [UsageDelta, StopDelta]
-    assert (await deltas_of(provider, "cutoff"))[-1] == StopDelta("length")
-    assert (await deltas_of(provider, "nousage"))[-2:] == [TextDelta("3 "), StopDelta("stop")]
-
-
-@pytest.mark.parametrize("script", ["count 5", "late"])
-async def test_a_connection_serves_one_answer_after_the_other(
-    provider: OpenAICompatible, upstream: Upstream, script: str
-) -> None:
-    for _ in range(3):
-        await deltas_of(provider, script)
-
-    assert len({exchange.peer for exchange in upstream.exchanges}) == 1
-
-
-@pytest.mark.promise("R-04")
-@pytest.mark.parametrize("script", ["count 100000 at 500/s", "stall after 3"])
-async def test_closing_the_stream_closes_the_connection(
-    provider: OpenAICompatible, upstream: Upstream, script: str
-) -> None:
-    stream = provider.stream(asking(script))
-    for _ in range(3):
-        await anext(stream)
-    await stream.aclose()
-
-    with anyio.fail_after(2):
-        await upstream.exchanges[0].ended.wait()
-    assert upstream.exchanges[0].outcome == "closed"
-
-
-@pytest.mark.promise("R-04")
-@pytest.mark.parametrize("script", ["hang", "silence", "stall after 3"])
-async def test_cancelling_the_reader_closes_the_connection(
-    provider: OpenAICompatible, upstream: Upstream, script: str
-) -> None:
-    third = asyncio.Event()
-
-    async def read() -> None:
-        async for delta in provider.stream(asking(script)):
-            if delta == TextDelta("3 "):
-                third.set()
-
-    task = asyncio.ensure_future(read())
-    with anyio.fail_after(2):
-        exchange = await upstream.exchange(0)
-        if script == "stall after 3":
-            await third.wait()
-        task.cancel()
-        await exchange.ended.wait()
-        await asyncio.wait([task])
-
-    assert task.cancelled()
-    assert exchange.outcome == "closed"
-
-
-async def test_a_pause_between_tries_can_be_cancelled(upstream: Upstream) -> None:
-    stuck = Stuck()
-    async with opened(upstream.url, sleep=stuck) as provider:
-        task = asyncio.ensure_future(deltas_of(provider, "status 503"))
-        with anyio.fail_after(2):
-            await stuck.began.wait()
-            task.cancel()
-            await asyncio.wait([task])
-
-    assert task.cancelled()
-    assert len(upstream.exchanges) == 1
-
-
-async def test_no_more_answers_at_once_than_allowed(upstream: Upstream) -> None:
-    async with opened(upstream.url, max_concurrent=2) as provider:
-        answers = await asyncio.gather(*(deltas_of(provider, "count 20 at 1000/s") for _ in range(8)))
-
-    assert {text_of(answer) for answer in answers} == {"".join(f"{number} " for number in range(1, 21))}
-    assert upstream.most_at_once == 2
-
-
-@pytest.mark.promise("X-05")
-async def test_secrets_are_not_printed() -> None:
-    options = Options(base_url="http://user:hunter22@host/v1", api_key="sk-secret", headers={"X-Key": "topsecret"})
-
-    shown = f"{options!r} {options} {[options]}"
-    assert "host" in shown
-    assert not [secret for secret in ("hunter22", "sk-secret", "topsecret") if secret in shown]
-
-
-async def test_a_provider_that_was_not_started_says_so() -> None:
-    provider = OpenAICompatible(name="mine", options=Options(base_url="http://127.0.0.1:9/v1"))
-
-    with pytest.raises(Misuse, match="mine"):
-        await deltas_of(provider, "count 1")

@@ -18,7 +18,8 @@ from legato.core.errors import (
     ProviderUnreachable,
 )
 from legato.core.prompt import PromptMessage
-from legato.providers.openai_compatible import OpenAICompatible
+from legato.providers.http import HttpProvider
+from legato.providers.options import Kind
 from legato.providers.port import Delta, ModelRequest, StopDelta
 from legato.providers.refusal import refusal, retry_after_s
 from tests.support.provider import Naps, asking, deltas_of, opened, text_of
@@ -28,13 +29,20 @@ from tests.support.upstream import Upstream
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R-12")]
 
 
+@pytest.fixture(params=["openai", "anthropic"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Whose words are spoken; what goes wrong is the same."""
+    spoken: Kind = request.param
+    return spoken
+
+
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
     async with Upstream() as server:
         yield server
 
 
-async def until_failure(provider: OpenAICompatible, text: str) -> tuple[list[Delta], ProviderError]:
+async def until_failure(provider: HttpProvider, text: str) -> tuple[list[Delta], ProviderError]:
     """What came, and the error that ended it."""
     deltas: list[Delta] = []
     try:
@@ -56,10 +64,10 @@ async def until_failure(provider: OpenAICompatible, text: str) -> tuple[list[Del
     ],
 )
 async def test_what_came_before_a_failure_is_delivered(
-    upstream: Upstream, script: str, error: type[ProviderError], said: str
+    kind: Kind, upstream: Upstream, script: str, error: type[ProviderError], said: str
 ) -> None:
     naps = Naps()
-    async with opened(upstream.url, sleep=naps, between_tokens_timeout_s=0.2) as provider:
+    async with opened(upstream.url, kind=kind, sleep=naps, between_tokens_timeout_s=0.2) as provider:
         deltas, failure = await until_failure(provider, script)
 
     assert text_of(deltas) == "1 2 "
@@ -83,6 +91,7 @@ async def test_what_came_before_a_failure_is_delivered(
         ("status 500", ProviderError, 3),
         ("status 502", ProviderError, 3),
         ("status 503", ProviderBusy, 3),
+        ("status 529", ProviderBusy, 3),
         ("html", ProviderNonsense, 1),
         ("json", ProviderNonsense, 1),
         ("cut after 0", ProviderCut, 3),
@@ -90,9 +99,9 @@ async def test_what_came_before_a_failure_is_delivered(
     ],
 )
 async def test_a_failure_before_the_first_token_is_tried_again_where_it_may_help(
-    upstream: Upstream, script: str, error: type[ProviderError], tries: int
+    kind: Kind, upstream: Upstream, script: str, error: type[ProviderError], tries: int
 ) -> None:
-    async with opened(upstream.url) as provider:
+    async with opened(upstream.url, kind=kind) as provider:
         deltas, failure = await until_failure(provider, script)
 
     assert deltas == []
@@ -101,8 +110,10 @@ async def test_a_failure_before_the_first_token_is_tried_again_where_it_may_help
 
 
 @pytest.mark.parametrize("script", ["hang", "silence"])
-async def test_a_first_token_that_does_not_come_is_not_asked_for_again(upstream: Upstream, script: str) -> None:
-    async with opened(upstream.url, first_token_timeout_s=0.1) as provider:
+async def test_a_first_token_that_does_not_come_is_not_asked_for_again(
+    kind: Kind, upstream: Upstream, script: str
+) -> None:
+    async with opened(upstream.url, kind=kind, first_token_timeout_s=0.1) as provider:
         _, failure = await until_failure(provider, script)
         await upstream.exchanges[0].ended.wait()
 
@@ -112,11 +123,11 @@ async def test_a_first_token_that_does_not_come_is_not_asked_for_again(upstream:
 
 
 @pytest.mark.promise("A-03")
-async def test_pauses_between_tries_grow_and_are_jittered(upstream: Upstream) -> None:
+async def test_pauses_between_tries_grow_and_are_jittered(kind: Kind, upstream: Upstream) -> None:
     long, short = Naps(), Naps()
-    async with opened(upstream.url, sleep=long, jitter=1.0, retries=6) as provider:
+    async with opened(upstream.url, kind=kind, sleep=long, jitter=1.0, retries=6) as provider:
         await until_failure(provider, "status 500")
-    async with opened(upstream.url, sleep=short, jitter=0.0, retries=2) as provider:
+    async with opened(upstream.url, kind=kind, sleep=short, jitter=0.0, retries=2) as provider:
         await until_failure(provider, "status 500")
 
     assert long.taken == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
@@ -124,9 +135,9 @@ async def test_pauses_between_tries_grow_and_are_jittered(upstream: Upstream) ->
 
 
 @pytest.mark.promise("A-03")
-async def test_a_server_that_recovers_is_answered_from(upstream: Upstream) -> None:
+async def test_a_server_that_recovers_is_answered_from(kind: Kind, upstream: Upstream) -> None:
     naps = Naps()
-    async with opened(upstream.url, sleep=naps) as provider:
+    async with opened(upstream.url, kind=kind, sleep=naps) as provider:
         deltas = await deltas_of(provider, "status 429 twice retry-after 3")
 
     assert text_of(deltas) == "1 2 3 "
@@ -134,9 +145,19 @@ async def test_a_server_that_recovers_is_answered_from(upstream: Upstream) -> No
 
 
 @pytest.mark.promise("A-03")
-async def test_a_server_cannot_make_us_wait_for_long(upstream: Upstream) -> None:
+async def test_a_server_that_is_overloaded_in_its_stream_is_asked_again(upstream: Upstream) -> None:
     naps = Naps()
-    async with opened(upstream.url, sleep=naps, retries=1) as provider:
+    async with opened(upstream.url, kind="anthropic", sleep=naps) as provider:
+        deltas = await deltas_of(provider, "overloaded")
+
+    assert text_of(deltas) == "1 2 3 "
+    assert naps.taken == [0.5]
+
+
+@pytest.mark.promise("A-03")
+async def test_a_server_cannot_make_us_wait_for_long(kind: Kind, upstream: Upstream) -> None:
+    naps = Naps()
+    async with opened(upstream.url, kind=kind, sleep=naps, retries=1) as provider:
         await until_failure(provider, "status 503 retry-after 86400")
 
     assert naps.taken == [20.0]
@@ -159,9 +180,9 @@ async def test_retry_after_is_seconds_or_a_date(value: str, expected: float | No
     assert retry_after_s({}) is None
 
 
-async def test_a_server_that_is_not_there_is_unreachable() -> None:
+async def test_a_server_that_is_not_there_is_unreachable(kind: Kind) -> None:
     naps = Naps()
-    async with opened(f"http://127.0.0.1:{free_port()}/v1", sleep=naps) as provider:
+    async with opened(f"http://127.0.0.1:{free_port()}/v1", kind=kind, sleep=naps) as provider:
         _, failure = await until_failure(provider, "count 1")
 
     assert type(failure) is ProviderUnreachable
@@ -169,9 +190,9 @@ async def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert "127.0.0.1" not in failure.message
 
 
-async def test_a_server_that_restarts_between_two_turns_is_found_again(upstream: Upstream) -> None:
+async def test_a_server_that_restarts_between_two_turns_is_found_again(kind: Kind, upstream: Upstream) -> None:
     port = int(upstream.url.split(":")[2].partition("/")[0])
-    async with opened(upstream.url) as provider:
+    async with opened(upstream.url, kind=kind) as provider:
         await deltas_of(provider, "count 1")
         await upstream.stop()
         async with Upstream(port):
@@ -179,26 +200,28 @@ async def test_a_server_that_restarts_between_two_turns_is_found_again(upstream:
 
 
 @pytest.mark.promise("C-05")
-async def test_a_refusal_tells_the_servers_own_words(upstream: Upstream) -> None:
+async def test_a_refusal_tells_the_servers_own_words(kind: Kind, upstream: Upstream) -> None:
     request = ModelRequest(model="m", messages=(PromptMessage("user", " "),))
-    async with opened(upstream.url) as provider:
-        with pytest.raises(ProviderRefused, match="content is empty"):
+    async with opened(upstream.url, kind=kind) as provider:
+        with pytest.raises(ProviderRefused, match=r"content is empty|messages are missing"):
             await deltas_of(provider, request)
 
 
 @pytest.mark.promise("X-05")
-async def test_the_key_is_in_no_message_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_key_is_in_no_message_and_no_log(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with Upstream(key="sk-right") as upstream:
-        async with opened(upstream.url, api_key="sk-very-secret") as provider:
+        async with opened(upstream.url, kind=kind, api_key="sk-very-secret") as provider:
             _, refused = await until_failure(provider, "secret words")
-        async with opened(upstream.url, api_key="sk-right") as provider:
+        async with opened(upstream.url, kind=kind, api_key="sk-right") as provider:
             _, echoed = await until_failure(provider, "status 400")
             _, busy = await until_failure(provider, "status 503")
 
-    assert upstream.exchanges[0].headers["Authorization"] == "Bearer sk-very-secret"
+    sent = upstream.exchanges[0].headers
+    assert sent.get("Authorization") == ("Bearer sk-very-secret" if kind == "openai" else None)
+    assert sent.get("x-api-key") == ("sk-very-secret" if kind == "anthropic" else None)
     assert "credentials" in refused.message
-    assert echoed.message.endswith("answers 400 to Bearer ….")
+    assert echoed.message.endswith(f"answers 400 to {'Bearer …' if kind == 'openai' else '…'}.")
     assert "provider_busy" in caplog.text
     told = f"{refused!r} {echoed!r} {busy!r} {caplog.text}"
     assert [word for word in ("sk-very-secret", "sk-right", "secret words") if word in told] == []
@@ -214,9 +237,9 @@ async def test_a_message_is_short_and_never_a_page_of_html() -> None:
     assert refusal(200, "application/json", b'{"error": "no such model"}').message == "no such model"
 
 
-async def test_how_long_an_agent_thinks_between_two_pieces_is_its_own_affair(upstream: Upstream) -> None:
+async def test_how_long_an_agent_thinks_between_two_pieces_is_its_own_affair(kind: Kind, upstream: Upstream) -> None:
     async with (
-        opened(upstream.url, between_tokens_timeout_s=0.1) as provider,
+        opened(upstream.url, kind=kind, between_tokens_timeout_s=0.1) as provider,
         aclosing(provider.stream(asking("count 40 at 100/s"))) as deltas,
     ):
         first = await anext(deltas)

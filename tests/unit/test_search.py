@@ -3,14 +3,16 @@
 import html
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legato.core import snippet as snippets
 from legato.core.search import MOST_ASKED, Term, parse, score
-from legato.core.snippet import snippet
-from legato.core.words import composed, places, words
+from legato.core.snippet import MOST_LOOKED_AT, snippet
+from legato.core.words import MOST_BYTES, composed, places, words
 
 pytestmark = pytest.mark.promise("S-14")
 odd_texts = st.text(st.characters(codec=None) | st.sampled_from('éÅß가が京ไ"\u0301\u3099İ<&'))
@@ -40,6 +42,13 @@ def test_words_are_folded() -> None:
     assert words("हिन्दी। में") == ["हिन्दी", "में"]
     assert words("x" * 130) == ["x" * 64, "x" * 64, "xx"]
     assert words("a b c", 2) == ["a", "b"]
+
+
+def test_words_are_bounded() -> None:
+    assert len(words("a " * 20_000)) == 16_000
+    for letter, size in (("a", 65), ("é", 65), ("ж", 129), ("\U00016800", 257)):
+        assert len(words(f"{letter * 64} " * 14_000)) == MOST_BYTES // size
+    assert len(words("京" * 20_000)) == 16_000
 
 
 @given(odd_texts)
@@ -80,6 +89,47 @@ def test_what_is_asked_for_is_marked(said: list[str]) -> None:
     shown = snippet(text, parse('malmo "harbour"'))
     assert ("<mark>" in shown) == ("harbour" in said or "Malmö" in said)
     assert len(shown) < 700
+
+
+@pytest.mark.parametrize("filler", ["pier ", "Öl, ", "京", "x\n", "ﬁ fi\u0301 ", "שָׁלוֹם "])
+@pytest.mark.parametrize("before", [0, 50, 3_990, 4_000, 4_160, 4_165, 4_170, 5_990, 30_000])
+def test_the_first_mention_is_found_wherever_it_stands(filler: str, before: int) -> None:
+    lead = (filler * before)[:before].rpartition(filler)[0] + filler if before else ""
+    text = f"{lead}- My harbour, a harbour; {filler * 50_000}"
+    shown = snippet(text, parse('"my harbour" harb'))
+    assert "<mark>My harbour</mark>, a <mark>harbour</mark>; " in shown
+    inside = snippet(text, parse("arbour"), inside=True)
+    assert "My h<mark>arbour</mark>, a h<mark>arbour</mark>; " in inside
+    assert shown.startswith("…") == (before > 60)
+    assert len(re.sub("</?mark>", "", shown)) < 400
+
+
+def test_a_phrase_with_a_gap_is_found_wherever_it_stands() -> None:
+    for before in (0, 700, 780):
+        shown = snippet(f"{'pier ' * before}my{'.' * 500}harbour pier", parse('"my harbour"'))
+        assert f"<mark>my{'.' * 500}harbour</mark>" in shown
+
+
+def test_what_is_far_away_is_not_looked_for() -> None:
+    shown = snippet("x " * MOST_LOOKED_AT + "harbour", parse("harbour"))
+    assert shown == ("x " * 90).rstrip() + "…"
+    assert snippet("x" * MOST_LOOKED_AT + "y", parse("harbour")).endswith("x…")
+
+
+def test_few_words_are_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long text is looked over, and gone through word by word where something is."""
+    gone_through = 0
+
+    def watched(text: str) -> list[Any]:
+        nonlocal gone_through
+        found = list(places(text))
+        gone_through += len(found)
+        return found
+
+    monkeypatch.setattr(snippets, "places", watched)
+    assert "<mark>" in snippet("pier " * 8_000 + "harbour" + " pier" * 190_000, parse("harbour"))
+    assert "<mark>" not in snippet("pier " * 200_000, parse("harbour"))
+    assert gone_through < 2 * 1_500
 
 
 def test_scores() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from legato.agents.registry import (
+    DEFAULT_MAX_STEPS,
     DEFAULT_MAX_TURN_S,
     DEFAULT_MEMORY_TOKENS,
     DEFAULT_RESERVE,
@@ -14,16 +15,18 @@ from legato.agents.registry import (
     OnStoreFailure,
 )
 from legato.core.errors import Misuse
+from legato.core.model import CrashPolicy
 from legato.providers.catalog import ModelEntry
 from legato.providers.options import Count, Positive, Seconds, Settings
 
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Days = Annotated[float, msgspec.Meta(gt=0, le=36_500)]
 Hour = Annotated[int, msgspec.Meta(ge=0, le=23)]
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers."""
+    """``[[agents]]``: see ``AgentSpec``. Without ``run`` (``package.module:function``) the model answers; ``tools`` too."""
 
     id: Identifier
     name: str | None = None
@@ -40,6 +43,9 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_tokens: Positive | None = None
     on_store_failure: OnStoreFailure = "refuse"
     options: dict[str, Any] = {}
+    tools: tuple[str, ...] = ()
+    max_steps: Positive = DEFAULT_MAX_STEPS
+    on_crash: CrashPolicy = "incomplete"
     single_current: bool = False
     idle_close_s: Seconds | None = None
     retention_days: Days | None = None
@@ -48,6 +54,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     memory: tuple[Identifier, ...] = ()
     memory_sessions: Positive = 5
     memory_tokens: Count = DEFAULT_MEMORY_TOKENS
+    summarise_at: Share | None = None
     side_model: str | None = None
     welcome: str | None = None
     suggestions: tuple[str, ...] = ()
@@ -63,8 +70,8 @@ class ProviderEntry(Settings, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A configuration file. ``default_agent`` is that of a session that names none; else it is the first.
 
-    ``side_model`` makes titles and draws memories for agents that name none; ``titles``, ``retention_days`` and ``prune_hour``
-    (UTC) as in ``EngineSettings``.
+    ``side_model`` makes titles, memories and summaries for agents that name none; ``titles``, ``retention_days``,
+    ``prune_hour`` (UTC) and ``max_files_mb`` as in ``EngineSettings``.
     """
 
     agents: tuple[AgentEntry, ...] = ()
@@ -75,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     titles: bool | None = None
     retention_days: Days | None = None
     prune_hour: Hour | None = None
+    max_files_mb: Count | None = None
 
 
 def load_config(path: Path) -> Config:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from legato.agents.turn import Turn
 
 _PIECE: Final = re.compile(r"\s*\S+\s*")
-_YES: Final = frozenset({"yes", "y", "ok", "allow", "ja", "да"})
+_ANSWERED: Final = {
+    "allowed": "Sent (imaginarily).",
+    "denied": "Not sent.",
+    "expired": "Nobody answered within an hour, so nothing was sent.",
+}
 _WORDS_PER_S: Final = 30.0
-_APPROVAL_S: Final = 60.0
-_ASK_S: Final = 0.5
+_APPROVAL_S: Final = 3600.0
 _STEPS: Final = 6
 _MOST_WORDS: Final = 50_000
 
@@ -84,25 +87,9 @@ class Demo:
             yield piece
 
     async def _approve(self, turn: "Turn", words: list[str]) -> Pieces:
-        yield "Before I send anything I ask: steer with yes or no.\n\n"
-        await turn.status("awaiting_approval")
-        approval_id = await turn.approval("Send the (imaginary) mail?")
-        answer = await self._answered(turn)
-        if answer is None:
-            await turn.approval("Send the (imaginary) mail?", "expired", approval_id)
-            yield "Nobody answered within a minute, so nothing was sent."
-            return
-        allowed = answer.strip().lower().rstrip(".!") in _YES
-        await turn.approval("Send the (imaginary) mail?", "allowed" if allowed else "denied", approval_id)
-        await turn.status("executing")
-        yield "Sent (imaginarily)." if allowed else "Not sent."
-
-    async def _answered(self, turn: "Turn") -> str | None:
-        for _ in range(round(_APPROVAL_S / _ASK_S)):
-            if said := await turn.steering():
-                return said[-1]
-            await self._sleep(_ASK_S)
-        return None
+        yield "Before I send anything I ask; I wait as long as it takes, for an hour, over any restart.\n\n"
+        answer = await turn.ask("Send the (imaginary) mail?", tool="send_mail", expires_s=_APPROVAL_S)
+        yield _ANSWERED[answer]
 
     async def _steer(self, turn: "Turn", words: list[str]) -> Pieces:
         for step in range(1, _STEPS + 1):

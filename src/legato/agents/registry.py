@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from legato.agents.tools import ToolLike, as_tool
 from legato.core.errors import AgentNotFound, Misuse
 from legato.core.memory import KIND
-from legato.core.model import TurnKind
+from legato.core.model import CrashPolicy, TurnKind
 
 if TYPE_CHECKING:
     from legato.agents.turn import Turn
@@ -23,6 +24,7 @@ DEFAULT_TAIL: Final = 60
 DEFAULT_RESERVE: Final = 2048
 DEFAULT_MAX_TURN_S: Final = 600.0
 DEFAULT_MEMORY_TOKENS: Final = 500
+DEFAULT_MAX_STEPS: Final = 20
 
 
 def saying(text: str) -> Run:
@@ -40,19 +42,22 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``tail`` is in messages (0 for all), ``reserve`` in tokens of the model's window kept for the answer,
     ``max_running`` how many of its turns may run at once, in all processes together (None: any number),
     ``max_tokens`` the limit sent to the provider, ``options`` further fields of its requests (``temperature``
-    …). ``unavailable`` says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not
-    a model.
+    …). ``tools`` are what its model may call, at most ``max_steps`` times in a turn. ``on_crash`` says what becomes of a turn
+    whose process dies: ``incomplete``, ``restart`` (it is answered anew) or ``continue`` (from what was said). ``unavailable``
+    says why the agent can't answer, None if it can. ``demo`` marks what is scripted, not a model.
 
     Its sessions: ``single_current`` closes the one before when another begins (S-04), ``idle_close_s`` closes one after so
     many seconds without activity (None: never; S-05), ``retention_days`` removes one after so many days (None: as the
     deployment says; S-06), ``history_limit`` keeps the newest messages only (0: all; S-10).
 
     Side work: ``titles`` whether sessions get one made; ``memory`` the kinds of facts that are remembered of an owner (none: no
-    memory), from the last ``memory_sessions`` sessions, at most ``memory_tokens`` of them given to the agent; ``side_model``
-    the (small) model that does both, else the agent's own; ``side`` does it where no model is, from a system prompt and a text.
+    memory), from the last ``memory_sessions`` sessions, at most ``memory_tokens`` of them given to the agent; ``summarise_at``
+    the share of the prompt's room at which a summary is made to take the place of what was said first (None: what finds no room
+    is left out); ``side_model`` the (small) model that does all that, else the agent's own; ``side`` does it where no model is,
+    from a system prompt and a text. ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions``
+    are prompts to begin with.
     ``on_store_failure``: what becomes of a send with a stream while the store is away: ``refuse`` it (503), or ``degrade``:
     answer it without history, and store nothing (R-14).
-    ``welcome`` opens a session, said as it is or by a generator like ``run``; ``suggestions`` are prompts to begin with.
     """
 
     id: str
@@ -70,6 +75,9 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     on_store_failure: OnStoreFailure = "refuse"
     options: dict[str, Any] = {}
+    tools: tuple[ToolLike, ...] = ()
+    max_steps: int = DEFAULT_MAX_STEPS
+    on_crash: CrashPolicy = "incomplete"
     single_current: bool = False
     idle_close_s: float | None = None
     retention_days: float | None = None
@@ -78,6 +86,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory: tuple[str, ...] = ()
     memory_sessions: int = 5
     memory_tokens: int = DEFAULT_MEMORY_TOKENS
+    summarise_at: float | None = None
     side_model: str | None = None
     side: Side | None = None
     welcome: str | Run | None = None
@@ -115,8 +124,8 @@ class Registry:
         """Adds an agent.
 
         Raises:
-            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, or a kind of facts
-                has no good name.
+            Misuse: its id is empty or taken, what it runs (also to welcome) is no async generator function, ``summarise_at`` is
+                no share, a kind of facts has no good name, or a tool has none, or no types.
         """
         if not spec.id:
             raise Misuse("An agent needs an id.")
@@ -130,6 +139,13 @@ class Registry:
             raise Misuse(
                 f"The agent {spec.id!r} can't remember {kind[:100]!r}: a kind has 1 to 64 of A-Z a-z 0-9 . _ -"
             )
+        if spec.summarise_at is not None and not 0 < spec.summarise_at <= 1:
+            raise Misuse(
+                f"The agent {spec.id!r} can't summarise at {spec.summarise_at:g}: a share is more than 0, and at most 1."
+            )
+        names = [as_tool(tool).name for tool in spec.tools]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise Misuse(f"The agent {spec.id!r} has two tools named {min(twice)!r}.")
         self._specs[spec.id] = spec
 
     def get(self, agent_id: str) -> AgentSpec:

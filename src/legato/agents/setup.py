@@ -2,8 +2,9 @@
 
 import importlib
 import inspect
+import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,9 +15,12 @@ from legato.agents.demo import demo
 from legato.agents.demo_side import demo_side
 from legato.agents.keys import Providers, default_model, is_configured
 from legato.agents.registry import AgentSpec, Registry, Run
+from legato.agents.tools import Tool, as_tool
 from legato.core.errors import Misuse
 from legato.providers.catalog import Catalog, ModelEntry
 from legato.providers.options import Options
+
+_log: Final = logging.getLogger("legato")
 
 DEMO: Final = AgentSpec(
     id="demo",
@@ -50,33 +54,43 @@ def from_environment(env: Mapping[str, str]) -> Setup:
     """What the environment alone configures.
 
     ``OPENAI_API_KEY`` or ``OPENAI_BASE_URL`` make the agent ``assistant`` on the provider ``openai``, with
-    the model ``OPENAI_MODEL``; with neither, the demo agent answers.
+    the model ``OPENAI_MODEL``; else ``ANTHROPIC_API_KEY`` makes it on ``anthropic``, with ``ANTHROPIC_MODEL``;
+    with none of them, the demo agent answers.
 
     Raises:
-        Misuse: ``OPENAI_BASE_URL`` is not an address.
+        Misuse: ``OPENAI_BASE_URL`` or ``ANTHROPIC_BASE_URL`` is not an address.
     """
     return make_setup(Config(), env)
 
 
-def make_setup(config: Config, env: Mapping[str, str], *, source: str = "configuration") -> Setup:
+def make_setup(
+    config: Config, env: Mapping[str, str], *, source: str = "configuration", own: Mapping[str, Options] | None = None
+) -> Setup:
     """What the configuration says; what it says nothing about comes from the environment.
 
-    An agent whose provider lacks its key is there and unavailable.
+    An agent whose provider lacks its key is there and unavailable. ``own`` are providers of the host's.
 
     Raises:
         Misuse: an agent or a model names a provider or a function that isn't there, or an id stands twice.
     """
-    providers = Providers(config, env)
+    providers = Providers(config, env, own)
     entries = config.agents or _entries_from(env)
     agents = tuple(
         _spec(entry, providers, env, config.side_model, f"{source}: agents[{index}]")
         for index, entry in enumerate(entries)
     )
-    used = {*config.providers, *(model.partition(":")[0] for spec in agents for model in spec.models)}
+    models = tuple(
+        _with_keys(entry, providers, f"{source}: models[{index}].fallbacks")
+        for index, entry in enumerate(config.models)
+    )
+    named = [model for spec in agents for model in spec.models] + [
+        other for entry in models for other in entry.fallbacks
+    ]
+    used = {*config.providers, *(own or ()), *(model.partition(":")[0] for model in named)}
     setup = Setup(
         agents=agents or (DEMO,),
         providers={name: options for name, options in providers.options.items() if name in used},
-        models=config.models,
+        models=models,
         default_agent=config.default_agent,
     )
     _check(setup, source)
@@ -85,6 +99,19 @@ def make_setup(config: Config, env: Mapping[str, str], *, source: str = "configu
 
 def _entries_from(env: Mapping[str, str]) -> tuple[AgentEntry, ...]:
     return (AgentEntry(id="assistant", name="Assistant"),) if is_configured(env) else ()
+
+
+def _with_keys(entry: ModelEntry, providers: Providers, place: str) -> ModelEntry:
+    """Without the fallbacks whose provider lacks its key: they could only fail."""
+    kept = []
+    for model_id in entry.fallbacks:
+        if model_id == entry.id:
+            raise Misuse(f"{place}: {model_id!r} can't stand in for itself.")
+        if lacking := providers.lacking(model_id, place):
+            _log.warning("%s: %s is left out. %s", place, model_id, lacking)
+        else:
+            kept.append(model_id)
+    return msgspec.structs.replace(entry, fallbacks=tuple(kept))
 
 
 def _spec(
@@ -111,6 +138,9 @@ def _spec(
         max_tokens=entry.max_tokens,
         on_store_failure=entry.on_store_failure,
         options=entry.options,
+        tools=tuple(_tool(path, f"{place}.tools") for path in entry.tools),
+        max_steps=entry.max_steps,
+        on_crash=entry.on_crash,
         single_current=entry.single_current,
         idle_close_s=entry.idle_close_s,
         retention_days=entry.retention_days,
@@ -119,6 +149,7 @@ def _spec(
         memory=entry.memory,
         memory_sessions=entry.memory_sessions,
         memory_tokens=entry.memory_tokens,
+        summarise_at=entry.summarise_at,
         side_model=side_model,
         side=demo_side if run == demo else None,
         welcome=entry.welcome,
@@ -131,14 +162,29 @@ def _spec(
 
 def _function(path: str, place: str) -> Run:
     """The async generator function at ``package.module:function``."""
-    module, _, name = path.partition(":")
-    try:
-        found: Run = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Misuse(f"{place}: {path!r} can't be imported: {error}") from error
+    found: Run = _imported(path, place)
     if not inspect.isasyncgenfunction(found):
         raise Misuse(f"{place}: {path!r} is not an async generator function; let it yield its answer.")
     return found
+
+
+def _tool(path: str, place: str) -> Tool:
+    """The tool, or the function to be one, at ``package.module:name``."""
+    found = _imported(path, place)
+    if not isinstance(found, Tool) and not callable(found):
+        raise Misuse(f"{place}: {path!r} is not a function.")
+    try:
+        return as_tool(found)
+    except Misuse as error:
+        raise Misuse(f"{place}: {error.message}") from error
+
+
+def _imported(path: str, place: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misuse(f"{place}: {path!r} can't be imported: {error}") from error
 
 
 def _check(setup: Setup, source: str) -> None:

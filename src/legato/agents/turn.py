@@ -1,44 +1,35 @@
 """What an agent is given: the turn to answer, and the means to say what it does meanwhile."""
 
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from io import StringIO
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, get_args
 
 import msgspec
 
-from legato.core.errors import Misuse, cut
-from legato.core.events import (
-    Approval,
-    ApprovalStatus,
-    Event,
-    Reset,
-    StatusUpdate,
-    TokenKind,
-    ToolCall,
-    ToolResult,
-    Warning,
-)
-from legato.core.ids import new_id
+from legato.agents.calling import ModelCalls, perform
+from legato.agents.tools import ToolLike, as_tool
+from legato.core.errors import LegatoError, Misuse, OutcomeUnknown, StepFailed, ToolFailed, cut
+from legato.core.events import Event, Reset, StatusUpdate, TokenKind, Warning
 from legato.core.memory import Remembered
-from legato.core.model import ContextInfo, Message, Session, TextPart, Usage
+from legato.core.model import ApprovalStatus, ContextInfo, FilePart, Message, Part, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
-from legato.core.prompt import BEGINNING, Budget, CountTokens, build_prompt
+from legato.core.prompt import NOTHING, Earlier
 from legato.core.states import Phase
+from legato.core.steps import MAX_RESULT_BYTES, Step, StepKind, call_digest, digest, encoded
 from legato.core.text import normalise
 from legato.providers.catalog import Catalog
-from legato.providers.port import (
-    ModelRequest,
-    Provider,
-    ReasoningDelta,
-    StopDelta,
-    TextDelta,
-    ToolCallDelta,
-    UsageDelta,
-)
+from legato.providers.port import Provider
 
 if TYPE_CHECKING:
     from legato.agents.registry import AgentSpec
+
+P = ParamSpec("P")
+
+Answer = Literal["allowed", "denied", "expired"]
+
+DEFAULT_EXPIRES_S: Final = 24 * 3600.0
 
 
 class Models(Protocol):
@@ -59,16 +50,56 @@ class Stage(Protocol):
     def say(self, kind: TokenKind, text: str) -> None:
         """Add to the answer, in a new part where the kind changes."""
 
-    def open_part(self) -> int:
-        """The number of a new part."""
+    def call(self, name: str, arguments: str, call_id: str | None = None) -> str:
+        """Tell of a tool's call, whole; its id."""
+        ...
+
+    def open_call(self, name: str, call_id: str) -> int:
+        """Tell of a tool's call whose arguments follow; its part's number."""
+        ...
+
+    def argue(self, part: int, arguments: str) -> None:
+        """More of the arguments of the call in this part."""
+
+    def result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
+        """Tell what a call came to."""
 
     def emit(self, event: Event) -> None: ...
+
+    def interrupted(self) -> tuple[Part, ...]:
+        """The words and thoughts that an earlier attempt has said from here on, until it was interrupted."""
+        ...
+
+    async def begin_step(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
+        """The next step, and whether it was recorded before; else it is on disk, before anything is done, that it begins."""
+        ...
+
+    async def keep_step(self, step: Step) -> None:
+        """Record what a model has said, no later than what is done next."""
+
+    async def end_step(self, step: Step) -> None:
+        """Record what was done."""
+
+    async def ask(self, step: Step, question: str, tool: str | None, expires_s: float) -> ApprovalStatus:
+        """Ask a person. Where nobody has answered beforehand this does not return: another attempt is given the answer."""
+        ...
+
+    def report(self, error: BaseException, what: str) -> None:
+        """Have it in the log that something failed without which the turn goes on."""
 
     async def room(self) -> None:
         """Wait while too much is uncommitted."""
 
     async def history(self) -> tuple[Message, ...]:
         """The active branch up to the message being answered, as far back as the agent looks."""
+        ...
+
+    async def earlier(self, history: tuple[Message, ...]) -> Earlier:
+        """What a prompt holds besides these newest messages."""
+        ...
+
+    async def load(self, file_id: str) -> bytes | None:
+        """The content of a file of the session; None where it has been removed."""
         ...
 
     async def steering(self) -> tuple[Message, ...]:
@@ -82,6 +113,9 @@ class Stage(Protocol):
 
     def stopped(self, reason: str) -> None:
         """Why the model stopped."""
+
+    def answered_by(self, model_id: str) -> None:
+        """Another model than the one that was asked for answers."""
 
 
 class Turn:
@@ -98,6 +132,7 @@ class Turn:
         history: tuple[Message, ...],
         locale: str,
         memories: tuple[Remembered, ...] = (),
+        earlier: Earlier = NOTHING,
     ) -> None:
         self.session = session
         self.message = message
@@ -105,72 +140,153 @@ class Turn:
         self.locale = locale
         #: What is remembered of the session's owner, the newest first. Data about them: it may say anything.
         self.memories = memories
+        #: What the prompt holds besides the newest messages: a summary, and what is pinned.
+        self.earlier = earlier
         self._stage = stage
         self._spec = spec
         self._models = models
-        self._streams: set[AsyncGenerator[object, None]] = set()
-        self._closed = False
+        self._calls: set[ModelCalls] = set()
+        self._own_calls: dict[str, Step] = {}
+        self.performing = 0  # tools and steps that are being done
+        self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
+        self._fallbacks: set[tuple[str, str]] = set()
 
     @property
     def id(self) -> str:
         return self._stage.state.id
 
     @property
+    def in_background(self) -> bool:
+        """Whether nobody waits for it."""
+        return self._stage.state.priority == "background"
+
+    @property
     def text(self) -> str:
         """What the user wrote; nothing in a welcome."""
         return "".join(part.text for part in self.message.parts if isinstance(part, TextPart))
 
-    async def stream(self, *, system: str | None = None, model_id: str | None = None) -> AsyncIterator[str]:
-        """Call the model with the budgeted history and yield its text as it comes; reasoning is shown by itself.
+    async def stream(
+        self,
+        *,
+        system: str | None = None,
+        model_id: str | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        max_steps: int | None = None,
+    ) -> AsyncIterator[str]:
+        """Call the model with the budgeted history and yield its text as it comes; thoughts and calls are shown by themselves.
 
-        In a welcome, where nobody has written yet, the model is asked to open the conversation.
+        As long as it calls ``tools`` (functions, or what ``legato.tool`` makes of them; by default the agent's), these are run,
+        and it is called again with their results, at most ``max_steps`` times: then the turn is ``incomplete``. Steering
+        messages are taken over in between. In a welcome, where nobody has written yet, the model is asked to open the
+        conversation.
 
         Raises:
             ContextOverflow: system prompt and message don't fit. ProviderError: the provider failed.
-            Misuse: neither the caller, the session nor the agent names a model.
+            Misuse: neither the caller, the session nor the agent names a model; a function is no good tool.
         """
-        model = model_id or self._stage.state.model_id or self._spec.model_id
+        model = model_id or self._model_id
         if model is None:
             raise Misuse(f"agent {self._spec.id!r} names no model")
-        provider = self._models.provider(model)
-        count = self._models.catalog.counter(model)
-        info = self._models.catalog.get(model)
-        history = self.history or (msgspec.structs.replace(self.message, role="user", parts=(TextPart(BEGINNING),)),)
-        budget = Budget(info.context_window, self._spec.reserve, self._spec.tail, self._spec.memory_tokens)
-        said = self._spec.system if system is None else system
-        prompt = build_prompt(said, history, budget, count, self.memories)
-        self._stage.planned(prompt.info)
-        request = ModelRequest(
-            model=model.partition(":")[2],
-            messages=prompt.messages,
-            max_tokens=self._spec.max_tokens,
-            options=self._spec.options,
-            background=self._stage.state.priority == "background",
+        calls = ModelCalls(
+            turn=self,
+            stage=self._stage,
+            spec=self._spec,
+            models=self._models,
+            model_id=model,
+            system=self._spec.system if system is None else system,
+            tools=[as_tool(tool) for tool in (self._spec.tools if tools is None else tools)],
+            max_steps=max_steps or self._spec.max_steps,
         )
-        meter = _Meter(prompt.info.tokens, count)
-        upstream = provider.stream(request)
-        self._streams.add(upstream)
+        self._calls.add(calls)
         try:
-            async for delta in upstream:
-                if self._closed:  # a task that the agent left behind pumps on
-                    return
-                match delta:
-                    case TextDelta():
-                        meter.said(delta.text)
-                        yield delta.text
-                    case ReasoningDelta():
-                        meter.said(delta.text)
-                        self._stage.say("reasoning", delta.text)
-                        await self._stage.room()
-                    case UsageDelta():
-                        meter.reported = delta
-                    case StopDelta():
-                        self._stage.stopped(delta.reason)
-                    case ToolCallDelta():
-                        meter.said(delta.arguments)
+            async with aclosing(calls.stream()) as texts:
+                async for text in texts:
+                    yield text
         finally:
-            self._stage.used(model, meter.usage())
-            await self._close(upstream)
+            self._calls.discard(calls)
+            await calls.aclose()
+
+    async def step(self, name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Do something once: what ``function`` returns is recorded, and an attempt that comes after is given it.
+
+        Arguments and result must be JSON; the result comes as JSON has it (a tuple as a list). A function that is not
+        ``async`` runs in a thread.
+
+        Raises:
+            StepFailed: the function raised; that is recorded, too. OutcomeUnknown: an earlier attempt began it, and its process
+            died. Misuse: arguments or result are not JSON, or more than 256 KiB.
+        """
+        step, known = await self._stage.begin_step("step", name, digest(name, args, kwargs))
+        if not known:
+            step = await self._done(step, function, *args, **kwargs)
+        if step.result is None:
+            raise OutcomeUnknown(step=name)
+        if step.failed:
+            raise StepFailed(str(step.value()))
+        return step.value()
+
+    async def _done(self, step: Step, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Step:
+        self.performing += 1
+        try:
+            if inspect.iscoroutinefunction(function):
+                value = await function(*args, **kwargs)
+            else:
+                value = await asyncio.to_thread(function, *args, **kwargs)
+                value = await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            self._stage.report(error, f"the step {step.name} failed")
+            said = error.message if isinstance(error, LegatoError) else type(error).__name__
+            done = msgspec.structs.replace(step, result=encoded(said), failed=True)
+            await self._stage.end_step(done)
+            raise StepFailed(said) from error
+        finally:
+            self.performing -= 1
+        result = encoded(value)
+        if len(result) > MAX_RESULT_BYTES:
+            raise Misuse(f"the result of the step {step.name!r} has more than {MAX_RESULT_BYTES} bytes")
+        done = msgspec.structs.replace(step, result=result)
+        await self._stage.end_step(done)
+        return done
+
+    async def use(self, tool: ToolLike, /, **arguments: Any) -> str:
+        """Call a tool as a model would: shown, recorded, and asked about first where it wants that. Raises ToolFailed."""
+        made, said = as_tool(tool), encoded(arguments)
+        call_id = self._stage.call(made.name, said)
+        await self._stage.room()
+        output, is_error = await perform(self, self._stage, made, said, call_id)
+        self._stage.result(call_id, output, is_error=is_error)
+        await self._stage.room()
+        if is_error:
+            raise ToolFailed(output)
+        return output
+
+    async def ask(self, question: str, *, tool: str | None = None, expires_s: float = DEFAULT_EXPIRES_S) -> Answer:
+        """Ask the session's owner whether to go on. The turn is parked until he answers, on any device: no process holds it.
+
+        The agent is begun anew then, as after a crash, and comes back here with the answer. ``tool`` is what he may allow for
+        always. ``expired``: nobody has answered in ``expires_s``.
+
+        Raises:
+            Misuse: a tool asks that has begun. It would not know whether it was done; ``tool(approve=True)`` asks before.
+        """
+        if self.performing:
+            raise Misuse("a tool that has begun can't ask; let it be asked before: tool(approve=True)")
+        question = cut(question)
+        step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question))
+        if known and step.result is not None:
+            answer: Answer = step.value()
+            return answer
+        status = await self._stage.ask(step, question, tool, expires_s)
+        return "allowed" if status == "allowed" else "denied"
+
+    @property
+    def files(self) -> tuple[FilePart, ...]:
+        """The files of the user's message; ``read`` gives their content."""
+        return tuple(part for part in self.message.parts if isinstance(part, FilePart))
+
+    async def read(self, file: FilePart) -> bytes | None:
+        """The content of a file of this message or of the history; None where it has been removed."""
+        return await self._stage.load(file.file_id)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:
         """Tell the readers what is being done. Raises Misuse: there is no such phase."""
@@ -184,31 +300,21 @@ class Turn:
         await self._stage.room()
 
     async def tool_call(self, name: str, arguments: str) -> str:
-        """Record that a tool is called with ``arguments`` (JSON text); returns the call's id."""
-        call_id = new_id("call")
-        part, message_id = self._stage.open_part(), self._answer_id
-        self._stage.emit(ToolCall(self.id, message_id, part, call_id, normalise(name), normalise(arguments)))
+        """Show that a tool is called with ``arguments`` (JSON text), by the agent's own means; returns the call's id."""
+        name, arguments = normalise(name), normalise(arguments)
+        call_id = self._stage.call(name, arguments)
+        asked = call_digest(name, arguments)
+        self._own_calls[call_id], _ = await self._stage.begin_step("step", name, asked, call_id)
         await self._stage.room()
         return call_id
 
     async def tool_result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
-        """Record what the tool answered."""
-        part, message_id = self._stage.open_part(), self._answer_id
-        self._stage.emit(ToolResult(self.id, message_id, part, normalise(call_id), normalise(output), is_error))
+        """Show what the tool answered."""
+        output = normalise(output)
+        if (step := self._own_calls.pop(call_id, None)) is not None:
+            await self._stage.keep_step(msgspec.structs.replace(step, result=encoded(output), failed=is_error))
+        self._stage.result(normalise(call_id), output, is_error=is_error)
         await self._stage.room()
-
-    async def approval(
-        self,
-        question: str,
-        status: ApprovalStatus = "pending",
-        approval_id: str | None = None,
-    ) -> str:
-        """Show a question for a person, or its answer; returns the approval's id. Raises Misuse: no such status."""
-        _check(status, ApprovalStatus)
-        approval_id = normalise(approval_id) if approval_id else new_id("apr")
-        self._stage.emit(Approval(self.id, approval_id, normalise(question), status))
-        await self._stage.room()
-        return approval_id
 
     async def warn(self, code: str, message: str) -> None:
         """Show a warning that ends nothing."""
@@ -220,7 +326,15 @@ class Turn:
         taken = await self._stage.steering()
         if taken:
             self.history = await self._stage.history()
+            self.earlier = await self._stage.earlier(self.history)
         return tuple("".join(p.text for p in m.parts if isinstance(p, TextPart)) for m in taken)
+
+    async def told_of(self, asked: str, model_id: str) -> None:
+        """Another model than the one that was asked answers. The warning comes once a turn: a turn may ask often."""
+        self._stage.answered_by(model_id)
+        if (asked, model_id) not in self._fallbacks:
+            self._fallbacks.add((asked, model_id))
+            await self.warn("fallback", f"{asked} can't answer at present; {model_id} answers in its place.")
 
     async def reset(self) -> None:
         """Take back what was said in this answer so far; readers discard it."""
@@ -229,40 +343,14 @@ class Turn:
 
     async def aclose(self) -> None:
         """Close every upstream that is still open."""
-        self._closed = True
-        for upstream in list(self._streams):
-            await self._close(upstream)
+        for calls in list(self._calls):
+            await calls.aclose()
 
     @property
     def _answer_id(self) -> str:
         return self._stage.state.answer_id or ""
 
-    async def _close(self, upstream: AsyncGenerator[object, None]) -> None:
-        self._streams.discard(upstream)
-        with contextlib.suppress(RuntimeError):  # it is already being closed further up the stack
-            await upstream.aclose()
-
 
 def _check(word: str, kind: Any) -> None:
     if word not in get_args(kind):
         raise Misuse(f"{word!r} is none of {', '.join(get_args(kind))}.")
-
-
-class _Meter:
-    """Usage of one call: the provider's word, or an estimate."""
-
-    def __init__(self, prompt_tokens: int, count: CountTokens) -> None:
-        self.reported: UsageDelta | None = None
-        self._prompt_tokens = prompt_tokens
-        self._count = count
-        self._said = StringIO()
-
-    def said(self, text: str) -> None:
-        self._said.write(text)
-
-    def usage(self) -> Usage:
-        if (told := self.reported) is not None:
-            total = told.prompt_tokens + told.completion_tokens
-            return Usage(told.prompt_tokens, told.completion_tokens, told.cached_tokens, total)
-        completion = self._count(self._said.getvalue())
-        return Usage(self._prompt_tokens, completion, total_tokens=self._prompt_tokens + completion, estimated=True)

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "sessions": "legato.cli.sessions:app",
     "search": "legato.cli.search:search",
     "memories": "legato.cli.memories:app",
+    "approvals": "legato.cli.approvals:app",
     "usage": "legato.cli.usage:usage",
     "doctor": "legato.cli.doctor:doctor",
     "db": "legato.cli.db:app",

@@ -4,6 +4,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
+from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -12,11 +14,13 @@ from legato.cli.ending import CANCELLED_HERE, exit_status, mark
 from legato.cli.shown import Show, Shown
 from legato.cli.terminal import Terminal
 from legato.client import AsyncAnswer, AsyncClient, Piece, Sent
-from legato.core.errors import Invalid, LegatoError
-from legato.core.events import Approval, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
-from legato.core.model import State, Turn
+from legato.core.errors import AlreadyDecided, Invalid, LegatoError
+from legato.core.events import ApprovalEvent, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
+from legato.core.model import Approval, State, Turn
 
 _MOST_SHOWN = 200  # characters of a tool's input or output
+
+Decision = Literal["allow", "deny", "always"]
 
 
 class Conversation:
@@ -32,6 +36,11 @@ class Conversation:
         self.session_id: str | None = None
         self.last_turn: Turn | None = None
         self.left = False
+        #: What is asked and not answered yet; the answer's showing stops for it.
+        self.asked: Approval | None = None
+        self._answer: AsyncAnswer | None = None
+        self._shown = Shown()
+        self.attached: list[Path] = []  # to the next message
 
     def start_anew(self) -> None:
         """The next message begins a session."""
@@ -48,6 +57,17 @@ class Conversation:
         """Shows the answer that runs in the session, from its beginning, if one does."""
         return await self._watch(lambda turn: turn.status == "in_progress")
 
+    async def decide(self, decision: Decision) -> int | None:
+        """Answers what is asked, and shows how it goes on; where somebody was faster, too."""
+        asked, self.asked, answer = self.asked, None, self._answer
+        if asked is None or answer is None:
+            return None
+        try:
+            await self._client.decide(asked.id, decision)
+        except AlreadyDecided as error:
+            self._terminal.note(f"! {error.message}")
+        return await self._run(partial(_at_once, answer))
+
     async def begin(self) -> int | None:
         """Begins a session with an agent that speaks first, and shows what it says."""
         self.session_id = (await self._client.create_session(self.agent_id)).id
@@ -58,21 +78,34 @@ class Conversation:
             return None
         state, cursor = await self._client.session(self.session_id)
         found = next((turn for turn in state.turns if wanted(turn)), None)
-        return None if found is None else await self._run(partial(_at_once, Sent(found, cursor)), state)
+        self.asked = next((asked for asked in state.approvals if found and asked.turn_id == found.id), None)
+        return (
+            None
+            if found is None
+            else await self._run(partial(_at_once, self._client.watch(Sent(found, cursor), state)))
+        )
 
     async def ask(self, text: str) -> int:
         """Sends ``text`` and shows its answer; the exit status it stands for."""
-        return await self._run(partial(self._send, text))
+        return await self._run(partial(self._sent, partial(self._send, text)))
 
     async def go_on(self) -> int:
         """Continues the last answer."""
         turn = self._last()
-        return await self._run(partial(self._client.continue_, turn.session_id, turn.id))
+        return await self._run(partial(self._sent, partial(self._client.continue_, turn.session_id, turn.id)))
 
     async def try_again(self) -> int:
         """Has the last message answered again."""
         turn = self._last()
-        return await self._run(partial(self._client.retry, turn.session_id, turn.id))
+        return await self._run(partial(self._sent, partial(self._client.retry, turn.session_id, turn.id)))
+
+    async def say_instead(self, text: str) -> int:
+        """Sends ``text`` in the place of the last message."""
+        turn = self._last()
+        if turn.kind == "welcome":
+            raise Invalid("There is no message of yours here yet.")
+        send = partial(self._client.send, turn.session_id, text, edits=turn.message_id)
+        return await self._run(partial(self._sent, send))
 
     def _last(self) -> Turn:
         if self.last_turn is None:
@@ -83,15 +116,21 @@ class Conversation:
         if self.session_id is None:
             # Somebody has a question: that is answered, not he welcomed.
             self.session_id = (await self._client.create_session(self.agent_id, welcome=False)).id
-        return await self._client.send(self.session_id, text)
+        files = [await self._client.upload(path) for path in self.attached]
+        sent = await self._client.send(self.session_id, text, files=files)
+        self.attached.clear()
+        return sent
 
-    async def _run(self, send: Callable[[], Awaitable[Sent]], state: State | None = None) -> int:
+    async def _sent(self, send: Callable[[], Awaitable[Sent]]) -> AsyncAnswer:
+        return self._client.watch(await send())
+
+    async def _run(self, begin: Callable[[], Awaitable[AsyncAnswer]]) -> int:
         interrupted = anyio.Event()
         failure: LegatoError | BrokenPipeError | None = None
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen, interrupted, tasks)
             try:
-                answer = self._client.watch(await send(), state)
+                answer = await begin()
                 self.last_turn = answer.turn
                 tasks.start_soon(self._cancel_after, interrupted, answer)
                 await self._show(answer)
@@ -108,6 +147,8 @@ class Conversation:
         return self._ended(self._last(), interrupted=interrupted.is_set())
 
     def _ended(self, turn: Turn, *, interrupted: bool) -> int:
+        if self.asked is not None and self._interactive:
+            return 0
         if told := mark(turn, can_go_on=self._interactive):
             self._terminal.note(told)
         return exit_status(turn, interrupted=interrupted)
@@ -133,14 +174,21 @@ class Conversation:
             self._terminal.note(f"· it could not be cancelled: {error.message}")
 
     async def _show(self, answer: AsyncAnswer) -> None:
-        shown = Shown()
-        if answer.text:
-            self._write(shown.take(Piece(answer.text, 0)))
+        if answer is not self._answer:
+            self._answer, self._shown = answer, Shown()
+            if answer.text:
+                self._write(self._shown.take(Piece(answer.text, 0)))
+        shown = self._shown
+        if self.asked is not None and self._interactive:  # before we came
+            self._terminal.note(f"? {self.asked.question}")
+            return
         thinking: set[int] = set()
         async with aclosing(answer.updates()) as updates:
             async for event, piece in updates:
                 if event is not None and getattr(event, "turn_id", None) == answer.turn.id:
                     self._tell(event, thinking)
+                    if self.asked is not None and self._interactive:
+                        return
                 if piece is not None:
                     self._write(shown.take(piece))
         self._write(shown.settle())
@@ -162,16 +210,17 @@ class Conversation:
                 self._terminal.aside(f"→ {event.name}({_short(event.arguments)})")
             case ToolResult():
                 self._terminal.aside(f"← {'error: ' if event.is_error else ''}{_short(event.output)}")
-            case Approval():
-                self._terminal.note(f"? {event.question} ({event.status})")
+            case ApprovalEvent():
+                self._terminal.note(f"? {event.approval.question} ({event.approval.status})")
+                self.asked = event.approval if event.approval.status == "pending" else None
             case Warning():
                 self._terminal.note(f"! {event.message}")
             case _:
                 pass
 
 
-async def _at_once(sent: Sent) -> Sent:
-    return sent
+async def _at_once(answer: AsyncAnswer) -> AsyncAnswer:
+    return answer
 
 
 def _short(text: str) -> str:

@@ -17,9 +17,11 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Delete sessions and all that was said in them. There is no way back."""
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("say --yes to delete them without being asked")
     with told(), client_of(url, token) as client:
         for session_id in session_ids:
-            if sys.stdin.isatty() and not yes:
+            if not yes:
                 title = client.session(session_id, limit=1).state.session.title
                 typer.confirm(printable(f"Delete {session_id}{f' ({title})' if title else ''}?"), abort=True)
             client.delete(session_id)

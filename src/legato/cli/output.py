@@ -1,6 +1,7 @@
 """What commands share that ask a running server and print what it says."""
 
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -50,4 +51,7 @@ def state_of(session: Session) -> str:
 
 
 def when(at: datetime) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M")
+    """The time as clocks here show it; one that they can't show as it is."""
+    with suppress(OverflowError, ValueError, OSError):
+        at = at.astimezone()
+    return at.strftime("%Y-%m-%d %H:%M")

@@ -4,14 +4,17 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
-from legato.cli.conversation import Conversation
+import anyio
+
+from legato.cli.conversation import Conversation, Decision
 from legato.cli.ending import CANCELLED_HERE
 from legato.cli.terminal import Terminal, printable
 from legato.client import Agent, AsyncClient
 from legato.core.errors import Invalid, LegatoError
-from legato.core.model import Message, Session, State, TextPart
+from legato.core.model import FilePart, Message, Session, State, TextPart
 from legato.core.states import is_terminal
 
 _PROMPT: Final = "> "
@@ -19,11 +22,15 @@ _RECENT: Final = 10
 _HELP: Final = """\
 :continue   go on after an answer that ended early
 :retry      have the last message answered again
+:edit TEXT  say this instead of the last message
 :new        begin a session
 :sessions   list the newest sessions
+:file PATH  attach an image, a PDF or a text to the next message
 :open N     take up a session of that list (or give its id)
 :quit       leave (also Ctrl-D)
 Ctrl-C cancels an answer; a second one leaves. Everything else goes to the agent, "/" commands too; "::x" sends ":x"."""
+
+_DECISIONS: Final[dict[str, Decision]] = {"y": "allow", "n": "deny", "a": "always"}
 
 Command = Callable[[str], Coroutine[Any, Any, None]]
 
@@ -48,9 +55,11 @@ class Prompt:
         self._commands: dict[str, Command] = {
             "continue": self._continue,
             "retry": self._retry,
+            "edit": self._edit,
             "new": self._new,
             "sessions": self._sessions,
             "open": self._open,
+            "file": self._attach,
             "help": self._help,
         }
 
@@ -62,6 +71,8 @@ class Prompt:
         asked_to_leave = False
         while not self._conversation.left:
             try:
+                while self._conversation.asked is not None and not self._conversation.left:
+                    self._answer()
                 line = _read()
                 asked_to_leave = False
                 if line.strip() in (":quit", ":q", ":exit"):
@@ -77,6 +88,21 @@ class Prompt:
                 asked_to_leave = True
                 self._terminal.note("· Ctrl-C again leaves")
         return CANCELLED_HERE
+
+    def _answer(self) -> None:
+        """Has the person say whether what is asked is allowed; who has no answer leaves it to another device."""
+        decision = _DECISIONS.get(_read("[y]es, [n]o, [a]lways, [l]ater? ").strip().lower()[:1])
+        if decision is not None:
+            self._runner.run(self._decided(decision))
+        else:
+            self._conversation.asked = None
+            self._terminal.note("· it waits; `legato approvals` answers it")
+
+    async def _decided(self, decision: Decision) -> None:
+        try:
+            await self._conversation.decide(decision)
+        except LegatoError as error:
+            self._terminal.note(f"! {error.message}")
 
     async def _begin(self, session_id: str | None, new: bool) -> None:
         names = ", ".join(f"{agent.name} (offline demo)" if agent.demo else agent.name for agent in self._agents)
@@ -130,6 +156,11 @@ class Prompt:
     async def _retry(self, rest: str) -> None:
         await self._conversation.try_again()
 
+    async def _edit(self, rest: str) -> None:
+        if not rest:
+            raise Invalid("What would you rather say? :edit and the text.")
+        await self._conversation.say_instead(rest)
+
     async def _new(self, rest: str) -> None:
         self._conversation.start_anew()
         self._terminal.note("· a new session begins with your next message")
@@ -147,6 +178,14 @@ class Prompt:
             raise Invalid("Which one? :sessions lists them.")
         await self._take_up(rest)
 
+    async def _attach(self, rest: str) -> None:
+        path = await anyio.Path(rest).expanduser()
+        if not rest or not await path.is_file():
+            raise Invalid(f"There is no file {rest or '(which one?)'}.")
+        self._conversation.attached.append(Path(path))
+        names = ", ".join(printable(each.name) for each in self._conversation.attached)
+        self._terminal.note(f"· with your next message: {names}")
+
     async def _take_up(self, session_id: str) -> None:
         state = await self._conversation.open(session_id)
         self._terminal.note(f"· session {session_id}" + (f": {state.session.title}" if state.session.title else ""))
@@ -155,10 +194,10 @@ class Prompt:
         await self._conversation.watch_running()
 
 
-def _read() -> str:
+def _read(prompt: str = _PROMPT) -> str:
     if sys.stdout.isatty():
-        return input(_PROMPT)
-    print(_PROMPT, end="", file=sys.stderr, flush=True)  # input() would put it into the pipe, among the answers
+        return input(prompt)
+    print(prompt, end="", file=sys.stderr, flush=True)  # input() would put it into the pipe, among the answers
     if line := sys.stdin.readline():
         return line.removesuffix("\n")
     raise EOFError
@@ -172,7 +211,8 @@ def _last_exchange(state: State) -> list[Message]:
 
 
 def _text(message: Message) -> str:
-    return printable("".join(part.text for part in message.parts if isinstance(part, TextPart)))
+    names = "".join(f"[{part.name}] " for part in message.parts if isinstance(part, FilePart))
+    return printable(names + "".join(part.text for part in message.parts if isinstance(part, TextPart)))
 
 
 def _when(session: Session) -> str:

@@ -58,7 +58,8 @@ def search(
 def _heading(hit: Hit) -> Text:
     at = hit.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
     title = f" · {hit.session.title}" if hit.session.title else ""
-    return Text(printable(f"{hit.session.id} · {hit.role or 'title'} · {at}{title}"), "dim")
+    aside = "" if hit.active else " · on another branch"
+    return Text(printable(f"{hit.session.id} · {hit.role or 'title'} · {at}{title}{aside}"), "dim")
 
 
 def _marked(snippet: str, *, is_screen: bool) -> Text:

@@ -10,18 +10,34 @@ from rich.text import Text
 
 from legato.cli import changes
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
+from legato.cli.context import pin_message, summary
 from legato.cli.deletion import delete
+from legato.cli.forking import fork
 from legato.cli.output import Json, client_of, console, state_of, table_of, when, write_json
 from legato.cli.prune import prune
 from legato.cli.terminal import printable
 from legato.cli.transfer import export, import_
-from legato.core.model import Message, Part, ReasoningPart, State, TextPart, ToolCallPart, ToolResultPart
+from legato.core.files import weight
+from legato.core.model import (
+    FilePart,
+    Gauge,
+    Message,
+    Part,
+    ReasoningPart,
+    State,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(prune)
 app.command("export")(export)
 app.command("import")(import_)
 app.command()(delete)
+app.command()(fork)
+app.command()(summary)
+app.command("pin-message")(pin_message)
 
 
 @app.callback()
@@ -86,6 +102,8 @@ def _facts(state: State) -> Table:
         "created": when(session.created_at),
         "last activity": when(session.last_activity),
         "state": state_of(session),
+        "forked from": session.forked_from.session_id if session.forked_from else "",
+        "context": _fullness(state.gauge) if state.gauge else "",
         "turns": ", ".join(f"{turn.id} {turn.status}" for turn in state.turns),
     }
     table = Table(box=None, show_header=False)
@@ -97,10 +115,15 @@ def _facts(state: State) -> Table:
     return table
 
 
+def _fullness(gauge: Gauge) -> str:
+    return f"{gauge.tokens:,} of {gauge.window:,} tokens ({100 * gauge.tokens / gauge.window:.0f} %)"
+
+
 def _heading(message: Message) -> str:
+    pinned = " · pinned" if message.pinned else ""
     status = "" if message.status == "completed" else f" · {message.status}"
     error = f" · {message.error.message}" if message.error else ""
-    return printable(f"{message.role} · {when(message.created_at)}{status}{error}")
+    return printable(f"{message.role} · {when(message.created_at)}{status}{pinned}{error} · {message.id}")
 
 
 def _lines(message: Message) -> Iterator[str]:
@@ -116,6 +139,8 @@ def _line(part: Part) -> str:
             return f"(thinking) {part.text}"
         case ToolCallPart():
             return f"→ {part.name}({part.arguments})"
+        case FilePart():
+            return f"[{part.name}, {part.media_type}, {weight(part.size)}]"
         case ToolResultPart():
             return f"← {'error: ' if part.is_error else ''}{part.output}"
 

@@ -1,18 +1,16 @@
 """``legato sessions export`` and ``import``: files out of a running server, and into one. Progress goes to standard error."""
 
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
 from legato.cli.connection import DEFAULT_URL, Token, Url, told
+from legato.cli.files import told_of, written
 from legato.cli.terminal import printable
 from legato.client import Client, ImportProgress, ImportReport
 from legato.client.transfer import Format, Source
@@ -40,13 +38,14 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file; by default the standard output.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
     """Write a session, or all, to a file. JSON and JSON lines can be imported; Markdown and HTML are for reading."""
     named = _FORMATS.get(output.suffix.lower()) if output else None
     chosen: Format = format_ or named or ("json" if session_id else "jsonl")
-    with told(), Client(url, token=token) as client, _file(output) as file, _bar() as bar:
+    with told(), written(output, replace=force) as file, Client(url, token=token) as client, _bar() as bar:
         task = bar.add_task("Exporting", total=None)
         pieces = client.export_session(session_id, chosen) if session_id else client.export_all(chosen)
         for piece in pieces:
@@ -68,7 +67,7 @@ def import_(
 ) -> None:
     """Import sessions: our files, or an export of ChatGPT, Claude, Open WebUI or LibreChat. Twice is as once."""
     report: ImportReport | None = None
-    with told(), Client(url, token=token) as client, path.open("rb") as file, _bar() as bar:
+    with told(), told_of(path), Client(url, token=token) as client, path.open("rb") as file, _bar() as bar:
         task = bar.add_task("Importing", total=path.stat().st_size)
         for step in client.import_file(file, source=source, agent_id=agent, dry_run=dry_run):
             if isinstance(step, ImportProgress):
@@ -96,26 +95,6 @@ def _lines(report: ImportReport) -> Iterator[str]:
     for (what, why), count in Counter((each.what, each.why) for each in report.skipped).most_common(_SHOWN):
         place = next(each.place for each in report.skipped if (each.what, each.why) == (what, why))
         yield f"  {count:>5} × {what}: {why} (first: {place})"
-
-
-@contextmanager
-def _file(path: Path | None) -> Iterator[BinaryIO]:
-    """The standard output, or a file of the person's own that stands there only when it is whole."""
-    if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "xb", opener=_private) as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _bar() -> Progress:

@@ -5,7 +5,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from legato.core.cursor import Cursor
-from legato.core.model import State, Turn
+from legato.core.model import Message, State, Turn
 
 T = TypeVar("T")
 
@@ -49,6 +49,16 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     data: list[T]
     has_more: bool = False
     next: str | None = None
+
+
+class MessagePage(Page[Message], frozen=True):
+    """A piece of a history, of the branch that ends with ``leaf_id``.
+
+    ``branches``: of each message that has siblings, the ids of these, itself among them, in the order of their creation.
+    """
+
+    leaf_id: str | None = None
+    branches: dict[str, list[str]] = {}
 
 
 class Hint(msgspec.Struct, frozen=True):

@@ -76,9 +76,13 @@ class Stream:
     async def _connection(self) -> AsyncGenerator[Frame, None]:
         parser = Parser()
         try:
-            async with self._http.stream(self._path, self._params()) as response:
+            async with (
+                self._http.stream(self._path, self._params()) as response,
+                # Else what reads the connection is closed by the garbage collector, when the loop may be gone.
+                aclosing(response.aiter_bytes()) as pieces,
+            ):
                 await _check(response)
-                async for piece in response.aiter_bytes():
+                async for piece in pieces:
                     frames = parser.feed(piece)
                     self._heard(parser, bool(frames))
                     for frame in frames:

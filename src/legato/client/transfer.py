@@ -1,6 +1,7 @@
 """Files: sessions out of a server, and into one."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, BinaryIO, Final, Literal
 from urllib.parse import quote
 
@@ -102,9 +103,10 @@ class Transfer:
                 "POST", "/v1/import", params, accept=_LINES, content=_read(file), read_s=_LONGEST_S
             ) as response:
                 await _check(response)
-                async for line in response.aiter_lines():
-                    if (step := _step(line)) is not None:
-                        yield step
+                async with aclosing(response.aiter_bytes()) as pieces, aclosing(_lines(pieces)) as lines:
+                    async for line in lines:
+                        if (step := _step(line)) is not None:
+                            yield step
         except httpx2.RequestError as error:
             raise lost(error).error from error
 
@@ -112,8 +114,9 @@ class Transfer:
         try:
             async with self._http.transfer("GET", path, {"format": format_}) as response:
                 await _check(response)
-                async for piece in response.aiter_bytes():
-                    yield piece
+                async with aclosing(response.aiter_bytes()) as pieces:
+                    async for piece in pieces:
+                        yield piece
         except httpx2.RequestError as error:
             raise lost(error).error from error
 
@@ -129,7 +132,16 @@ async def _check(response: httpx2.Response) -> None:
         raise error_from(response)
 
 
-def _step(line: str) -> ImportProgress | ImportReport | None:
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
+    yield rest
+
+
+def _step(line: bytes) -> ImportProgress | ImportReport | None:
     if not line.strip():
         return None
     try:

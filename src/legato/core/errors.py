@@ -63,6 +63,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class SummaryNotFound(NotFound):
+    """Nothing of this session has been summarised."""
+
+    code = "summary_not_found"
+
+
 class SearchNotFound(NotFound):
     """There is no such saved search."""
 
@@ -73,6 +79,24 @@ class MemoryNotFound(NotFound):
     """There is no such memory."""
 
     code = "memory_not_found"
+
+
+class ApprovalNotFound(NotFound):
+    """There is no such approval."""
+
+    code = "approval_not_found"
+
+
+class GrantNotFound(NotFound):
+    """There is no such grant."""
+
+    code = "grant_not_found"
+
+
+class FileNotFound(NotFound):
+    """There is no such file."""
+
+    code = "file_not_found"
 
 
 class AgentNotFound(NotFound):
@@ -141,6 +165,24 @@ class TurnNotQueued(Conflict):
     code = "turn_not_queued"
 
 
+class AlreadyDecided(Conflict):
+    """This was answered before, or nobody answered in time."""
+
+    code = "already_decided"
+
+
+class FileInUse(Conflict):
+    """The file belongs to a message; it goes with it."""
+
+    code = "file_in_use"
+
+
+class FilesFull(Conflict):
+    """Your files take up all the room there is for them; delete some, or sessions that have some."""
+
+    code = "files_full"
+
+
 class ClockJumped(Conflict):
     """The server's clock was put forward; nothing is removed for its age until it is sane."""
 
@@ -163,6 +205,30 @@ class ContextOverflow(Invalid):
     """The message does not fit into the model's context window."""
 
     code = "context_overflow"
+
+
+class FileUnsupported(Invalid):
+    """Only images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 can be attached."""
+
+    code = "file_unsupported"
+
+
+class FileTooLarge(Invalid):
+    """The file is too large."""
+
+    code = "file_too_large"
+
+
+class AttachmentUnsupported(Invalid):
+    """The model can't take this kind of file."""
+
+    code = "attachment_unsupported"
+
+
+class AttachmentsTooLarge(Invalid):
+    """The images and documents of one message are too large together."""
+
+    code = "attachments_too_large"
 
 
 class Busy(LegatoError):
@@ -247,6 +313,24 @@ class EmptyAnswer(TurnError):
     """The model ended without an answer."""
 
     code = "empty_answer"
+
+
+class StepFailed(TurnError):
+    """A step of the agent's failed."""
+
+    code = "step_failed"
+
+
+class OutcomeUnknown(TurnError):
+    """A step had begun when its process died; whether it was done is not known, and it is not done again."""
+
+    code = "outcome_unknown"
+
+
+class ToolFailed(TurnError):
+    """The tool failed."""
+
+    code = "tool_failed"
 
 
 class TurnTimeout(TurnError):

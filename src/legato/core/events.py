@@ -12,11 +12,10 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from legato.core.errors import Corrupted
-from legato.core.model import ErrorInfo, Message, Session, State, Turn, Usage
+from legato.core.model import Approval, ErrorInfo, Gauge, Message, Session, State, Turn, Usage
 from legato.core.states import Phase, TerminalStatus
 
 TokenKind = Literal["text", "reasoning", "tool_arguments"]
-ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -50,6 +49,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
     cost_usd: float | None
     estimated: bool
+    gauge: Gauge | None = None
 
     def usage(self) -> Usage:
         return msgspec.convert(self, Usage, from_attributes=True)
@@ -68,12 +68,16 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message was added, changed (its whole new state) or removed (only its id is told)."""
+    """A message was added, changed (its whole new state) or removed (only its id is told).
+
+    ``leaf``: the active branch ends with it from now on.
+    """
 
     event: ClassVar[str] = "message"
     op: Literal["added", "changed", "removed"]
     message_id: str
     message: Message | None = None
+    leaf: bool = False
 
 
 class TurnEvent(msgspec.Struct, frozen=True):
@@ -114,14 +118,12 @@ class ToolResult(msgspec.Struct, frozen=True):
     is_error: bool = False
 
 
-class Approval(msgspec.Struct, frozen=True):
-    """The agent asks a person, or the person has answered."""
+class ApprovalEvent(msgspec.Struct, frozen=True):
+    """The agent asks a person, or the person has answered: the approval's whole new state."""
 
     event: ClassVar[str] = "approval"
     turn_id: str
-    approval_id: str
-    question: str
-    status: ApprovalStatus
+    approval: Approval
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -169,7 +171,7 @@ Event = (
     | SessionEvent
     | ToolCall
     | ToolResult
-    | Approval
+    | ApprovalEvent
     | Snapshot
     | Reset
     | ErrorEvent
@@ -186,7 +188,7 @@ _TYPES: Final[tuple[type[Event], ...]] = (
     SessionEvent,
     ToolCall,
     ToolResult,
-    Approval,
+    ApprovalEvent,
     Snapshot,
     Reset,
     ErrorEvent,

@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from legato.core.events import (
-    Approval,
+    ApprovalEvent,
     Done,
     ErrorEvent,
     Event,
@@ -30,6 +30,10 @@ from legato.core.events import (
     Warning,
 )
 from legato.core.model import (
+    Approval,
+    ContextInfo,
+    FilePart,
+    Gauge,
     Message,
     Part,
     ReasoningPart,
@@ -86,7 +90,7 @@ def _longer(part: Part, text: str) -> Part:
             return ReasoningPart(part.text + text)
         case ToolCallPart():
             return msgspec.structs.replace(part, arguments=part.arguments + text)
-        case ToolResultPart():
+        case ToolResultPart() | FilePart():
             return part
         case _:
             assert_never(part)
@@ -104,6 +108,8 @@ class Fold:
         self.has_more = state.has_more if state else False
         self.messages: dict[str, Draft] = {m.id: Draft(m) for m in state.messages} if state else {}
         self.turns: dict[str, Turn] = {t.id: t for t in state.turns} if state else {}
+        self.approvals: dict[str, Approval] = {a.id: a for a in state.approvals} if state else {}
+        self.gauge: Gauge | None = state.gauge if state else None
         self.gone: set[str] = set()
 
     def apply(self, event: Event) -> None:
@@ -116,6 +122,7 @@ class Fold:
                 self._message(event)
             case TurnEvent():
                 self.turns[event.turn.id] = event.turn
+                self.gauge = gauge_told(event) or self.gauge
                 self._active(event.turn.created_at)
             case SessionEvent():
                 self.session = event.session
@@ -124,6 +131,7 @@ class Fold:
             case UsageEvent():
                 self._change_turn(event.turn_id, usage=event.usage())
                 self._change_answer(event.turn_id, usage=event.usage())
+                self.gauge = gauge_told(event) or self.gauge
             case Done():
                 self._done(event)
             case ToolCall():
@@ -135,7 +143,13 @@ class Fold:
                     draft.cut(event.part)
             case Snapshot():
                 self._snapshot(event)
-            case ErrorEvent() | Warning() | Approval():
+            case ApprovalEvent():
+                self.approvals.pop(event.approval.id, None)
+                if event.approval.decided_at is None:
+                    self.approvals[event.approval.id] = event.approval
+                else:
+                    self._active(event.approval.decided_at)
+            case ErrorEvent() | Warning():
                 pass
             case _:
                 assert_never(event)
@@ -164,11 +178,15 @@ class Fold:
             leaf_id=self.leaf_id,
             # A root on the branch: what was older is gone (the session was trimmed).
             has_more=self.has_more and not (path and self.messages[path[0]].base.parent_id is None),
+            approvals=tuple(self.approvals.values()),
+            gauge=self.gauge,
         )
 
     def overlay(self, other: "Fold") -> None:
-        """Take over the turns and the known messages that ``other`` tells more about."""
+        """Take over the turns, the approvals, the gauge and the known messages that ``other`` tells more about."""
         self.turns |= other.turns
+        self.approvals |= other.approvals
+        self.gauge = other.gauge or self.gauge
         self.messages |= {i: draft for i, draft in other.messages.items() if i in self.messages}
 
     def show(self, message: Message) -> None:
@@ -199,13 +217,15 @@ class Fold:
                 parent_id = gone.base.parent_id
                 self.leaf_id = None if parent_id in self.gone else parent_id
             return
+        before = self.messages.get(event.message_id)
+        enters = event.op == "added" or (before is not None and before.base.status == "queued")
         self.messages[event.message_id] = Draft(event.message)
         if event.message.status != "queued":
-            self._placed(event.message)
+            self._placed(event.message, leaf=event.leaf, enters=enters)
 
-    def _placed(self, message: Message) -> None:
+    def _placed(self, message: Message, *, leaf: bool, enters: bool) -> None:
         # A message that enters the history becomes its newest; one that only changes (its pieces, its pin) stays where it is.
-        if message.parent_id == self.leaf_id or message.status == "in_progress":
+        if leaf or (enters and message.parent_id == self.leaf_id) or message.status == "in_progress":
             self.leaf_id = message.id
 
     def _put(self, message_id: str, index: int, part: Part) -> None:
@@ -241,12 +261,24 @@ class Fold:
             detail=None,
         )
         self._change_answer(event.turn_id, status=event.status, error=event.error)
+        self.approvals = {a.id: a for a in self.approvals.values() if a.turn_id != event.turn_id}
 
     def _snapshot(self, event: Snapshot) -> None:
         if event.state is not None:
             self._load(event.state)
         elif event.message is not None and event.message.id in self.messages:
             self.messages[event.message.id] = Draft(event.message)
+
+
+def gauge_told(event: Event) -> Gauge | None:
+    """How full the model's window is, if this event tells it: what was sent, and at the end what was answered, too."""
+    match event:
+        case TurnEvent(turn=Turn(status="in_progress", context=ContextInfo(tokens=tokens, window=window))) if window:
+            return Gauge(tokens, window)
+        case UsageEvent():
+            return event.gauge
+        case _:
+            return None
 
 
 def _turn_order(turn: Turn) -> tuple[int, int]:

@@ -19,7 +19,8 @@ class FoundIn(msgspec.Struct, frozen=True):
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """A message, or a title (``message_id`` and ``role`` are None, ``created_at`` says when it was given).
 
-    ``snippet`` is HTML: a piece of the text, escaped, with ``<mark>`` around what was looked for.
+    ``snippet`` is HTML: a piece of the text, escaped, with ``<mark>`` around what was looked for. ``active``: it stands on
+    its session's active branch, or waits to; else on one that can be read and switched to.
     """
 
     session: FoundIn
@@ -28,6 +29,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     score: int
     snippet: str
+    active: bool = True
 
 
 class SavedSearch(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,10 @@ from legato.core.states import Phase, TurnStatus
 Role = Literal["user", "assistant"]
 Mode = Literal["queue", "reject", "interrupt", "rollback", "steer"]
 Priority = Literal["interactive", "background"]
-TurnKind = Literal["send", "continue", "retry", "welcome"]
+TurnKind = Literal["send", "edit", "continue", "retry", "welcome"]
 TitleSource = Literal["person", "model", "date"]
+ApprovalStatus = Literal["pending", "allowed", "denied", "expired"]
+CrashPolicy = Literal["incomplete", "restart", "continue"]
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -42,7 +44,17 @@ class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_re
     is_error: bool = False
 
 
-Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart
+class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+    """A file that was sent: ``media_type`` is what its bytes are, ``tokens`` what a model takes for it at most."""
+
+    file_id: str
+    name: str
+    media_type: str
+    size: int
+    tokens: int = 0
+
+
+Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | FilePart
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -67,17 +79,43 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class ContextInfo(msgspec.Struct, frozen=True):
-    """What was sent to the model: messages and tokens in, messages left out, the budget they had to fit; memories in."""
+    """What was sent to the model: messages and tokens in, the budget they had to fit; memories in.
+
+    What was not: messages that were left out (``dropped``), and those in whose place a summary went (``summarised``).
+    ``window`` is the model's, in tokens.
+    """
 
     messages: int
     tokens: int
     dropped: int
     budget: int
     memories: int = 0
+    summarised: int = 0
+    window: int = 0
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """How full the model's ``window`` was at its last call: ``tokens`` of what it was sent and what it has answered."""
+
+    tokens: int
+    window: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a prompt for the first ``messages`` of a branch, up to ``message_id``; they themselves stay."""
+
+    message_id: str
+    messages: int
+    text: str
+    created_at: datetime
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue."""
+    """One message of the history. ``parent_id`` is None for the first, and for one that still waits in the queue.
+
+    An edited one knows its place while it waits: beside the message that it takes the place of. ``pinned``: it never falls out
+    of the prompt.
+    """
 
     id: str
     session_id: str
@@ -93,6 +131,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_message_id: str | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
+    pinned: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,7 +167,14 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def brings_message(self) -> bool:
         """Whether it has brought its message into the session: a retry answers an earlier one, a welcome answers none."""
-        return self.kind in ("send", "continue")
+        return self.kind in ("send", "edit", "continue")
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """Where a session comes from that goes on from another one: it, and its last message that was taken over."""
+
+    session_id: str
+    message_id: str | None
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,14 +202,41 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
     metadata: dict[str, Any] = {}
     read_only: bool = False
+    forked_from: Fork | None = None
     quarantined: bool = False
 
 
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent asks a person, and what was answered. ``tool`` is what it wants to use, where it is one."""
+
+    id: str
+    session_id: str
+    turn_id: str
+    question: str
+    status: ApprovalStatus
+    created_at: datetime
+    expires_at: datetime
+    tool: str | None = None
+    decided_at: datetime | None = None
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool of an agent's that its owner is not asked about any more."""
+
+    id: str
+    agent_id: str
+    tool: str
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over a session. ``age_s`` is in seconds since it was created."""
+    """Sums over a session, over all of its branches; ``active_count`` are the messages of the active one.
+
+    ``age_s`` is in seconds since it was created.
+    """
 
     session_id: str
     message_count: int
+    active_count: int = 0
     turn_count: int
     usage: Usage
     age_s: float
@@ -173,8 +246,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A session at one instant: the newest messages of its active branch, oldest first, and its unfinished turns.
 
-    ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one.
-    ``has_more`` says that older messages exist.
+    ``turns`` holds the running and the waiting turns, in the order they will run, and the last finished one; ``approvals`` what
+    waits for a person's answer.
+    ``has_more`` says that older messages exist. ``gauge`` is None until a model has been called.
     """
 
     session: Session
@@ -182,3 +256,5 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...] = ()
     leaf_id: str | None = None
     has_more: bool = False
+    approvals: tuple[Approval, ...] = ()
+    gauge: Gauge | None = None

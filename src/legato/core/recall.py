@@ -42,5 +42,9 @@ def fitting(memories: Sequence[Remembered], limit: int, count: CountTokens) -> t
 
 def _line(memory: Remembered) -> str:
     """The kind and the day, which hold nothing but harmless signs, and the text as JSON."""
-    text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(memory.text).decode())
-    return f"{memory.kind} {memory.at.date().isoformat()}: {text}"
+    return f"{memory.kind} {memory.at.date().isoformat()}: {escaped(memory.text)}"
+
+
+def escaped(text: str) -> str:
+    """A JSON string in which nothing can close a wrapper, open a tag or begin a line."""
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(text).decode())

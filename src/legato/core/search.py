@@ -13,6 +13,8 @@ from legato.core.words import words
 #: What of a question is looked at.
 MOST_CHARS: Final = 2_000
 MOST_ASKED: Final = 32
+#: Characters of what was said that are counted.
+MOST_COUNTED: Final = 10_000
 
 _PIECE: Final = re.compile(r'"([^"]*)"|([^\s"]+)')
 _QUOTES: Final = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
@@ -51,6 +53,7 @@ def score(terms: tuple[Term, ...], said: str, *, title: bool = False) -> int:
     """How well ``said`` (words parted by spaces) answers: a few steps only, so that among the like the newest comes first.
 
     As BM25 counts: each further mention tells less, and the same in a longer text tells less. Titles come before all else.
+    It is gone through for each term: ``MOST_COUNTED`` characters of it are enough.
     """
     text = f" {said} "
     length = 1.2 * (0.25 + 0.75 * len(said) / _USUAL)

@@ -7,10 +7,14 @@ found as what follows each other. A longer run of letters than any word has is p
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 #: Words of a message that are looked at; what comes after them is not found. Positions in PostgreSQL's index end there.
 MOST_WORDS: Final = 16_000
+#: And how long they may be together, each with a space. PostgreSQL's index of a message holds 1 MiB: of each word its letters,
+#: its owner's key, its places, and what they are kept in, which is at most 12 bytes more than the word and its space.
+MOST_BYTES: Final = 800_000
 
 # Thai and Lao, Myanmar, Khmer, kana, Han, Hangul.
 _ALONE: Final = (
@@ -34,9 +38,11 @@ class Word(NamedTuple):
 
 
 def words(text: str, most: int = MOST_WORDS) -> list[str]:
-    """The first ``most`` words of a text, folded."""
-    folded = text.lower() if text.isascii() else composed(text).translate(_FOLDED)
-    return (_ASCII_WORD if folded.isascii() else _WORD).findall(folded)[:most]
+    """The first ``most`` words of a text, folded; fewer where they are very long."""
+    said = folded(composed(text))
+    found = (_ASCII_WORD if said.isascii() else _WORD).findall(said)[:most]
+    ends = accumulate(len(word.encode()) + 1 for word in found)
+    return [word for word, end in zip(found, ends, strict=True) if end <= MOST_BYTES]
 
 
 def composed(text: str) -> str:
@@ -44,11 +50,15 @@ def composed(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
+def folded(text: str) -> str:
+    """A ``composed`` text without case, accents and width."""
+    return text.lower() if text.isascii() else text.translate(_FOLDED)
+
+
 def places(text: str) -> Iterator[Word]:
     """The words of a ``composed`` text with their places, one after another as they are asked for."""
-    folded = text.translate(_FOLDED)
     at = _places_of(text)
-    for number, match in enumerate(_WORD.finditer(folded)):
+    for number, match in enumerate(_WORD.finditer(folded(text))):
         if number == MOST_WORDS:
             return
         start, end = match.span()
@@ -57,7 +67,7 @@ def places(text: str) -> Iterator[Word]:
 
 def _places_of(text: str) -> range | list[int]:
     """For each character of the folded text the place of the one that it comes from."""
-    if all(len(_FOLDED[ord(character)]) == 1 for character in set(text)):
+    if text.isascii() or all(len(_FOLDED[ord(character)]) == 1 for character in set(text)):
         return range(len(text))
     return [place for place, character in enumerate(text) for _ in _FOLDED[ord(character)]]
 

@@ -161,6 +161,7 @@ class Dispatcher:
             worker_id=self.worker_id,
             agents={spec.id: spec.max_running for spec in self._registry.list()},
             tails={spec.id: spec.tail for spec in self._registry.list()},
+            on_crash={spec.id: spec.on_crash for spec in self._registry.list()},
             per_owner=self._settings.max_running_per_owner,
             background=self._runner.background + self._patient < self._settings.max_background,
         )

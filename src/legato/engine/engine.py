@@ -10,26 +10,54 @@ import msgspec
 
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
+from legato.core import files
 from legato.core.cursor import Cursor
-from legato.core.errors import AgentNotFound, Corrupted, Invalid, SessionQuarantined
+from legato.core.errors import (
+    AgentNotFound,
+    AttachmentsTooLarge,
+    AttachmentUnsupported,
+    Corrupted,
+    Invalid,
+    SessionQuarantined,
+)
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, TextPart, Turn
+from legato.core.model import (
+    FilePart,
+    Message,
+    Mode,
+    Part,
+    Priority,
+    Session,
+    State,
+    Stats,
+    Summary,
+    TextPart,
+    Turn,
+    TurnKind,
+)
 from legato.core.prompt import Budget, build_prompt
-from legato.core.text import normalise
+from legato.engine.approvals import Approvals
+from legato.engine.attachments import Attachments
+from legato.engine.branches import Branches
 from legato.engine.chores import Chores, asked_for_closing
+from legato.engine.clearing import Clearing
 from legato.engine.degraded import Degrading
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
+from legato.engine.forking import Forking
 from legato.engine.hub import FIRST_BYTES, Chunk, Hub, after
 from legato.engine.importing import Importing
 from legato.engine.lifecycle import Lifecycle
 from legato.engine.lists import Lists
+from legato.engine.pins import Pins
 from legato.engine.private import Private
 from legato.engine.publish import Publisher
 from legato.engine.quarantine import Quarantine
+from legato.engine.queue import Queue, normalised
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
-from legato.store import accepting, damaged, ending, erasing, journal, sessions, snapshots
+from legato.providers.catalog import ModelInfo
+from legato.store import accepting, damaged, ending, erasing, journal, sessions, snapshots, summaries
 from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
 from legato.store.lifecycle import Begun
@@ -43,10 +71,11 @@ CANCELLED = Ending(status="cancelled", reason="cancelled")
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be answered."""
+    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on."""
 
     parts: tuple[Part, ...]
     message_id: str | None = None
+    edits: str | None = None
     mode: Mode = "queue"
     priority: Priority = "interactive"
     model_id: str | None = None
@@ -78,12 +107,14 @@ class Engine:
         models: Models,
         meter: Meter,
         chores: Chores,
+        approvals: Approvals,
         settings: EngineSettings,
     ) -> None:
         self.store = store
         self.hub = hub
         self.lists = lists
         self.lifecycle = lifecycle
+        self.approvals = approvals
         self.registry = registry
         self.models = models
         self._publisher = publisher
@@ -92,8 +123,12 @@ class Engine:
         self._meter = meter
         self._chores = chores
         self._settings = settings
+        self._clearing = Clearing(store=store)
+        self.pins = Pins(publisher=publisher, registry=registry, models=models)
+        self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
         self.quarantine = Quarantine(store=store, publisher=publisher)
         hub.on_damage = self.quarantine.hear
+        self.branches = Branches(store=store, publisher=publisher, quarantine=self.quarantine)
         self.degrading = Degrading(
             store=store,
             registry=registry,
@@ -103,9 +138,18 @@ class Engine:
             close_s=settings.close_upstream_s,
         )
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped, on_damage=self.quarantine.hear)
+        self.attachments = Attachments(store=store, tasks=publisher.tasks, settings=settings)
         self.importing = Importing(
-            store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
+            store=store,
+            publisher=publisher,
+            registry=registry,
+            models=models,
+            tasks=publisher.tasks,
+            attachments=self.attachments,
+            worker=lambda: dispatcher.worker_id,
         )
+        self.importing.on_left = chores.due
+        self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
     def cursor(self, seq: int) -> Cursor:
         return Cursor(self.store.incarnation, seq)
@@ -162,6 +206,8 @@ class Engine:
     def _welcomed(self, begun: Begun) -> Begun:
         if begun.created and self.registry.get(begun.session.agent_id).welcome:
             self._dispatcher.wake(begun.session.id)  # it waits to be said
+        if begun.created and self.lifecycle.policy(begun.session.agent_id).single_current:
+            self._chores.due()  # facts are drawn from the one that it has closed
         return begun
 
     async def get_session(self, owner: str, session_id: str) -> Session:
@@ -186,10 +232,15 @@ class Engine:
             return {}
 
     async def clear(self, owner: str, session_id: str) -> None:
-        """Empty a session and keep it."""
+        """Empty a session and keep it. When this returns, nothing of what was said is left.
+
+        Raises:
+            SessionNotFound.
+        """
         cleared = await self._publisher.write(ending.clear, session_id, owner, self._meter)
         for turn_id in cleared.turn_ids:
             self._runner.stop(turn_id)
+        await self._clearing.remove(session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """When this returns, nobody can reach the session any more; its content is erased right after (guarantee G12).
@@ -201,6 +252,14 @@ class Engine:
         for turn_id in gone.turn_ids:
             self._runner.stop(turn_id)
         self._chores.due()
+
+    async def summary(self, owner: str, session_id: str) -> Summary:
+        """What stands in the prompt for the oldest messages of the active branch.
+
+        Raises:
+            SessionNotFound, SummaryNotFound.
+        """
+        return await self.store.read(summaries.current, session_id, owner)
 
     async def stats(self, owner: str, session_id: str) -> Stats:
         return await self.store.read(sessions.stats, session_id, owner)
@@ -217,20 +276,6 @@ class Engine:
             lambda: self.store.read(damaged.snapshot, session_id, owner, limit),
         )
         return state, self.cursor(head)
-
-    async def history(
-        self, owner: str, session_id: str, limit: int, cursor: str | None
-    ) -> tuple[list[Message], str | None]:
-        """A page of the active branch, oldest first, and the cursor to the page before it.
-
-        Raises:
-            SessionNotFound, BadCursor.
-        """
-        return await self.quarantine.reading(
-            session_id,
-            lambda: self.store.read(snapshots.history, session_id, owner, limit, cursor),
-            lambda: self.store.read(damaged.history, session_id, owner, limit, cursor),
-        )
 
     async def head(self, owner: str, session_id: str) -> int:
         """How far the session's journal goes now.
@@ -279,9 +324,11 @@ class Engine:
         """Accept a message; when this returns, it and its turn survive kill -9 and power loss.
 
         Raises:
-            SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound;
-            Invalid: the message is empty, or too long;
-            ContextOverflow: the message can't fit into the model's window.
+            SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound,
+            Invalid; ContextOverflow: the message can't fit into the model's window;
+            MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits.
+            FileNotFound, AttachmentUnsupported, AttachmentsTooLarge: of its files, one is not there, or the model can't take
+            one, or all together.
         """
         if request.priority == "background":
             return await self._send(owner, session_id, request)
@@ -289,13 +336,17 @@ class Engine:
             return await self._send(owner, session_id, request)
 
     async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
-        parts = _normalised(request.parts)
+        parts, edits = normalised(request.parts), request.edits
+        kind: TurnKind = "send" if edits is None else "edit"
+        told = ("send",) if edits is None else ("edit", edits)
         send = accepting.Send(
             session_id=session_id,
             owner=owner,
             client_message_id=request.message_id or new_id("msg"),
-            body_hash=_hash(parts, request.mode, request.priority, request.model_id, "send"),
+            body_hash=_hash(parts, request.mode, request.priority, request.model_id, *told),
             parts=parts,
+            kind=kind,
+            edits=edits,
             mode=request.mode,
             priority=request.priority,
             model_id=request.model_id,
@@ -310,7 +361,9 @@ class Engine:
         Raises:
             SessionNotFound, SessionClosed, SessionQuarantined, Invalid, ContextOverflow, ModelNotFound.
         """
-        parts = _normalised(request.parts)
+        parts = normalised(request.parts)
+        if any(isinstance(part, FilePart) for part in parts):
+            return None  # what is in them is in the store
         self._check_size(parts)
         return await self.degrading.answer(
             owner,
@@ -403,8 +456,12 @@ class Engine:
 
     def _check(self, session: Session, send: accepting.Send) -> None:
         """Refuse now what could never be answered. Runs in the accepting transaction: it looks at nothing but its arguments."""
-        self._check_size(send.parts)
-        self._check_context(session, send.model_id, send.parts)
+        self._check_words(session, send.model_id, send.parts)
+
+    def _check_words(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
+        self._check_size(parts)
+        self._check_files(parts)
+        self._check_context(session, model_id, parts)
 
     def _check_size(self, parts: tuple[Part, ...]) -> None:
         said = sum(len(part.text) for part in parts if isinstance(part, TextPart))
@@ -414,8 +471,24 @@ class Engine:
                 limit=self._settings.max_message_chars,
                 given=said,
             )
-        if not any(isinstance(part, TextPart) and part.text.strip() for part in parts):
-            raise Invalid("A message needs some text.")
+        if not any(isinstance(part, FilePart) or (isinstance(part, TextPart) and part.text.strip()) for part in parts):
+            raise Invalid("A message needs some text, or a file.")
+
+    def _check_files(self, parts: tuple[Part, ...]) -> None:
+        attached = [part for part in parts if isinstance(part, FilePart)]
+        if len(attached) > self._settings.max_message_files:
+            raise Invalid(
+                f"A message may have {self._settings.max_message_files} files; this one has {len(attached)}.",
+                limit=self._settings.max_message_files,
+                given=len(attached),
+            )
+        size = sum(part.size for part in attached if part.media_type != files.TEXT)
+        if size > files.MOST_SENT_BYTES:
+            raise AttachmentsTooLarge(
+                f"The images and documents of one message may have {files.MOST_SENT_BYTES >> 20} MiB together.",
+                limit=files.MOST_SENT_BYTES,
+                given=size,
+            )
 
     def _check_context(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         """Promise C-01."""
@@ -426,7 +499,8 @@ class Engine:
         if model_id is None or not spec.available:
             return
         self.models.provider(model_id)
-        window = self.models.catalog.get(model_id).context_window
+        model = self.models.catalog.get(model_id)
+        _check_capabilities(model, parts)
         message = Message(
             id="",
             session_id="",
@@ -436,18 +510,30 @@ class Engine:
             created_at=session.created_at,
             parts=parts,
         )
-        budget = Budget(window, spec.reserve, spec.tail)
-        build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))
+        budget = Budget(model.context_window, spec.reserve, spec.tail)
+        counter = self.models.catalog.counter(model_id)
+        build_prompt(spec.system, [message], budget, counter, capabilities=model.capabilities)
+
+
+def _check_capabilities(model: ModelInfo, parts: tuple[Part, ...]) -> None:
+    """Promise S-18: what a model can't take is refused, and not left out in silence."""
+    for part in parts:
+        if not isinstance(part, FilePart):
+            continue
+        wanted = files.capability(part.media_type)
+        if wanted != "text" and wanted not in model.capabilities:
+            raise AttachmentUnsupported(
+                f"The model {model.id} can't take {part.name} ({part.media_type}).",
+                model_id=model.id,
+                file_id=part.file_id,
+                media_type=part.media_type,
+            )
 
 
 def _welcome(spec: AgentSpec, model_id: str | None, locale: str | None) -> Welcome | None:
     if not spec.welcome or not spec.available:
         return None
     return Welcome(model_id=model_id if callable(spec.welcome) else None, locale=locale)
-
-
-def _normalised(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    return tuple(TextPart(normalise(part.text)) if isinstance(part, TextPart) else part for part in parts)
 
 
 def _hash(parts: tuple[Part, ...], *rest: str | None) -> str:

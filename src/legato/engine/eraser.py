@@ -2,21 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection
-
-from legato.core.errors import Unavailable
 from legato.engine.chores import Duty
 from legato.engine.failpoints import reached
-from legato.engine.tasks import log
 from legato.store import erasing
 from legato.store.chores import Chore
 from legato.store.port import Store
-
-#: Takes a slice of a session's entries out of an index; how many there were.
-Forget = Callable[[Connection, str], int]
 
 _SLICE_S: Final = 0.01  # what one slice may keep the writer; running turns append in between
 _FEWEST_ROWS: Final = 10
@@ -24,49 +16,42 @@ _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 1_000
 _MOST_PAUSE_S: Final = 0.05  # as long as a slice took, in which others write as if there were none
 _STRETCH_S: Final = 20.0  # after that others' sessions have their turn
-_AGAIN_S: Final = 5.0  # when the store takes nothing; not ever later, as chores that fail are
 _LINGER_S: Final = 2.0  # for the lists of other processes, which look whose session it was
 
 
 class Eraser:
     """Erases one session after the other. ``rows`` is how many a slice takes: it follows what the last ones took."""
 
-    def __init__(self, *, store: Store, forgets: tuple[Forget, ...] = ()) -> None:
+    def __init__(self, *, store: Store) -> None:
         self.duty = Duty(kind="erase", work=self.work, most_tries=0)
         self.rows = _FIRST_ROWS
         self._store = store
-        self._forgets = forgets
 
     async def work(self, chore: Chore) -> float | None:
-        """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased."""
-        try:
-            return await self._erase(chore)
-        except Unavailable:
-            log.warning("erase of %s: the store is unavailable", chore.session_id)
-            return _AGAIN_S
+        """Erase a session that nobody can reach any more; seconds until there is to be gone on, None when it is erased.
 
-    async def _erase(self, chore: Chore) -> float | None:
+        Raises:
+            Unavailable: the store takes nothing.
+        """
         began_s = before_s = time.monotonic()
-        while not await self._slice(chore.session_id):
+        rows = 0
+        while not (done := await self._slice(chore.session_id)).last:
+            rows += done.rows
             now_s = time.monotonic()
             if now_s - began_s > _STRETCH_S:
                 return 0.0
             await asyncio.sleep(min(now_s - before_s, _MOST_PAUSE_S))
             before_s = time.monotonic()
-        if self._store.shared and chore.tries == 1:
+        if self._store.shared and rows + done.rows:  # the last of it went just now
             return _LINGER_S
         await self._store.write(erasing.forget, chore.session_id)
         return None
 
-    async def _slice(self, session_id: str) -> bool:
-        """Whether that was the last one."""
-        for forget in self._forgets:
-            if await self._store.write(forget, session_id):
-                return False
+    async def _slice(self, session_id: str) -> erasing.Slice:
         done = await self._store.write(erasing.erase, session_id, self.rows)
         reached("in_erase")
         if done.took_s > _SLICE_S:
             self.rows = max(_FEWEST_ROWS, self.rows // 2)
         elif done.rows == self.rows and done.took_s < _SLICE_S / 2:
             self.rows = min(_MOST_ROWS, self.rows * 2)
-        return done.last
+        return done

@@ -17,7 +17,7 @@ from legato.store.ending import Meter
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
 from legato.store.rows import to_us
-from legato.store.ticks import Boot, this_boot
+from legato.store.ticks import Boot, Told, this_boot
 
 _DAY_US = 86_400_000_000
 _AT_ONCE = 100
@@ -61,6 +61,7 @@ class Lifecycle:
         }
         #: For how long a jump of the clock must be remembered: as long as anything is kept.
         self.window_us = max(self.ages_us.values(), default=_DAY_US)
+        self._longest_idle_us = max((p.idle_us or 0 for p in self._policies.values()), default=0)
         self._has_rules = any(p.idle_us is not None or p.retention_us is not None for p in self._policies.values())
 
     def policy(self, agent_id: str) -> Policy:
@@ -88,7 +89,7 @@ class Lifecycle:
             return lifecycle.Begun(found, created=False)
         if found is not None:
             await self._look_at(found)
-        return await self._publisher.write(lifecycle.current, new, policy)
+        return await self._publisher.write(lifecycle.current, new, policy, self.boot, self._longest_idle_us)
 
     async def reopen(self, owner: str, session_id: str) -> Session:
         session = await self._store.read(sessions.get, session_id, owner)
@@ -96,28 +97,31 @@ class Lifecycle:
         return (await self._publisher.write(lifecycle.reopen, session_id, owner, policy)).session
 
     async def visit(self, owner: str, session_id: str) -> None:
-        """Somebody comes to a session: what its rules say happens now, not when the next duty comes past."""
+        """Somebody comes to a session: what its rules say happens now, not when the next duty comes past.
+
+        Where the store takes nothing (a full disk), it happens later, and who comes to read reads.
+        """
         if not self._has_rules:
             return
-        with contextlib.suppress(NotFound):  # for whoever asked to find out
+        with contextlib.suppress(NotFound, Unavailable):  # for whoever asked to find out
             await self._look_at(await self._store.read(sessions.get, session_id, owner))
 
     async def close_idle(self) -> None:
-        """The duty that closes what is silent for too long."""
+        """The duty that closes what is silent for too long; nothing while the clock can't be trusted."""
+        if not self._longest_idle_us or not (await self._look_for_closing()).sane:
+            return
         for agent_id, policy in self._policies.items():
             if policy.idle_us is None:
                 continue
             for session_id in await self._store.read(lifecycle.idle, agent_id, policy.idle_us, _AT_ONCE):
                 with contextlib.suppress(NotFound):
-                    await self._publisher.write(lifecycle.close_if_idle, session_id, policy, self.boot)
+                    await self._close_if_idle(session_id, policy)
 
     async def close(self, chore: Chore) -> float | None:
         """The chore of closing a session that was busy when another took its place."""
         session = await self._store.read(sessions.owned_by_anybody, chore.session_id)
         policy = self.policy(session.agent_id)
-        visited = await self._publisher.write(
-            lifecycle.close_if_idle, chore.session_id, policy, self.boot, at_once=True
-        )
+        visited = await self._publisher.write(lifecycle.close_as_asked, chore.session_id, policy)
         return _AGAIN_S if visited is None else None
 
     async def preview(self, owner: str, limit: int) -> tuple[int, list[Session]]:
@@ -125,14 +129,16 @@ class Lifecycle:
         found = await self._store.read(retention.overdue, self.ages_us, limit, owner)
         return await self._store.read(retention.count, self.ages_us, owner), found
 
-    async def prune_all(self, owner: str | None = None) -> int:
-        """Remove what is too old, of one owner who asks for it or of all; how many sessions went.
+    async def prune_all(self, owner: str | None = None, most: int | None = None) -> int:
+        """Remove what is too old, of one owner who asks for it or of all, at most so many; how many sessions went.
 
         Raises:
             ClockJumped: something is left, as how old anything is can't be told at the moment.
         """
         gone, last = 0, None
-        while found := await self._store.read(retention.overdue, self.ages_us, _AT_ONCE, owner, last):
+        while (left := _AT_ONCE if most is None else min(_AT_ONCE, most - gone)) and (
+            found := await self._store.read(retention.overdue, self.ages_us, left, owner, last)
+        ):
             last = found[-1]
             for start in range(0, len(found), _TOGETHER):  # so that they share commits
                 few = found[start : start + _TOGETHER]
@@ -140,6 +146,10 @@ class Lifecycle:
         if await self._store.read(retention.count, self.ages_us, owner) and not await self._is_sane():
             raise ClockJumped
         return gone
+
+    async def count_overdue(self) -> retention.Size:
+        """How many sessions are too old, of anybody's."""
+        return await self._store.read(retention.size, self.ages_us)
 
     async def _prune_or_say(self, session_id: str) -> bool:
         try:
@@ -165,10 +175,18 @@ class Lifecycle:
     async def _look_at(self, session: Session) -> None:
         policy = self.policy(session.agent_id)
         too_old = policy.retention_us is not None and self._is_past(session, policy.retention_us)
-        if too_old and not session.keep and await self._prune(session.id, vouched=False):
-            return
+        if too_old and not session.keep:
+            few = await self._store.read(retention.are_few, self.ages_us)
+            if await self._prune(session.id, vouched=few):
+                return
         if policy.idle_us is not None and not session.read_only and self._is_past(session, policy.idle_us):
-            await self._publisher.write(lifecycle.close_if_idle, session.id, policy, self.boot)
+            await self._close_if_idle(session.id, policy)
+
+    async def _close_if_idle(self, session_id: str, policy: Policy) -> None:
+        await self._publisher.write(lifecycle.close_if_idle, session_id, policy, self.boot, self._longest_idle_us)
+
+    async def _look_for_closing(self) -> Told:
+        return await self._store.write(lifecycle.look, self.boot, self._longest_idle_us)
 
     def _looks_old(self, session: Session, policy: Policy) -> bool:
         return any(age is not None and self._is_past(session, age) for age in (policy.idle_us, policy.retention_us))

@@ -21,8 +21,9 @@ from legato.engine.settings import EngineSettings
 from legato.engine.stage import FENCED
 from legato.engine.tasks import log, report
 from legato.store import turns, workers
-from legato.store.ending import Ending, Meter, rescue
+from legato.store.ending import Ending, Meter
 from legato.store.port import Store
+from legato.store.rescuing import rescue
 
 _AT_ONCE: Final = 64
 _RESIGN_S: Final = 0.5  # of the two seconds that a process has after its grace
@@ -135,5 +136,6 @@ class Lifeline:
             report(error, f"turn {turn_id} can't be rescued")  # the others can
             return
         if ended is not None:
-            log.warning("turn %s was rescued: its worker is gone", turn_id)
+            how = "is tried again" if ended.turn.status == "in_progress" else "was rescued"
+            log.warning("turn %s %s: its worker is gone", turn_id, how)
             self._dispatcher.ended(session_id)

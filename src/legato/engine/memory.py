@@ -3,7 +3,6 @@
 from typing import Final
 
 from legato.agents.registry import AgentSpec, Registry
-from legato.core.errors import AgentNotFound
 from legato.core.memory import SYSTEM, Remembered, parse, transcribe
 from legato.core.model import Session
 from legato.engine.chores import Duty
@@ -16,8 +15,6 @@ from legato.store.memories import Material
 from legato.store.port import Store
 
 _MOST_TOKENS: Final = 1_500  # of an answer: 20 facts, and room for one that thinks aloud to be cut
-_ELSEWHERE_S: Final = 60.0
-_MOST_LOOKS: Final = 20
 
 
 class Memories:
@@ -34,7 +31,8 @@ class Memories:
         """Remember what a session says of its owner; the seconds to wait where it may go on.
 
         Raises:
-            NotFound: it has been deleted. Whatever the model's provider raises.
+            SessionNotFound: it has been deleted. AgentNotFound: another process may have its agent. Whatever the model's
+            provider raises.
         """
         wait_s = await self._store.read(memories.wait_s, chore.session_id, self._idle_us)
         if wait_s > 0:
@@ -42,10 +40,7 @@ class Memories:
         found = await self._store.read(memories.material, chore.session_id)
         if found is None:
             return None
-        try:
-            spec = self._registry.get(found.session.agent_id)
-        except AgentNotFound:  # a process that has the agent may take it up
-            return _ELSEWHERE_S if chore.tries < _MOST_LOOKS else None
+        spec = self._registry.get(found.session.agent_id)
         if spec.memory:
             await self._draw(spec, found)
         return None

@@ -30,6 +30,7 @@ from legato.core.events import (
     encode_data,
 )
 from legato.core.model import ContextInfo, ErrorInfo, Message, Part, Turn, Usage
+from legato.core.prompt import NOTHING, Earlier
 from legato.core.sse import encode_frame
 from legato.core.states import TerminalStatus
 from legato.core.text import Normaliser
@@ -106,6 +107,12 @@ class Private:
 
     async def history(self) -> tuple[Message, ...]:
         return () if self.message is None else (self.message,)
+
+    async def earlier(self, history: tuple[Message, ...]) -> Earlier:
+        return NOTHING
+
+    async def load(self, file_id: str) -> NoReturn:
+        raise Unavailable
 
     async def steering(self) -> tuple[Message, ...]:
         return ()

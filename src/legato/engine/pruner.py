@@ -9,6 +9,7 @@ from legato.engine.settings import EngineSettings
 from legato.engine.tasks import log
 from legato.store import retention
 from legato.store.port import Store
+from legato.store.retention import Due
 
 
 class Pruner:
@@ -37,17 +38,30 @@ class Pruner:
             return
         if not due.told.sane:
             self._say("the clock was put forward; nothing is removed for its age until it is sane")
-        elif due.refused:
-            self._say(
-                f"{due.count} of {due.of} sessions would be removed for their age, but the machine was restarted and its clock "
-                "is not proven; nothing is removed. `legato sessions prune` does it, if the clock is right"
-            )
-        else:
-            self._said = None
+            return
+        self._said = None
+        gone = await self._prune_some(due) if not due.told.proven else None
+        if gone is None:
             gone = await rules.prune_all()
             await self._store.write(retention.done, due.day)
-            if gone:
-                log.info("%d sessions were removed for their age", gone)
+        if gone:
+            log.info("%d sessions were removed for their age", gone)
+
+    async def _prune_some(self, due: Due) -> int | None:
+        """What may go in a day while the clock is not proven; None where that is all."""
+        size = await self._lifecycle.count_overdue()
+        if size.count <= size.most:
+            return None
+        log.warning(
+            "%d of %d sessions are too old, but the machine was restarted and its clock is not proven; "
+            "the %d oldest are removed today, and as many each day",
+            size.count,
+            size.of,
+            size.most,
+        )
+        # Before: who dies on the way, and comes back, and dies, removes no more than this in a day.
+        await self._store.write(retention.done, due.day)
+        return await self._lifecycle.prune_all(most=size.most)
 
     def _say(self, why: str) -> None:
         if why != self._said:

@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from legato.agents.calling import MAX_STEPS
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models, Turn
 from legato.core.errors import (
@@ -39,11 +40,12 @@ from legato.engine.memory import recalled
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
 from legato.engine.settings import EngineSettings
-from legato.engine.stage import FENCED, LiveTurn
+from legato.engine.stage import FENCED, WAITING, LiveTurn
+from legato.engine.summaries import is_time
 from legato.engine.tasks import Tasks, log, report
 from legato.engine.usage import priced, total
-from legato.store import claiming
 from legato.store import ending as store_ending
+from legato.store import rescuing
 from legato.store.claiming import Claimed
 from legato.store.ending import Ending, Meter
 from legato.store.port import Store
@@ -96,6 +98,8 @@ class Runner:
             publisher=self._publisher,
             tasks=self._tasks,
             tail=spec.tail,
+            summaries=spec.summarise_at is not None,
+            goes_on=spec.on_crash == "continue",
             precedence=self.precedence,
         )
         self.live[claimed.turn.id] = live
@@ -128,8 +132,9 @@ class Runner:
     async def _run(self, live: LiveTurn, claimed: Claimed, spec: AgentSpec, ended: Callable[[str], None]) -> None:
         try:
             ending = await self._answer(live, claimed, spec)
-            if ending is not None and not (ending.reason == SHUTDOWN and await self._parked(live)):
-                asked = asked_for(spec, claimed.session, claimed.turn, ending.status, self._settings)
+            if ending is not None and not (ending.reason == SHUTDOWN and await self._parked(live, spec)):
+                full = is_time(spec, live.state.context, live.answered)
+                asked = asked_for(spec, claimed.session, claimed.turn, ending.status, self._settings, full=full)
                 await self._finish(live, msgspec.structs.replace(ending, chores=asked))
                 if asked:
                     self._chores.due()
@@ -150,7 +155,7 @@ class Runner:
         in_time = await live.settled(spec.max_turn_s)
         await self._stop_agent(agent, live)
         failure = None if not agent.done() or agent.cancelled() else agent.result()
-        if live.stop_reason == FENCED or isinstance(failure, Fenced):
+        if live.stop_reason in (FENCED, WAITING) or isinstance(failure, Fenced):
             return None
         if live.stop_reason is not None:
             return Ending(status="incomplete", reason=live.stop_reason)
@@ -179,6 +184,7 @@ class Runner:
         """What the agent failed with. It has a task of its own: one that ignores cancellation holds up nobody's ending."""
         try:
             await self._speak(live, claimed, spec)
+            live.caught_up()
             await live.flush()
         except asyncio.CancelledError:
             if _we_are_cancelled():
@@ -201,6 +207,7 @@ class Runner:
             history=history,
             locale=claimed.locale or "en",
             memories=await recalled(self._store, spec, claimed.session),
+            earlier=await live.earlier(history),
         )
         try:
             async with aclosing(spec.answers(claimed.turn.kind)(turn)) as pieces:  # type: ignore[type-var] # the registry takes generators only
@@ -213,15 +220,19 @@ class Runner:
             with anyio.move_on_after(self._settings.close_upstream_s, shield=True):
                 await turn.aclose()
 
-    async def _parked(self, live: LiveTurn) -> bool:
-        """Hand a turn that has said nothing to another process, or to this one's successor: nobody has seen any of it."""
-        if not live.silent:
+    async def _parked(self, live: LiveTurn, spec: AgentSpec) -> bool:
+        """Hand a turn to another process, or to this one's successor: one of which nobody has seen anything, or that goes on
+        after a crash, too."""
+        if not live.silent and spec.on_crash == "incomplete":
             return False
         try:
-            parked = await self._publisher.write(claiming.park, live.state.session_id, live.state.id, live.epoch)
+            await live.flush()
+            parked = await self._publisher.write(rescuing.park, live.state.session_id, live.state.id, live.epoch)
         except LegatoError as error:
             log.warning("turn %s could not be handed over: %s", live.state.id, error.code)
             return False
+        except Fenced:
+            return True
         return parked is not None
 
     async def _finish(self, live: LiveTurn, ending: Ending) -> None:
@@ -290,6 +301,6 @@ def _failed(failure: BaseException) -> Ending:
 def _completed(live: LiveTurn) -> Ending:
     if live.empty:
         return _failed(EmptyAnswer())
-    if live.model_stop in ("length", "content_filter"):
+    if live.model_stop in ("length", "content_filter", MAX_STEPS):
         return Ending(status="incomplete", reason=live.model_stop)
     return Ending(status="completed", reason=live.model_stop or "stop")

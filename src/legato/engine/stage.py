@@ -1,5 +1,7 @@
 """A running turn: what it has said, where the next word goes, and why it was told to stop."""
 
+import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -7,19 +9,27 @@ import anyio
 import msgspec
 
 from legato.agents.turn import Turn as AgentTurn
-from legato.core.errors import MAX_WORD_BYTES, cut
-from legato.core.events import Event, Reset, StatusUpdate, TokenKind, TurnEvent
-from legato.core.model import ContextInfo, Message, Turn, Usage
-from legato.engine.journal import BACKGROUND_ROOM_BYTES, TurnWriter
+from legato.core.errors import MAX_WORD_BYTES, Unavailable, cut
+from legato.core.events import Event, Reset, StatusUpdate, TokenKind, ToolCall, ToolResult, TurnEvent
+from legato.core.ids import new_id
+from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, ToolResultPart, Turn, Usage
+from legato.core.prompt import NOTHING, Earlier
+from legato.core.steps import Change, Step, StepKind, Steps
+from legato.core.text import normalise
+from legato.engine import attachments
+from legato.engine.journal import BACKGROUND_ROOM_BYTES, RETRY_FOR_S, Fenced, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
-from legato.engine.tasks import Tasks
-from legato.store import messages, steering
+from legato.engine.replay import Replay
+from legato.engine.tasks import Tasks, report
+from legato.store import approvals, messages, steering, steps, summaries
 from legato.store.claiming import Claimed
 from legato.store.port import Store
 
 #: Why a turn stops that is no longer this process's.
 FENCED: Final = "fenced"
+#: Why a turn stops that waits for a person's answer: it is nobody's until then.
+WAITING: Final = "waiting"
 
 
 class LiveTurn:
@@ -34,6 +44,8 @@ class LiveTurn:
         publisher: Publisher,
         tasks: Tasks,
         tail: int,
+        summaries: bool,
+        goes_on: bool,
         precedence: Precedence,
     ) -> None:
         self.state: Turn = claimed.turn
@@ -50,11 +62,16 @@ class LiveTurn:
         self._publisher = publisher
         self._tasks = tasks
         self._tail = tail
+        self._summaries = summaries
+        self._goes_on = goes_on
         self._parts = 0
         self._kind: TokenKind | None = None
         self._settled = anyio.Event()
         self._taken: tuple[Message, ...] = ()
         self._steered = False
+        resumed = claimed.resumed
+        self._steps = Steps(resumed.steps if resumed else ())
+        self._replay = Replay(resumed.parts) if resumed and resumed.parts else None
         self._precedence = precedence
         writer.on_fenced = partial(self.stop, FENCED)
         if self.background:
@@ -92,31 +109,170 @@ class LiveTurn:
             self._precedence.leave()
 
     @property
+    def answered(self) -> int:
+        """Tokens of what the model has said last."""
+        return self.usages[-1][1].completion_tokens if self.usages else 0
+
+    @property
     def silent(self) -> bool:
-        """Whether nobody has heard anything of this attempt."""
-        return self._parts == 0 and not self._steered
+        """Whether nobody has heard anything of this turn."""
+        return self._parts == 0 and not self._steered and self._replay is None
 
     def say(self, kind: TokenKind, text: str) -> None:
         if not text:
             return
-        if kind != self._kind:
+        begins = kind != self._kind
+        if begins:
             self._kind = kind
             self._parts += 1
         self.empty = self.empty and (kind == "reasoning" or text.isspace())
-        self._writer.token(self.state.answer_id or "", self._parts - 1, kind, text)
+        if self._replay is not None:
+            text = self._said_again(kind, text, begins=begins)
+        if text:
+            self._writer.token(self._answer_id, self._parts - 1, kind, text)
 
-    def open_part(self) -> int:
+    def call(self, name: str, arguments: str, call_id: str | None = None) -> str:
+        part = self._open_part()
+        if self._replay is not None:
+            again = self._replay.call(name, arguments, call_id)
+            if again is not None:
+                self._forget_what_was_said()
+                return again
+            self._part_ways()
+        call_id = call_id or new_id("call")
+        self._writer.event(ToolCall(self.state.id, self._answer_id, part, call_id, name, arguments))
+        return call_id
+
+    def open_call(self, name: str, call_id: str) -> int:
+        part = self._open_part()
+        self._part_ways()
+        self._writer.event(ToolCall(self.state.id, self._answer_id, part, call_id, name, ""))
+        return part
+
+    def argue(self, part: int, arguments: str) -> None:
+        self._writer.token(self._answer_id, part, "tool_arguments", arguments)
+
+    def result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
+        part = self._open_part()
+        if self._replay is not None:
+            if self._replay.part(ToolResultPart(call_id, output, is_error)):
+                return self._forget_what_was_said()
+            self._part_ways()
+        self._writer.event(ToolResult(self.state.id, self._answer_id, part, call_id, output, is_error))
+        return None
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Reset):
+            self._replay = None
+            self._begin_anew()
+        elif isinstance(event, StatusUpdate):
+            self.state = msgspec.structs.replace(self.state, phase=event.phase, detail=event.detail)
+        if self._replay is None:  # else it was told before
+            self._writer.event(event)
+
+    def interrupted(self) -> tuple[Part, ...]:
+        return () if self._replay is None else self._replay.rest()
+
+    def caught_up(self) -> None:
+        """The agent has nothing more to say: what it has not said again, though it was said, goes."""
+        self._part_ways()
+
+    async def begin_step(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
+        step, known = self._steps.begin(kind, name, asked, call_id)
+        if kind == "step" and not known:
+            self._steps.unsaved.append(step)
+            await self._save_steps()
+        return step, known
+
+    async def keep_step(self, step: Step) -> None:
+        self._steps.unsaved.append(step)
+        if self._goes_on:  # what it says then must not be taken for this step's
+            await self._save_steps()
+
+    def report(self, error: BaseException, what: str) -> None:
+        report(error, f"turn {self.state.id}: {what}")
+
+    async def end_step(self, step: Step) -> None:
+        self._steps.unsaved.append(step)
+        await self._save_steps()
+
+    async def ask(self, step: Step, question: str, tool: str | None, expires_s: float) -> ApprovalStatus:
+        await self._save_steps()
+        asked = await self._tasks.uncancelled(
+            self._publisher.write(
+                approvals.ask,
+                self.state.session_id,
+                self.state.id,
+                self.epoch,
+                step,
+                question,
+                tool,
+                int(expires_s * 1_000_000),
+            ),
+            "ask",
+        )
+        if asked is None:
+            self.stop(FENCED)
+            raise Fenced
+        if asked.waits:
+            self.stop(WAITING)
+            await asyncio.get_running_loop().create_future()  # whoever goes on, it is another attempt
+        return asked.approval.status
+
+    async def _save_steps(self) -> None:
+        """Have on disk what was said and done. Raises Fenced, Unavailable."""
+        await self._writer.flush()
+        unsaved, self._steps.unsaved = self._steps.unsaved, []
+        if unsaved and not await self._saved(unsaved):
+            self.stop(FENCED)
+            raise Fenced
+
+    async def _saved(self, unsaved: Sequence[Change]) -> bool:
+        """Try for as long as words are tried (R-14); what has entered without our knowing enters once more unharmed."""
+        clock = asyncio.get_running_loop().time
+        deadline, wait_s = clock() + RETRY_FOR_S, 0.05
+        while True:
+            try:
+                return await self._store.write(steps.save, self.state.session_id, self.state.id, self.epoch, unsaved)
+            except Unavailable:
+                if clock() >= deadline:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 1.0)
+
+    def _said_again(self, kind: TokenKind, text: str, *, begins: bool) -> str:
+        """What of this is new to the readers."""
+        assert self._replay is not None  # noqa: S101 - the caller has looked
+        new = self._replay.text(kind, normalise(text), begins=begins)
+        if new is None:
+            self._part_ways()
+            return text
+        self._forget_what_was_said()
+        return new
+
+    def _forget_what_was_said(self) -> None:
+        if self._replay is not None and self._replay.over:
+            self._replay = None
+
+    def _part_ways(self) -> None:
+        """From here on the answer is another one: readers discard what they have beyond this point."""
+        if self._replay is None:
+            return
+        at, kind, begun = self._replay.left()
+        self._replay = None
+        self._writer.event(Reset(self.state.id, self._answer_id, at))
+        if begun:
+            self._writer.token(self._answer_id, at, kind, begun)
+
+    def _open_part(self) -> int:
         self._kind = None
         self._parts += 1
         self.empty = False
         return self._parts - 1
 
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Reset):
-            self._begin_anew()
-        elif isinstance(event, StatusUpdate):
-            self.state = msgspec.structs.replace(self.state, phase=event.phase, detail=event.detail)
-        self._writer.event(event)
+    @property
+    def _answer_id(self) -> str:
+        return self.state.answer_id or ""
 
     async def room(self) -> None:
         if self.background:
@@ -132,8 +288,19 @@ class LiveTurn:
         limit = self._tail + 1 if self._tail else 0
         return tuple(await self._store.read(messages.branch, self._leaf_id, limit))
 
+    async def earlier(self, history: tuple[Message, ...]) -> Earlier:
+        if not history or (not self._summaries and history[0].parent_id is None):
+            return NOTHING
+        return await self._store.read(
+            summaries.earlier, self.state.session_id, self._leaf_id, summarised=self._summaries
+        )
+
+    async def load(self, file_id: str) -> bytes | None:
+        return await attachments.load(self._store, self.state.session_id, file_id)
+
     async def steering(self) -> tuple[Message, ...]:
         if await self._store.read(steering.waits, self.state.session_id):
+            self._part_ways()
             await self._writer.flush()
             # Once it is committed the next word belongs to the new answer, also when the agent stops waiting for this.
             await self._tasks.uncancelled(self._steer(), "steer")
@@ -157,6 +324,10 @@ class LiveTurn:
 
     def stopped(self, reason: str) -> None:
         self.model_stop = cut(reason, MAX_WORD_BYTES)  # a provider's word, of any length
+
+    def answered_by(self, model_id: str) -> None:
+        if self.state.model_id != model_id:
+            self._change(model_id=model_id)
 
     def _begin_anew(self) -> None:
         self._kind, self._parts, self.empty = None, 0, True

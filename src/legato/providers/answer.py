@@ -1,4 +1,4 @@
-"""One answer of an OpenAI-compatible server, read piece by piece."""
+"""One answer of a model's server, read piece by piece."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import aiohttp
 
 from legato.core.errors import ProviderCut, ProviderError, ProviderNonsense, ProviderTimeout
 from legato.core.sse import DataParser
-from legato.providers.chunks import Interpreter
+from legato.providers.interpreter import Interpreter
 from legato.providers.port import Delta
 
 _USAGE_S: Final = 5.0  # how long to wait for the usage after the model has stopped
@@ -19,10 +19,10 @@ _REUSE_S: Final = 0.1  # a connection whose body has ended serves the next turn;
 class Answer:
     """A response that streams. ``close`` ends the connection at once, unless its body has been read."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, interpreter: Interpreter) -> None:
         self._response = response
         self._parser = DataParser()
-        self._chunks = Interpreter()
+        self._interpreter = interpreter
         self._stopped = False
         self._ended = False
         self._silence = _Silence(response)
@@ -49,21 +49,21 @@ class Answer:
             self._silence.counts_not()  # how long an agent thinks between two reads is its own affair
 
     async def _step(self) -> list[Delta]:
-        chunks = self._chunks
-        if not chunks.finished:
+        interpreter = self._interpreter
+        if not interpreter.finished:
             try:
-                return chunks.read([] if chunks.failure else await self._events())
+                return interpreter.read([] if interpreter.failure else await self._events())
             except ProviderError:
-                if chunks.stop_reason is None:
+                if interpreter.stop_reason is None:
                     raise
         self._ended = True
         self._silence.over()
         await self._drain()
-        return chunks.ending()
+        return interpreter.ending()
 
     async def _events(self) -> list[bytes]:
         """The data of the events that arrive next; once the model has stopped, only its usage is waited for."""
-        if self._chunks.stop_reason is not None and not self._stopped:
+        if self._interpreter.stop_reason is not None and not self._stopped:
             self._stopped = True
             self._silence.may_last(_USAGE_S)
         try:

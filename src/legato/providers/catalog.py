@@ -13,15 +13,18 @@ from legato.core.errors import ModelNotFound
 from legato.core.model import Usage
 from legato.core.prompt import CountTokens
 from legato.core.tokens import estimate_tokens
-from legato.providers import prices
-from legato.providers.options import Positive, Settings
+from legato.providers import known, prices
+from legato.providers.options import Capability, Positive, Settings
 from legato.providers.tokenizers import openai_counter
 
 Price = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a configuration says about the model ``id`` (``provider:model``); None where it says nothing."""
+    """What a configuration says about the model ``id`` (``provider:model``); None where it says nothing.
+
+    ``fallbacks`` are models that answer in its place when it can't, the first one first.
+    """
 
     id: str
     name: str | None = None
@@ -30,7 +33,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost_per_1m_input: Price | None = None
     cost_per_1m_output: Price | None = None
     cost_per_1m_cached: Price | None = None
-    capabilities: tuple[str, ...] = ("text",)
+    capabilities: tuple[Capability, ...] | None = None
+    fallbacks: tuple[str, ...] = ()
 
     @property
     def has_price(self) -> bool:
@@ -48,7 +52,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     cost_per_1m_input: float | None = None
     cost_per_1m_output: float | None = None
     cost_per_1m_cached: float | None = None
-    capabilities: tuple[str, ...] = ("text",)
+    capabilities: tuple[Capability, ...] = ("text",)
 
 
 class Catalog:
@@ -68,7 +72,8 @@ class Catalog:
         self._providers = dict(providers)
         self._entries = {entry.id: entry for entry in entries}
         listed = [f"{name}:{model}" for name, settings in providers.items() for model in settings.models]
-        self._listed = tuple(dict.fromkeys([*named, *self._entries, *listed]))
+        others = [model for entry in self._entries.values() for model in entry.fallbacks]
+        self._listed = tuple(dict.fromkeys([*named, *self._entries, *others, *listed]))
 
     def get(self, model_id: str) -> ModelInfo:
         """The model with this id.
@@ -77,11 +82,16 @@ class Catalog:
             ModelNotFound: there is none; the message names it.
         """
         provider, model = self._split(model_id)
-        known = prices.facts(provider.base_url, model)
-        if model_id not in self._listed and (provider.models or not (known or self._is_own(provider))):
+        facts = prices.facts(provider.base_url, model)
+        if model_id not in self._listed and (provider.models or not (facts or self._is_own(provider))):
             raise _not_found(model_id)
         entry = self._entries.get(model_id) or ModelEntry(id=model_id)
-        return _info(entry, known, provider.context_window)
+        return _info(entry, facts, provider)
+
+    def fallbacks(self, model_id: str) -> tuple[str, ...]:
+        """The models that answer in the place of this one when it can't; none if there is no such model."""
+        entry = self._entries.get(model_id)
+        return entry.fallbacks if entry is not None else ()
 
     def list(self) -> tuple[ModelInfo, ...]:
         """The models that the configuration names, in its order; ``get`` may know more."""
@@ -106,8 +116,8 @@ class Catalog:
     def counter(self, model_id: str) -> CountTokens:
         """Counts tokens of this model: with its own tokenizer where there is one here, else by an estimate."""
         provider, model = self._split(model_id)
-        known = prices.facts(provider.base_url, model)
-        exact = openai_counter(known.model) if known is not None and known.by_openai else None
+        facts = prices.facts(provider.base_url, model)
+        exact = openai_counter(facts.model) if facts is not None and facts.by_openai else None
         return exact or estimate_tokens
 
     def load(self) -> None:
@@ -131,19 +141,29 @@ def _not_found(model_id: str) -> ModelNotFound:
     return ModelNotFound(f"There is no model {model_id[:200]!r}.")
 
 
-def _info(entry: ModelEntry, known: prices.Facts | None, default_window: int) -> ModelInfo:
+def _info(entry: ModelEntry, facts: prices.Facts | None, settings: Settings) -> ModelInfo:
     provider, _, model = entry.id.partition(":")
-    info = ModelInfo(id=entry.id, name=model, provider=provider, context_window=default_window)
-    if known is not None:
+    info = ModelInfo(
+        id=entry.id,
+        name=model,
+        provider=provider,
+        context_window=settings.context_window,
+        max_output_tokens=known.max_output_tokens(settings, model),
+        capabilities=known.capabilities(settings, model),
+    )
+    if facts is not None:
         info = msgspec.structs.replace(
             info,
-            name=known.name,
-            context_window=known.context_window or default_window,
-            cost_per_1m_input=known.input_price,
-            cost_per_1m_output=known.output_price,
-            cost_per_1m_cached=known.cached_price,
+            name=facts.name,
+            context_window=facts.context_window or settings.context_window,
+            cost_per_1m_input=facts.input_price,
+            cost_per_1m_output=facts.output_price,
+            cost_per_1m_cached=facts.cached_price,
         )
-    said = {field: value for field, value in msgspec.structs.asdict(entry).items() if value is not None}
+    fields = ModelInfo.__struct_fields__
+    said = {
+        name: value for name, value in msgspec.structs.asdict(entry).items() if name in fields and value is not None
+    }
     return msgspec.structs.replace(info, **said)
 
 

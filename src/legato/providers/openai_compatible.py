@@ -1,172 +1,24 @@
-"""Any server with OpenAI's ``POST /chat/completions``: OpenAI, llama.cpp, vLLM, Ollama, OpenRouter …
+"""Any server with OpenAI's ``POST /chat/completions``: OpenAI, llama.cpp, vLLM, Ollama, OpenRouter …"""
 
-A request is tried again, with growing and jittered pauses, until its first token; after that nothing is,
-because what was streamed can't be taken back.
-"""
-
-import asyncio
-import contextlib
-import logging
-import random
-import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Final
-
-import aiohttp
-
-from legato.core.errors import (
-    Misuse,
-    ProviderCut,
-    ProviderError,
-    ProviderNonsense,
-    ProviderTimeout,
-    ProviderUnreachable,
-)
-from legato.providers.answer import Answer
 from legato.providers.body import encode_request
-from legato.providers.options import Options
-from legato.providers.port import Delta, ModelRequest
-from legato.providers.refusal import is_transient, refusal, retry_after_s
-from legato.providers.slots import Slots
-
-_log: Final = logging.getLogger(__name__)
-_MAX_PAUSE_S: Final = 8.0
-_FAREWELL_S: Final = 1.0
-_MAX_REFUSAL_BYTES: Final = 65_536
-_STREAM_TYPES: Final = ("text/event-stream", "application/octet-stream")  # the latter: no type was named
+from legato.providers.chunks import Chunks
+from legato.providers.http import HttpProvider
+from legato.providers.interpreter import Interpreter
+from legato.providers.port import ModelRequest
 
 
-class _Transient(Exception):
-    """Another try may help; ``wait_s`` is what the server asks for."""
+class OpenAICompatible(HttpProvider):
+    """See ``HttpProvider``."""
 
-    def __init__(self, error: ProviderError, wait_s: float | None = None) -> None:
-        self.error = error
-        self.wait_s = wait_s
+    def _path(self) -> str:
+        return "/chat/completions"
 
+    def _credentials(self) -> dict[str, str]:
+        key = self._options.api_key
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
-class OpenAICompatible:
-    """The provider ``name`` at ``options.base_url``. ``sleep`` and ``jitter`` (0 to 1) are for tests."""
+    def _encode(self, request: ModelRequest) -> bytes:
+        return encode_request(request, self._options)
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        options: Options,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.name = name
-        self._options = options
-        self._sleep = sleep
-        self._jitter = jitter
-        self._http: aiohttp.ClientSession | None = None
-        self._url = options.base_url.rstrip("/") + "/chat/completions"
-        self._slots = Slots(options.max_concurrent)
-
-    async def start(self) -> None:
-        options = self._options
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        key = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-        self._http = aiohttp.ClientSession(
-            headers=headers | key | options.headers,
-            connector=_connector(),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout_s),
-        )
-
-    async def stop(self) -> None:
-        if self._http is not None:
-            await self._http.close()
-            self._http = None
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See ``Provider.stream``."""
-        body = encode_request(request, self._options)
-        async with self._slots.taken(background=request.background):
-            answer, deltas = await self._begin(body)
-            try:
-                while deltas:
-                    for delta in deltas:
-                        yield delta
-                    deltas = await answer.read(self._options.between_tokens_timeout_s)
-            except ProviderError as error:
-                raise self._redacted(error) from error.__cause__
-            finally:
-                answer.close()
-
-    async def _begin(self, body: bytes) -> tuple[Answer, list[Delta]]:
-        """An answer and its first deltas, after as many tries as it may take."""
-        tried = 0
-        while True:
-            try:
-                return await self._in_time(body)
-            except _Transient as transient:
-                if tried == self._options.retries:
-                    raise self._redacted(transient.error) from transient.__cause__
-                pause = self._pause_s(tried) if transient.wait_s is None else transient.wait_s
-                tried += 1
-                code = transient.error.code
-                _log.warning("provider %s: %s, retry %d in %.1f s", self.name, code, tried, pause)
-                await self._sleep(pause)
-            except ProviderError as error:
-                raise self._redacted(error) from error.__cause__
-
-    def _pause_s(self, tried: int) -> float:
-        return min(self._options.backoff_s * 2.0**tried, _MAX_PAUSE_S) * (0.5 + self._jitter() / 2)
-
-    async def _in_time(self, body: bytes) -> tuple[Answer, list[Delta]]:
-        limit = self._options.first_token_timeout_s
-        try:
-            async with asyncio.timeout(limit):
-                return await self._try(body)
-        except TimeoutError as error:
-            said = f"The model's provider did not begin to answer within {limit:g} s."
-            raise ProviderTimeout(said) from error
-
-    async def _try(self, body: bytes) -> tuple[Answer, list[Delta]]:
-        response = await self._post(body)
-        answer = Answer(response)
-        try:
-            await self._check(response)
-            return answer, await answer.read(self._options.first_token_timeout_s)
-        except BaseException as error:
-            answer.close()
-            if isinstance(error, ProviderCut):
-                raise _Transient(error) from error.__cause__
-            raise
-
-    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
-        if self._http is None:
-            raise Misuse(f"The provider {self.name!r} was not started.")
-        try:
-            return await self._http.post(self._url, data=body, allow_redirects=False)
-        except aiohttp.ClientResponseError as error:
-            raise ProviderNonsense("What answers at the model's provider does not speak HTTP.") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise _Transient(ProviderUnreachable()) from error
-
-    async def _check(self, response: aiohttp.ClientResponse) -> None:
-        if response.status == 200 and response.content_type in _STREAM_TYPES:
-            return
-        said = bytearray()
-        with contextlib.suppress(aiohttp.ClientError):
-            while len(said) < _MAX_REFUSAL_BYTES and (piece := await response.content.readany()):
-                said += piece
-        error = refusal(response.status, response.content_type, bytes(said))
-        if is_transient(response.status):
-            raise _Transient(error, retry_after_s(response.headers))
-        raise error
-
-    def _redacted(self, error: ProviderError) -> ProviderError:
-        return type(error)(self._options.redacted(error.message))
-
-
-def _connector() -> aiohttp.TCPConnector:
-    """One that lets go of a connection under TLS within a second, whether the server says farewell or not (promise R-04).
-
-    The event loop would wait half a minute for it, and aiohttp leaves that to the loop: what it offers instead of the
-    option that it calls deprecated takes effect only when the whole connector is closed.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return aiohttp.TCPConnector(limit=0, ssl_shutdown_timeout=_FAREWELL_S)
+    def _interpreter(self, request: ModelRequest) -> Interpreter:
+        return Chunks()

@@ -20,6 +20,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a model. ``model`` is the provider's name for it; ``options`` go to it as they are.
 
     ``prefill``: the messages end with an assistant's words, and the answer goes on from there.
+    ``room``: tokens of the model's window that are left beside the prompt, None where nobody counted.
     ``background``: nobody waits for it; people's requests come first.
     """
 
@@ -28,6 +29,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...] = ()
     prefill: bool = False
     max_tokens: int | None = None
+    room: int | None = None
     options: dict[str, Any] = {}
     background: bool = False
 
@@ -70,7 +72,13 @@ class StopDelta(msgspec.Struct, frozen=True):
     reason: str
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | UsageDelta | StopDelta
+class ModelDelta(msgspec.Struct, frozen=True):
+    """Another model than the one that was asked for answers; comes first, or not at all. ``model_id`` is ``provider:model``."""
+
+    model_id: str
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | UsageDelta | StopDelta | ModelDelta
 
 
 class Provider(Protocol):

@@ -10,12 +10,13 @@ import msgspec
 
 from legato.core.errors import (
     ProviderBusy,
+    ProviderCut,
     ProviderError,
     ProviderNonsense,
     ProviderRefused,
     ProviderTimeout,
 )
-from legato.providers.chunks import error_message
+from legato.providers.decoding import error_message
 
 MAX_RETRY_AFTER_S: Final = 20.0
 _MESSAGE_CHARACTERS: Final = 1000
@@ -29,24 +30,38 @@ def is_transient(status: int) -> bool:
     return status in _RETRIED or status >= 500
 
 
+def may_pass(error: ProviderError) -> bool:
+    """Whether the same request may succeed a moment later; ``error`` came before the answer's first token."""
+    status = error.details.get("status")
+    return isinstance(error, ProviderCut) or (isinstance(status, int) and is_transient(status))
+
+
 def refusal(status: int, content_type: str, body: bytes) -> ProviderError:
     """The error that an answer with this status means."""
     words = _words(content_type, body)
-    said = f"({status}): {words}" if words else f"({status})."
     if status < 300:
         unread = f"The model's provider did not answer with a stream but with {content_type}."
         return ProviderError(words) if _is_error(body) else ProviderNonsense(unread)
+    return meaning(status, words)
+
+
+def meaning(status: int, words: str) -> ProviderError:
+    """The error that a status of 300 and more means; ``words`` are the server's own, if it has any."""
+    said = f"({status}): {words}" if words else f"({status})."
     if status < 400:
         return ProviderRefused(f"The model's provider redirects ({status}); correct its base URL.")
     if status in (401, 403):  # providers quote parts of the key here
         return ProviderRefused(f"The model's provider did not accept our credentials ({status}).")
     if status in _BUSY:
-        return ProviderBusy(f"The model's provider is overloaded or limits our rate {said}")
-    if status in _TIMED_OUT:
-        return ProviderTimeout(f"The model's provider took too long {said}")
-    if status < 500:
-        return ProviderRefused(f"The model's provider refused the request {said}")
-    return ProviderError(f"The model's provider failed {said}")
+        kind: type[ProviderError] = ProviderBusy
+        message = f"The model's provider is overloaded or limits our rate {said}"
+    elif status in _TIMED_OUT:
+        kind, message = ProviderTimeout, f"The model's provider took too long {said}"
+    elif status < 500:
+        kind, message = ProviderRefused, f"The model's provider refused the request {said}"
+    else:
+        kind, message = ProviderError, f"The model's provider failed {said}"
+    return kind(message, status=status)
 
 
 def _words(content_type: str, body: bytes) -> str:

@@ -40,9 +40,9 @@ class Slots:
             raise  # who is next passes over a place that nobody waits for
 
     def _give_out(self) -> None:
-        while self._free and _next(self._people):
+        while self._free and admit(self._people):
             self._free -= 1
-        while self._free and self._background_free and _next(self._others):
+        while self._free and self._background_free and admit(self._others):
             self._free -= 1
             self._background_free -= 1
 
@@ -52,7 +52,7 @@ class Slots:
         self._give_out()
 
 
-def _next(waiting: "deque[asyncio.Future[None]]") -> bool:
+def admit(waiting: "deque[asyncio.Future[None]]") -> bool:
     """Let the first of those go on who still wait; whether there was one."""
     while waiting:
         place = waiting.popleft()

@@ -7,6 +7,8 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, select
 
 from legato.core.errors import (
+    Conflict,
+    Invalid,
     MessageIdReused,
     MessageNotFound,
     QueueFull,
@@ -19,7 +21,7 @@ from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, Turn, TurnKind
 from legato.core.states import is_terminal
-from legato.store import messages, turns
+from legato.store import attaching, messages, turns
 from legato.store.claiming import Claimant, Claimed, take
 from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
 from legato.store.locked import Locked, lock
@@ -30,7 +32,10 @@ from legato.store.turns import open_turn, unfinished
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks to be answered. ``body_hash`` tells a repeat from another message with the same id."""
+    """What a client asks to be answered. ``body_hash`` tells a repeat from another message with the same id.
+
+    ``edits``, with kind ``edit``: the user's message beside which this one goes.
+    """
 
     session_id: str
     owner: str
@@ -42,6 +47,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "queue"
     priority: Priority = "interactive"
     source_turn_id: str | None = None
+    edits: str | None = None
     model_id: str | None = None
     locale: str | None = None
     queue_limit: int = 100
@@ -77,18 +83,23 @@ def accept(
     Raises:
         SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress,
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
+        MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits;
+        FileNotFound: a file of its parts is not there, or not the sender's;
         and what ``check`` raises.
     """
     session = lock(conn, send.session_id, send.owner)
     if (repeat := repeated(conn, send)) is not None:
         return repeat
+    send = msgspec.structs.replace(send, parts=attaching.looked_up(conn, send.owner, send.parts))
     check(session.known, send)
     waiting = _admit(session, send)
+    edited = _edited(session, send)  # before anything makes way: it may be what is answered now
+    send = msgspec.structs.replace(send, parts=attaching.spare(conn, send.parts))
     start = session.head
     ahead = send.mode in ("interrupt", "rollback")
     ended = _make_way(session, send, meter) if ahead and waiting else None
-    turn = _turn(session, send)
-    message = _message(session, send, turn) if turn.brings_message else None
+    turn = _turn(session, send, edited)
+    message = _message(session, send, turn, _beside(session, edited)) if turn.brings_message else None
     locale = send.locale or turns.locale_of(conn, turn.source_turn_id)
     turns.put(conn, turn, locale)
     _remember(conn, send, turn, start)
@@ -137,7 +148,29 @@ def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
     return str(running.id)
 
 
-def _turn(session: Locked, send: Send) -> Turn:
+def _edited(session: Locked, send: Send) -> Any:
+    """Where the message stands that is edited; its words need not be readable any more."""
+    if send.edits is None:
+        return None
+    row = messages.place(session.conn, session.id, send.edits)
+    if row is None:
+        raise MessageNotFound(message_id=send.edits)
+    if row.role != "user":
+        raise Invalid("Only what a person said can be edited.", message_id=row.id)
+    if row.status == "queued":
+        raise Conflict("This message still waits: change its turn.", message_id=row.id, turn_id=row.turn_id)
+    return row
+
+
+def _beside(session: Locked, edited: Any) -> str | None:
+    """The parent of a message that goes beside an edited one."""
+    parent_id: str | None = None if edited is None else edited.parent_id
+    if parent_id is None or messages.place(session.conn, session.id, parent_id) is not None:
+        return parent_id
+    return session.leaf_id  # a rollback has just taken it away: what stood before that turn
+
+
+def _turn(session: Locked, send: Send, edited: Any) -> Turn:
     source = _source(session, send)
     kind, message_id = _kind_and_message(send, source)
     # Lower ranks run first: the order of acceptance, and who interrupts comes before all who wait.
@@ -148,7 +181,7 @@ def _turn(session: Locked, send: Send) -> Turn:
         message_id=message_id,
         agent_id=session.agent_id,
         model_id=source.model_id if source and kind == "welcome" else send.model_id or session.model_id,
-        source_turn_id=source.id if source else None,
+        source_turn_id=source.id if source else edited.turn_id if edited else None,
         status="queued",
         kind=kind,
         mode=send.mode,
@@ -176,11 +209,12 @@ def _source(session: Locked, send: Send) -> Turn | None:
     return source
 
 
-def _message(session: Locked, send: Send, turn: Turn) -> Message:
+def _message(session: Locked, send: Send, turn: Turn, parent_id: str | None) -> Message:
     message = Message(
         id=turn.message_id,
         session_id=session.id,
         turn_id=turn.id,
+        parent_id=parent_id,
         role="user",
         status="queued",
         message_type=send.message_type,
@@ -189,6 +223,7 @@ def _message(session: Locked, send: Send, turn: Turn) -> Message:
         created_at=turn.created_at,
     )
     messages.put(session.conn, message)
+    attaching.attach(session.conn, session.id, message.id, message.parts)
     return message
 
 

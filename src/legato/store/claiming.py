@@ -14,8 +14,9 @@ from legato.core.errors import (
 )
 from legato.core.events import MessageEvent, TurnEvent
 from legato.core.ids import new_id
-from legato.core.model import ErrorInfo, Message, Session, Turn
-from legato.store import messages
+from legato.core.model import CrashPolicy, ErrorInfo, Message, Part, Session, Turn
+from legato.core.steps import Step
+from legato.store import messages, steps
 from legato.store.dialect import hold
 from legato.store.ending import Ended, Ending, Meter, end_open, end_queued, open_fold, row_of
 from legato.store.locked import Locked, lock
@@ -33,7 +34,8 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
 
     ``agents`` are those that it runs, each with the number of its turns that may run at once, in all processes together
     (None: any number). ``per_owner`` is the same for an owner. ``background``: whether turns that can wait may be taken.
-    ``tails`` says how many messages an agent looks back at (0, also where nothing is said: all).
+    ``tails`` says how many messages an agent looks back at (0, also where nothing is said: all), ``on_crash`` what becomes
+    of its turns when their process dies (where nothing is said: they are incomplete).
     """
 
     worker_id: str
@@ -41,6 +43,14 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
     per_owner: int | None = None
     background: bool = True
     tails: Mapping[str, int] = {}
+    on_crash: Mapping[str, CrashPolicy] = {}
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """What earlier attempts have said in the answer, and what they have done."""
+
+    parts: tuple[Part, ...]
+    steps: tuple[Step, ...]
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -48,7 +58,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
     ``history`` ends with ``message``; None: whoever runs it reads it (it may be long, or damaged). It has one message more than
     the agent looks back at, so that a turn that begins before that is seen to be cut. A welcome has none, and its ``message``
-    is its own answer, still empty.
+    is its own answer, still empty. ``resumed`` where it is not the first attempt.
     """
 
     turn: Turn
@@ -59,6 +69,7 @@ class Claimed(msgspec.Struct, frozen=True):
     after: int
     locale: str | None
     rows: tuple[Row, ...] = ()
+    resumed: Resumed | None = None
 
 
 def claimable(conn: Connection, claimant: Claimant, limit: int) -> list[str]:
@@ -127,8 +138,8 @@ def _reading() -> tuple[Select[Any], Select[Any], Select[Any], Select[Any]]:
         .order_by(turns.c.priority.desc(), turns.c.created_at)
         .limit(bindparam("limit"))
     )
-    # A process that stopped has handed it over (``park``): it is open, and nobody's.
-    parked = found.where(turns.c.status == _IS_OPEN, turns.c.worker_id.is_(None))
+    # A process that stopped has handed it over (``park``), or a person has answered: it is open, and nobody's.
+    parked = found.where(turns.c.status == _IS_OPEN, turns.c.worker_id.is_(None), turns.c.asks.is_(None))
     queued = found.where(turns.c.status == _IS_QUEUED, ~open_there)
     people = turns.c.priority == "interactive"
     return parked, queued.where(~better), parked.where(people), queued.where(people, ~sooner)
@@ -161,7 +172,7 @@ def claim(conn: Connection, session_id: str, claimant: Claimant) -> Claimed | No
     """
     session = lock(conn, session_id, None)
     waiting = unfinished(conn, session_id)
-    if not waiting or (waiting[0].status == "in_progress" and waiting[0].worker_id is not None):
+    if not waiting or (waiting[0].status == "in_progress" and (waiting[0].worker_id or waiting[0].asks) is not None):
         return None
     if session.quarantined:
         raise SessionQuarantined
@@ -175,12 +186,15 @@ def take(session: Locked, turn: Turn, locale: str | None, claimant: Claimant) ->
     if session.quarantined or turn.agent_id not in claimant.agents or not _has_room(session, turn, claimant):
         return None
     session.raise_epoch()
+    resumed = None
     if turn.status == "in_progress":
-        turn, message = _take_over(session, turn, claimant.worker_id)
+        turn, message, resumed = _take_over(session, turn.id, claimant.worker_id)
     else:
-        turn, message = _begin(session, turn, claimant.worker_id)
-    history = () if turn.kind == "welcome" else _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
-    return Claimed(turn, session.known, message, history, session.epoch, session.head, locale)
+        turn, message = _begin(session, turn, claimant)
+    history = (
+        () if message.role == "assistant" else _history(session.conn, message, claimant.tails.get(turn.agent_id, 0))
+    )
+    return Claimed(turn, session.known, message, history, session.epoch, session.head, locale, resumed=resumed)
 
 
 def _history(conn: Connection, message: Message, tail: int) -> tuple[Message, ...] | None:
@@ -212,7 +226,7 @@ def _count(conn: Connection, whose: ColumnElement[bool]) -> int:
     return conn.execute(select(func.count()).select_from(turns).where(_RUNS, whose)).scalar_one()
 
 
-def _begin(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
+def _begin(session: Locked, turn: Turn, claimant: Claimant) -> tuple[Turn, Message]:
     """A waiting turn's first attempt: its message enters the history, and an empty answer follows."""
     if turn.kind == "welcome":
         told: list[Message] = []
@@ -234,7 +248,8 @@ def _begin(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
         attempt=turn.attempt,
         answer_id=answer.id,
         started_at=session.now,
-        worker_id=worker_id,
+        worker_id=claimant.worker_id,
+        on_crash=claimant.on_crash.get(turn.agent_id, "incomplete"),
         epoch=session.epoch,
         start_seq=row.last_seq,
     )
@@ -249,8 +264,15 @@ def _message(session: Locked, turn: Turn) -> Message:
 
 
 def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, list[Message]]:
-    """The user's message in the history, and what readers must be told; a retried one becomes the leaf again."""
+    """The user's message in the history, and what readers must be told; a retried one becomes the leaf again.
+
+    Where a retried or edited one stands was decided when it was accepted; any other follows what is the leaf now.
+    """
     if turn.kind == "retry":
+        told = _returning(session, message)
+    elif turn.kind == "edit":
+        message = msgspec.structs.replace(message, status="completed")
+        messages.replace(session.conn, message)
         told = _returning(session, message)
     else:
         message = msgspec.structs.replace(message, status="completed", parent_id=session.leaf_id)
@@ -261,10 +283,9 @@ def _placed(session: Locked, turn: Turn, message: Message) -> tuple[Message, lis
 
 
 def _returning(session: Locked, message: Message) -> list[Message]:
-    """A retried message, and what leads to it from the active branch: who follows that one need not hold the other."""
-    held = messages.branch_ids(session.conn, session.leaf_id) - {message.id}
-    missing = messages.branch_ids(session.conn, message.id) - held
-    return messages.branch(session.conn, message.id, len(missing))
+    """A message beside the active branch, and what leads to it from there: who follows that one need not hold the other."""
+    missing = messages.beside(session.conn, message.id, session.leaf_id)
+    return messages.branch(session.conn, message.id, max(1, len(missing)))
 
 
 _UNREADABLE: Final = Ending(
@@ -290,34 +311,21 @@ def end_unreadable(conn: Connection, session_id: str, meter: Meter, why: Excepti
     return Ended(end(session, row, ending, meter), session.save())
 
 
-def _take_over(session: Locked, turn: Turn, worker_id: str) -> tuple[Turn, Message]:
-    """A parked turn's next attempt: it stands in the history already, and has said nothing."""
-    message = _message(session, turn)
-    turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
-    session.append([TurnEvent(turn)], turn.id)
-    change(session.conn, turn.id, attempt=turn.attempt, worker_id=worker_id, epoch=session.epoch)
-    return turn, message
-
-
-def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended | None:
-    """Give a turn that has said nothing back, for another process to take; None when it has, or is not the caller's.
-
-    Raises:
-        SessionNotFound: it has been deleted.
-    """
-    session = lock(conn, session_id, None)
-    row = row_of(conn, session_id, turn_id)
-    if session.epoch != epoch or row.status != "in_progress":
-        return None
-    fold = open_fold(conn, row)
-    answer = fold.message(row.answer_id)
-    if answer is None or answer.parts or row.message_id not in (answer.id, answer.parent_id):
-        return None  # it has spoken, if only before it was steered
-    session.raise_epoch()
-    turn = msgspec.structs.replace(fold.turns[turn_id], phase=None, detail=None)
-    change(conn, turn_id, worker_id=None)
+def _take_over(session: Locked, turn_id: str, worker_id: str) -> tuple[Turn, Message, Resumed]:
+    """A parked turn's next attempt: it stands in the history already, and what it answers is what its answer follows."""
+    row = row_of(session.conn, session.id, turn_id)
+    fold = open_fold(session.conn, row)
+    told = msgspec.structs.replace(fold.turns[turn_id], model_id=row.model_id)  # not of who stood in for it
+    answer = fold.message(told.answer_id or "")
+    if answer is None:
+        raise MessageNotFound(message_id=told.answer_id)
+    message = answer if answer.parent_id is None else messages.get(session.conn, answer.parent_id)
+    if message is None:
+        raise MessageNotFound(message_id=answer.parent_id)
+    turn = msgspec.structs.replace(told, attempt=told.attempt + 1, phase=None, detail=None)
     session.append([TurnEvent(turn)], turn_id)
-    return Ended(turn, session.save())
+    change(session.conn, turn_id, attempt=turn.attempt, worker_id=worker_id, epoch=session.epoch)
+    return turn, message, Resumed(answer.parts, tuple(steps.of_turn(session.conn, turn_id)))
 
 
 def new_answer(

@@ -42,7 +42,9 @@ def compact(conn: Connection, session_id: str, turn_id: str) -> bool:
         return True  # somebody has met damage, or compacted it, since it was chosen
     replaced: list[Row] = []
     try:
-        if row.start_seq is not None:  # else it never ran
+        if (
+            row.start_seq is not None and (row.done_seq or 0) > session.cleared_seq
+        ):  # else it never ran, or all of it goes
             rows = journal.read_turn(conn, session.id, turn_id, row.start_seq)
             replaced = _compacted(conn, to_turn(row).id, rows)
     except Corrupted as error:

@@ -104,4 +104,4 @@ _UNFINISHED: Final = _OF_SESSION.where(turns.c.status.in_(("in_progress", "queue
 )
 _LAST_FINISHED: Final = _OF_SESSION.where(turns.c.done_seq.is_not(None)).order_by(turns.c.done_seq.desc()).limit(1)
 _TURN: Final = select(*legible.columns(turns)).where(turns.c.id == bindparam("id"))
-_WHERE: Final = select(message_table.c.session_id).where(message_table.c.id == bindparam("id"))
+_WHERE: Final = select(message_table.c.session_id).where(message_table.c.id == bindparam("id"), messages.NOT_CLEARED)

@@ -25,10 +25,12 @@ from sqlalchemy import (
     update,
 )
 
-from legato.store import chores, scrubbing, search
+from legato.store import attaching, chores, scrubbing, search
+from legato.store import memories as facts
+from legato.store.dialect import locked
 from legato.store.ending import Ending, Meter, end_open
 from legato.store.locked import Locked, lock
-from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, turns
+from legato.store.schema import NOBODY, journal, memories, messages, sends, sessions, summaries, turns
 from legato.store.schema import chores as chore_table
 from legato.store.turns import open_turn
 
@@ -58,9 +60,10 @@ def make_unreachable(conn: Connection, session: Locked, meter: Meter, reason: st
 
     Short, however long the session is. The caller publishes it (``Publisher.gone``) once it is committed.
     """
+    facts.alone(conn, session.owner)
     ended = _end_all(session, meter, reason)
-    for drop in (_FACTS, _CHORES):
-        conn.execute(drop, {"session_id": session.id})
+    facts.remove_all(conn, session.id)
+    conn.execute(_CHORES, {"session_id": session.id})
     chores.ask(conn, session.id, "erase")
     session.raise_epoch()
     session.move_leaf(None)
@@ -82,6 +85,8 @@ _BLANK: Final[dict[str, Any]] = {
     "memory": False,
     "context": None,
     "imported_from": None,
+    "forked_from": None,
+    "forked_message_id": None,
     "metadata": "{}",
 }
 
@@ -95,7 +100,6 @@ def _end_all(session: Locked, meter: Meter, reason: str) -> tuple[str, ...]:
     return (*ended, *waiting.scalars())
 
 
-_FACTS: Final = delete(memories).where(memories.c.session_id == bindparam("session_id"))
 _CHORES: Final = delete(chore_table).where(chore_table.c.session_id == bindparam("session_id"))
 _END_WAITING: Final = (
     update(turns)
@@ -114,14 +118,18 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 def erase(conn: Connection, session_id: str, limit: int) -> Slice:
-    """Remove up to ``limit`` rows of what hangs on a session that nobody can reach any more."""
+    """Remove up to ``limit`` rows of what hangs on a session that nobody can reach any more; nothing where it is somebody's."""
     began_s, rows, size = time.thread_time(), 0, 0
+    if conn.execute(_NOBODYS, {"session_id": session_id}).first() is None:
+        return Slice(0, last=True, took_s=time.thread_time() - began_s)
     if taken := search.forget_session(conn, session_id, limit):
         scrubbing.want(conn)
         return Slice(taken, last=False, took_s=time.thread_time() - began_s)
+    if taken := attaching.forget_session(conn, session_id, limit):
+        return Slice(taken, last=False, took_s=time.thread_time() - began_s)
     for find, drop in _CONTENT:
         if rows < limit and size < SLICE_BYTES:
-            chosen, taken = _choose(
+            chosen, taken = choose(
                 conn.execute(find, {"session_id": session_id, "some": limit - rows}), SLICE_BYTES - size
             )
             if chosen:
@@ -136,7 +144,7 @@ def forget(conn: Connection, session_id: str) -> None:
     conn.execute(delete(sessions).where(sessions.c.id == session_id, sessions.c.owner == NOBODY))
 
 
-def _choose(found: Iterable[Any], most_bytes: int) -> tuple[list[Any], int]:
+def choose(found: Iterable[Any], most_bytes: int) -> tuple[list[Any], int]:
     """The first of these rows that come to so many bytes, by their keys, and what they come to."""
     chosen: list[Any] = []
     size = 0
@@ -157,10 +165,15 @@ def _of(key: Column[Any], size: ColumnElement[int]) -> tuple[Select[Any], Delete
     return find, drop if key.name == "id" else drop.where(mine)
 
 
+# Locked, so that nobody is given what is about to be erased (``store.importing``).
+_NOBODYS: Final = locked(
+    select(sessions.c.id).where(sessions.c.id == bindparam("session_id"), sessions.c.owner == NOBODY)
+)
 _CONTENT: Final = (
     _of(messages.c.id, func.length(messages.c.parts)),
     _of(journal.c.last_seq, func.length(journal.c.payload)),
     _of(memories.c.id, func.length(memories.c.text)),
+    _of(summaries.c.message_id, func.length(summaries.c.text)),
     _of(turns.c.id, literal(0)),
     _of(sends.c.client_message_id, literal(0)),
 )

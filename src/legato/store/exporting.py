@@ -25,9 +25,10 @@ PAGE: Final = 2_000  # sessions
 class Instant(msgspec.Struct, frozen=True, kw_only=True):
     """A session at one instant.
 
-    ``branch`` are the ids of its active branch from the root on, then those that wait; ``leaf_id`` is its end. ``message_ids``
-    are all, as they were written; ``turn_ids`` in the order in which they ended, then those that have not, as they will run:
-    they are ``unfinished``. ``growing`` are the messages that may change, ``parents`` the places of those that had none yet.
+    ``branch`` are the ids of its active branch from the root on, then those that wait for a place at its end, which is
+    ``leaf_id``; an edited one that waits has its place elsewhere. ``message_ids`` are all, as they were written;
+    ``turn_ids`` in the order in which they ended, then those that have not, as they will run: they are ``unfinished``.
+    ``growing`` are the messages that may change, ``parents`` the places of those that had none yet.
     """
 
     session: Session
@@ -58,7 +59,7 @@ def instant(conn: Connection, session_id: str, owner: str) -> Instant:
     parents: dict[str, str | None] = {}
     for turn in open_ones:
         waiting = growing.get(turn.message_id)
-        if waiting is not None and waiting.status == "queued":
+        if waiting is not None and waiting.status == "queued" and turn.kind != "edit":
             parents[waiting.id] = branch[-1] if branch else None
             branch.append(waiting.id)
     ended = conn.execute(_ENDED, {"session_id": session_id}).scalars()
@@ -100,7 +101,7 @@ def read_turns(conn: Connection, ids: Sequence[str]) -> list[Turn]:
 _BRANCH_IDS: Final = messages.ids_along()
 _ALL_IDS: Final = (
     select(message_table.c.id)
-    .where(message_table.c.session_id == bindparam("session_id"))
+    .where(message_table.c.session_id == bindparam("session_id"), messages.NOT_CLEARED)
     .order_by(message_table.c.created_at, message_table.c.role.desc(), message_table.c.id)
 )
 _ENDED: Final = (

@@ -1,7 +1,9 @@
-"""Finding: the newest entries that match are ranked, a page at a time; after them come the others, the newest first.
+"""Finding: the newest entries that match, which are ranked, and after them the others, the newest first.
 
 First words are looked for. Where that finds nothing, the same is looked for within words, in the newest entries of the owner.
 Who may see what is found is decided by the session, whatever the index says.
+
+Here only the database works. What is made of the rows (``hits``) takes time that neither an event loop nor a connection has.
 """
 
 from collections.abc import Sequence
@@ -10,17 +12,14 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select
 
-from legato.core.errors import Corrupted
-from legato.core.found import FoundIn, Hit
-from legato.core.model import Role, TextPart
-from legato.core.search import Term, parse, score
-from legato.core.snippet import snippet
+from legato.core.model import Role
+from legato.core.search import Term, parse
 from legato.store.listing import SessionStatus, has_status
-from legato.store.rows import to_message, to_time
+from legato.store.messages import NOT_CLEARED
 from legato.store.schema import messages, sessions
 from legato.store.schema import search_entries as entries
 from legato.store.search import owner_key
-from legato.store.search_place import Place, read_place, write_place
+from legato.store.search_place import Place
 from legato.store.search_terms import entries_with
 
 #: Hits that are ranked: the newest ones.
@@ -42,40 +41,43 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
-    """One page of hits, and the way to the next."""
+class Question(msgspec.Struct, frozen=True):
+    """What an owner looks for; ``terms`` are not empty."""
 
-    data: tuple[Hit, ...]
-    next: str | None
-
-
-NOTHING: Final = Found((), None)
+    owner: str
+    terms: tuple[Term, ...]
+    filters: Filters = Filters()
 
 
-def find(
-    conn: Connection,
-    owner: str,
-    text: str,
-    filters: Filters | None = None,
-    *,
-    limit: int = 20,
-    cursor: str | None = None,
-) -> Found:
-    """What of an owner's matches ``text``, by rank, then the newest first. Pages of one search repeat and lose nothing.
+def begin(conn: Connection, question: Question) -> tuple[Place, Sequence[Any]]:
+    """Where the first page begins, and the entries to rank; later pages see what was there then."""
+    newest = conn.execute(_NEWEST, {"owner_key": owner_key(question.owner)}).scalar() or 0
+    for inside in (False, True):
+        place = Place(inside=inside, newest=newest)
+        if rows := candidates(conn, question, place):
+            floor = rows[-1].id if len(rows) == RANKED else 0
+            return msgspec.structs.replace(place, floor=floor), rows
+    return Place(), ()
 
-    Raises:
-        BadCursor: the cursor is not from here.
-    """
-    place = None if cursor is None else read_place(cursor)
-    terms = parse(text)
-    if not terms:
-        return NOTHING
-    search = _Search(conn, owner, terms, filters or Filters())
-    if place is None:
-        place = search.begin()
-    rows, following = search.page(place, limit)
-    hits = _hits(conn, rows, terms, inside=place.inside)
-    return Found(tuple(hits), None if following is None else write_place(following))
+
+def candidates(conn: Connection, question: Question, place: Place) -> Sequence[Any]:
+    """The entries to rank: the newest that match, from the place's floor up to its newest."""
+    within = [entries.c.id >= place.floor] if place.floor else []
+    if place.newest:
+        within.append(entries.c.id <= place.newest)
+    return conn.execute(_matching(conn, question, place.inside, within).limit(RANKED)).all()
+
+
+def older(conn: Connection, question: Question, place: Place, limit: int) -> Sequence[Any]:
+    """Entries that match and are not ranked, after the place."""
+    below = place.id if place.in_rest else place.floor
+    return conn.execute(_matching(conn, question, place.inside, [entries.c.id < below]).limit(limit)).all()
+
+
+def told(conn: Connection, message_ids: Sequence[str]) -> Sequence[Any]:
+    """The rows of these messages, as far as they are still there."""
+    found = select(messages).where(messages.c.id.in_(message_ids), NOT_CLEARED)
+    return conn.execute(found).all() if message_ids else ()
 
 
 def sessions_with(conn: Connection, owner: str, text: str) -> Select[Any] | None:
@@ -86,75 +88,21 @@ def sessions_with(conn: Connection, owner: str, text: str) -> Select[Any] | None
     terms = parse(text)
     if not terms:
         return None
-    search = _Search(conn, owner, terms, Filters())
-    inside = not search.candidates(Place(), 1)
-    found = search.query(inside, ()).with_only_columns(entries.c.session_id).limit(LISTED).subquery()
+    question = Question(owner, terms)
+    inside = conn.execute(_matching(conn, question, False, ()).limit(1)).first() is None
+    found = _matching(conn, question, inside, ()).with_only_columns(entries.c.session_id).limit(LISTED).subquery()
     return select(found.c.session_id)
 
 
 _NEWEST: Final = select(func.max(entries.c.id)).where(entries.c.owner_key == bindparam("owner_key"))
 
 
-class _Search:
-    """One question of one owner."""
-
-    def __init__(self, conn: Connection, owner: str, terms: tuple[Term, ...], filters: Filters) -> None:
-        self._conn = conn
-        self._owner = owner
-        self._terms = terms
-        self._conditions = _conditions(filters)
-
-    def begin(self) -> Place:
-        """Where the first page begins; later pages see what was there then."""
-        newest = self._conn.execute(_NEWEST, {"owner_key": owner_key(self._owner)}).scalar() or 0
-        for inside in (False, True):
-            place = Place(inside=inside, newest=newest)
-            if rows := self.candidates(place, RANKED):
-                return msgspec.structs.replace(place, floor=rows[-1].id if len(rows) == RANKED else 0)
-        return Place()
-
-    def page(self, place: Place, limit: int) -> tuple[list[Any], Place | None]:
-        """The scored rows after a place, and the place of the last one where there are more."""
-        found = [] if place.in_rest else self._ranked(place)
-        if len(found) <= limit and place.floor:
-            found += self._rest(place, limit + 1 - len(found))
-        page = found[:limit]
-        return page, place.at(page[-1]) if len(found) > limit else None
-
-    def candidates(self, place: Place, limit: int) -> Sequence[Any]:
-        """The newest entries that match, from the place's floor up to its newest."""
-        within = [entries.c.id >= place.floor] if place.floor else []
-        if place.newest:
-            within.append(entries.c.id <= place.newest)
-        return self._conn.execute(self.query(place.inside, within).limit(limit)).all()
-
-    def query(self, inside: bool, within: Sequence[ColumnElement[bool]]) -> Select[Any]:
-        """The entries that match, the newest first."""
-        found = entries_with(
-            self._conn, owner_key(self._owner), self._terms, within, LOOKED_THROUGH if inside else None
-        )
-        owned = and_(sessions.c.owner == self._owner, sessions.c.owner != "")
-        return found.where(owned, ~entries.c.gone, *within, *self._conditions)
-
-    def _ranked(self, place: Place) -> list[Any]:
-        rows = self.candidates(place, RANKED)
-        scored = [_Scored(row, score(self._terms, row.words, title=row.message_id is None)) for row in rows]
-        return sorted((one for one in scored if place.is_before(one)), key=lambda one: one.rank)
-
-    def _rest(self, place: Place, limit: int) -> list[Any]:
-        below = place.id if place.in_rest else place.floor
-        rows = self._conn.execute(self.query(place.inside, [entries.c.id < below]).limit(limit)).all()
-        return [_Scored(row, -1) for row in rows]
-
-
-class _Scored:
-    """An entry with its score; -1: it was not ranked."""
-
-    def __init__(self, row: Any, scored: int) -> None:
-        self.row = row
-        self.id: int = row.id
-        self.score = scored
-        self.rank = (-scored, -row.created_at, -row.id)
+def _matching(conn: Connection, question: Question, inside: bool, within: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """The entries that match, the newest first."""
+    owner = question.owner
+    found = entries_with(conn, owner_key(owner), question.terms, within, LOOKED_THROUGH if inside else None)
+    owned = and_(sessions.c.owner == owner, sessions.c.owner != "")
+    return found.where(owned, ~entries.c.gone, *within, *_conditions(question.filters))
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
@@ -172,35 +120,3 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.before is not None:
         found.append(entries.c.created_at < filters.before)
     return found
-
-
-def _hits(conn: Connection, found: Sequence[_Scored], terms: tuple[Term, ...], *, inside: bool) -> list[Hit]:
-    texts = _texts(conn, [one.row.message_id for one in found if one.row.message_id is not None])
-    hits: list[Hit] = []
-    for one in found:
-        row = one.row
-        text = row.title if row.message_id is None else texts.get(row.message_id)
-        if text is not None:  # a damaged message is not shown, and hides no other
-            hits.append(
-                Hit(
-                    session=FoundIn(row.session_id, row.title, row.agent_id, row.agent_name),
-                    message_id=row.message_id,
-                    role=row.role,
-                    created_at=to_time(row.created_at),
-                    score=max(0, one.score),
-                    snippet=snippet(text, terms, inside=inside),
-                )
-            )
-    return hits
-
-
-def _texts(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """What the messages say, without those that are damaged."""
-    said: dict[str, str] = {}
-    for row in conn.execute(select(messages).where(messages.c.id.in_(ids))):
-        try:
-            parts = to_message(row).parts
-        except Corrupted:
-            continue
-        said[row.id] = "\n".join(part.text for part in parts if isinstance(part, TextPart))
-    return said

@@ -7,20 +7,23 @@ gives it to its owner, and takes the chore back.
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from legato.core.errors import Conflict, SessionExists
 from legato.core.events import Event, SessionEvent, encode_lines
-from legato.core.model import ErrorInfo, Message, Session, Turn
-from legato.store import chores, messages, search
-from legato.store.dialect import utc_us
+from legato.core.model import ErrorInfo, Gauge, Message, Session, Turn
+from legato.store import attaching, chores, messages, search
+from legato.store.attaching import Carried
+from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
-from legato.store.rows import to_json, to_us
-from legato.store.schema import NOBODY, sessions, turns
+from legato.store.rows import to_json, to_time, to_us
+from legato.store.schema import NOBODY, sessions, turns, workers
 from legato.store.schema import chores as chore_table
 
 #: After it, what was left half done is erased.
@@ -28,12 +31,21 @@ ABANDONED_US: Final = 24 * 3_600_000_000
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One row of the journal with what it tells of: a turn and its messages. ``payload`` has ``count`` lines."""
+    """One row of the journal with what it tells of: a turn, its messages, their files. ``payload`` has ``count`` lines."""
 
     turn: Turn | None
     messages: tuple[Message, ...]
     count: int
     payload: bytes
+    files: tuple[Carried, ...] = ()
+
+
+class Last(msgspec.Struct, frozen=True):
+    """What a session comes in with when its turns are there: its leaf, what brings readers to it, and the gauge they know."""
+
+    leaf_id: str | None = None
+    told: tuple[Event, ...] = ()
+    gauge: Gauge | None = None
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -50,6 +62,10 @@ class Given(msgspec.Struct, frozen=True):
     context_dropped: bool = False
 
 
+def now(conn: Connection) -> datetime:
+    return to_time(conn.execute(select(utc_us())).scalar_one())
+
+
 def known(conn: Connection, owner: str, origin: str) -> str | None:
     """The session of this owner's that was imported from there before."""
     return conn.execute(_KNOWN, {"owner": owner, "origin": origin}).scalar()
@@ -60,21 +76,38 @@ def taken(conn: Connection, owner: str, agent_id: str, context: str) -> bool:
     return conn.execute(_TAKEN, {"owner": owner, "agent_id": agent_id, "context": context}).scalar() is not None
 
 
-def begin(conn: Connection, session: Session) -> int:
-    """Lay out a session that nobody can reach yet; the head of its journal."""
+def begin(conn: Connection, session: Session, worker_id: str) -> int | None:
+    """Lay out a session that nobody can reach yet; the head of its journal.
+
+    None: its owner's earlier try to lay out this one died with its worker, and what there was of it is erased now.
+
+    Raises:
+        SessionExists: the id is taken.
+    """
+    if _is_left(conn, session):
+        chores.ask(conn, session.id, "erase")
+        return None
     now: int = conn.execute(select(utc_us())).scalar_one()
     payload = encode_lines([SessionEvent(session)])
     values = session_columns(session) | {
         "owner": NOBODY,
         "former_owner": session.owner,
+        "laid_by": worker_id,
         "context": None,
         "head": 1,
         "epoch": 0,
     }
-    conn.execute(insert(sessions), values)
+    try:
+        conn.execute(insert(sessions), values)
+    except IntegrityError as error:
+        raise SessionExists from error
     insert_row(conn, Row(session.id, 1, 1, payload), None)
     chores.ask(conn, session.id, "erase", now + ABANDONED_US)
     return 1
+
+
+def _is_left(conn: Connection, session: Session) -> bool:
+    return conn.execute(_LEFT, {"session_id": session.id, "owner": session.owner}).first() is not None
 
 
 def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) -> Taken:
@@ -86,45 +119,52 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
         insert_row(conn, row, entry.turn.id if entry.turn else None)
         for message in entry.messages:
             messages.put(conn, message)
+        attaching.take_over(conn, session_id, entry.files)
         if entry.turn is not None:
             conn.execute(_TURN, turn_columns(entry.turn, head))
     conn.execute(_MOVE, {"session_id": session_id, "moved": head})
     return Taken(head, time.perf_counter() - began_s)
 
 
-def give(
-    conn: Connection, session: Session, head: int, leaf_id: str | None, leaf: Sequence[Event], origin: str
-) -> Given | None:
-    """Let its owner have the session; None when the owner has it from there already, by another import at the same time."""
+def give(conn: Connection, session: Session, head: int, last: Last, origin: str | None) -> Given | None:
+    """Let its owner have the session; None when the owner has it from there already, by another import at the same time.
+
+    Raises:
+        Conflict: it took so long that its erasure has begun.
+    """
+    _refuse_what_is_erased(conn, session.id)
     dropped = session.context is not None and taken(conn, session.owner, session.agent_id, session.context)
     try:
         with conn.begin_nested():
-            return _give(conn, _without_context(session) if dropped else session, head, leaf_id, leaf, origin, dropped)
+            return _give(conn, _without_context(session) if dropped else session, head, last, origin, dropped)
     except IntegrityError:  # somebody was faster, between the look and the step
-        if session.context is None or known(conn, session.owner, origin) is not None:
+        if session.context is None or (origin is not None and known(conn, session.owner, origin) is not None):
             return None
-        return _give(conn, _without_context(session), head, leaf_id, leaf, origin, dropped=True)
+        return _give(conn, _without_context(session), head, last, origin, dropped=True)
 
 
 def _give(
     conn: Connection,
     session: Session,
     head: int,
-    leaf_id: str | None,
-    leaf: Sequence[Event],
-    origin: str,
+    last: Last,
+    origin: str | None,
     dropped: bool,
 ) -> Given:
-    events = [*leaf, SessionEvent(session)]
+    events = [*last.told, SessionEvent(session)]
     row = Row(session.id, head + 1, head + len(events), encode_lines(events))
     insert_row(conn, row, None)
     search.note_title(conn, session.id, session.owner, session.title)
     values = {
         "owner": session.owner,
         "former_owner": None,
+        "laid_by": None,
         "context": session.context,
         "imported_from": origin,
-        "leaf_id": leaf_id,
+        "leaf_id": last.leaf_id,
+        "gauge": to_json(last.gauge) if last.gauge else None,
+        # What a fork has taken over is the other session's to remember.
+        "remembered_id": last.leaf_id if session.forked_from is not None else None,
     }
     conn.execute(
         update(sessions)
@@ -133,6 +173,15 @@ def _give(
     )
     conn.execute(delete(chore_table).where(chore_table.c.session_id == session.id))
     return Given((row,), dropped)
+
+
+def _refuse_what_is_erased(conn: Connection, session_id: str) -> None:
+    """Lock the session, as its erasure does. Somebody's name on the chore: something may be missing already."""
+    there = conn.execute(_NOBODYS_LOCKED, {"session_id": session_id}).first() is not None
+    if not there or conn.execute(_UNTAKEN, {"session_id": session_id}).first() is None:
+        raise Conflict(
+            "The session took too long to come in, and what there was of it is being erased. Import it again."
+        )
 
 
 def abandon(conn: Connection, session_id: str) -> None:
@@ -161,6 +210,8 @@ def session_columns(session: Session) -> dict[str, Any]:
         "pinned": session.pinned,
         "keep": session.keep,
         "memory": session.memory,
+        "forked_from": session.forked_from.session_id if session.forked_from else None,
+        "forked_message_id": session.forked_from.message_id if session.forked_from else None,
         "metadata": to_json(session.metadata),
     }
 
@@ -211,6 +262,21 @@ _TAKEN: Final = select(sessions.c.id).where(
     sessions.c.agent_id == bindparam("agent_id"),
     sessions.c.context == bindparam("context"),
 )
+_LEFT: Final = select(sessions.c.id).where(
+    sessions.c.id == bindparam("session_id"),
+    sessions.c.owner == NOBODY,
+    sessions.c.former_owner == bindparam("owner"),
+    sessions.c.laid_by.is_not(None),
+    sessions.c.laid_by.not_in(select(workers.c.id)),
+)
 _NOBODYS: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id"), sessions.c.owner == NOBODY)
+_NOBODYS_LOCKED: Final = locked(_NOBODYS)
+_UNTAKEN: Final = locked(
+    select(chore_table.c.version).where(
+        chore_table.c.session_id == bindparam("session_id"),
+        chore_table.c.kind == "erase",
+        chore_table.c.worker_id.is_(None),
+    )
+)
 _MOVE: Final = update(sessions).where(sessions.c.id == bindparam("session_id")).values(head=bindparam("moved"))
 _TURN: Final = insert(turns)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, text, update
 
 from legato.core.errors import Corrupted
 from legato.core.events import Event, MessageEvent, TurnEvent, decode_event, decode_lines, encode_lines, split_lines
@@ -32,7 +32,8 @@ _ROWS: Final = (
     .order_by(journal.c.last_seq)
 )
 _ROWS_OF_TURN: Final = _ROWS.where(journal.c.turn_id == bindparam("turn_id"))
-_SOME_ROWS: Final = _ROWS.limit(bindparam("some", type_=Integer))
+_CLEARED: Final = select(sessions.c.cleared_seq).where(sessions.c.id == bindparam("session_id")).scalar_subquery()
+_SOME_ROWS: Final = _ROWS.add_columns(func.coalesce(_CLEARED, 0)).limit(bindparam("some", type_=Integer))
 
 
 def payload_crc(session_id: str, payload: bytes) -> int:
@@ -138,10 +139,12 @@ def read_rows(conn: Connection, session_id: str, after: int, limit_bytes: int = 
     expected, size = after, 0
     salt = zlib.crc32(session_id.encode())
     some = max(16, min(_READ_ROWS, limit_bytes // _SMALL_ROW_BYTES))
-    for _, first_seq, last_seq, payload, crc in conn.execute(
+    for _, first_seq, last_seq, payload, crc, cleared_seq in conn.execute(
         _SOME_ROWS, {"session_id": session_id, "after": after, "some": some}
     ):
-        if zlib.crc32(payload, salt) != crc or first_seq > expected + 1:
+        if last_seq <= cleared_seq:  # whole or not, nobody is told of it: it is about to be buried
+            payload, crc = b"", salt
+        if zlib.crc32(payload, salt) != crc or first_seq > max(expected, cleared_seq) + 1:
             if rows:
                 break
             raise Corrupted(
@@ -190,13 +193,23 @@ def bury(conn: Connection, session_id: str, last_seq: int) -> None:
     insert_row(conn, Row(session_id, 1, last_seq, b""), None)
 
 
-def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int) -> None:
-    """Leave only tombstones of what the turn said after a seq; its seqs stay accounted for."""
-    conn.execute(
-        update(journal)
-        .where(journal.c.session_id == session_id, journal.c.turn_id == turn_id, journal.c.last_seq > after)
-        .values(payload=b"", crc=payload_crc(session_id, b""))
-    )
+def bury_turn(conn: Connection, session_id: str, turn_id: str, after: int, but: int | None = None) -> None:
+    """Leave only tombstones of what the turn said after a seq, ``but`` for the row that ends there; its seqs stay
+    accounted for."""
+    of_turn = journal.c.session_id == session_id, journal.c.turn_id == turn_id, journal.c.last_seq > after
+    buried = update(journal).where(*of_turn, *(() if but is None else (journal.c.last_seq != but,)))
+    conn.execute(buried.values(payload=b"", crc=payload_crc(session_id, b"")))
+
+
+def silence(conn: Connection, session_id: str, last_seq: int, message_ids: Collection[str]) -> None:
+    """Take the words of some messages out of the row that ends with a seq; that and where they stood is still told."""
+    for row in rows_at(conn, session_id, [last_seq]):
+        lines = row.payload.split(b"\n")
+        for seq, event in _messages(row):
+            if event.message_id in message_ids and event.message is not None:
+                silent = msgspec.structs.replace(event.message, parts=(), client_message_id=None)
+                lines[seq - row.first_seq] = encode_lines([msgspec.structs.replace(event, message=silent)])
+        replace_payload(conn, row._replace(payload=b"\n".join(lines)))
 
 
 def bury_messages(conn: Connection, session_id: str, turn_id: str) -> None:
@@ -259,7 +272,7 @@ def rows_at(conn: Connection, session_id: str, last_seqs: Collection[int]) -> li
 
 
 def rows_of_no_turn(conn: Connection, session_id: str) -> list[Row]:
-    """What was said of the session itself; reads all of its journal."""
+    """What was said of the session itself."""
     return _whole(conn.execute(_ROWS.where(journal.c.turn_id.is_(None)), {"session_id": session_id, "after": 0}))
 
 

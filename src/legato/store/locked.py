@@ -1,5 +1,7 @@
 """A session's row, locked for one transaction: the only way to change a session and to append outside a running turn."""
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +40,7 @@ class Locked:
         self.head: int = row.head
         self.epoch: int = row.epoch
         self.leaf_id: str | None = row.leaf_id
+        self.cleared_seq: int = row.cleared_seq
         self.known: Session = to_session(row)
         self.rows: list[Row] = []
         self.last_activity: int = row.last_activity
@@ -45,7 +48,11 @@ class Locked:
 
     def append(self, events: list[Event], turn_id: str | None = None) -> Row:
         """Append to the journal and move the head. Needs no epoch: the row is ours."""
-        row = Row(self.id, self.head + 1, self.head + len(events), encode_lines(events))
+        return self.enter(len(events), encode_lines(events), turn_id)
+
+    def enter(self, count: int, payload: bytes, turn_id: str | None = None) -> Row:
+        """``append`` of ``count`` events that are encoded already."""
+        row = Row(self.id, self.head + 1, self.head + count, payload)
         self.head = row.last_seq
         self.change(head=self.head)
         insert_row(self.conn, row, turn_id)
@@ -94,6 +101,18 @@ def lock(conn: Connection, session_id: str, owner: str | None) -> Locked:
     if row is None or row.owner == NOBODY or (owner is not None and row.owner != owner):
         raise SessionNotFound
     return Locked(conn, row)
+
+
+def lock_all(conn: Connection, session_ids: Iterable[str], owner: str | None) -> dict[str, Locked]:
+    """Lock several sessions, in one order everywhere, so that two can't wait for each other.
+
+    Those that are not there are left out.
+    """
+    found: dict[str, Locked] = {}
+    for session_id in sorted(set(session_ids)):
+        with contextlib.suppress(SessionNotFound):
+            found[session_id] = lock(conn, session_id, owner)
+    return found
 
 
 def readable(conn: Connection, session_id: str, owner: str) -> Any:

@@ -53,8 +53,8 @@ _OFF: Final = "off"  # else it says since when it is on
 class Material(msgspec.Struct, frozen=True):
     """What facts may be drawn from: the active branch, oldest first; nothing where memory is switched off.
 
-    ``known_id``: up to there they were drawn before; ``since``: what was said earlier is not remembered either, as memory was
-    off. ``leaf_id`` is where the branch ends.
+    ``known_id``: up to there they were drawn before, None: none of it was; ``since``: what was said earlier is not remembered
+    either, as memory was off. ``leaf_id`` is where the branch ends.
     """
 
     session: Session
@@ -89,7 +89,17 @@ def material(conn: Connection, session_id: str) -> Material | None:
         return None
     since_us = _on_since(conn, row.owner)
     branch = messages.branch(conn, row.leaf_id, _LOOKED_AT) if row.memory and since_us is not None else []
-    return Material(to_session(row), tuple(branch), row.remembered_id, to_time(since_us or 0), row.leaf_id)
+    known_id = _known_there(conn, row.remembered_id, branch)
+    since = to_time(max(since_us or 0, row.memory_since or 0))
+    return Material(to_session(row), tuple(branch), known_id, since, row.leaf_id)
+
+
+def _known_there(conn: Connection, known_id: str | None, branch: Sequence[Message]) -> str | None:
+    """Up to where facts were drawn before, on this branch: where it leaves the one on which they were, if that is another."""
+    if known_id is None or any(message.id == known_id for message in branch):
+        return known_id
+    known = messages.branch_ids(conn, known_id)
+    return next((message.id for message in reversed(branch) if message.id in known), None)
 
 
 def _row(conn: Connection, session_id: str) -> Any:
@@ -111,7 +121,7 @@ def keep(conn: Connection, session_id: str, facts: Sequence[Fact], upto_id: str 
     session = lock(conn, session_id, None)
     session.change(remembered_id=upto_id)
     session.save()
-    _alone(conn, session.owner)
+    alone(conn, session.owner)
     if not facts or not session.known.memory or not enabled(conn, session.owner):
         return
     there = _still_there(conn, session_id, [fact.message_id for fact in facts])
@@ -137,7 +147,7 @@ def _values(session: Locked, fact: Fact) -> dict[str, object]:
 
 
 def remove_all(conn: Connection, session_id: str) -> None:
-    """What came from a session goes, with the traces of what was forgotten."""
+    """What came from a session goes, with the traces of what was forgotten; ``alone`` is the caller's."""
     conn.execute(delete(memories).where(memories.c.session_id == session_id))
 
 
@@ -210,6 +220,7 @@ def forget_some(conn: Connection, owner: str, agent_id: str | None = None, limit
     """Erase some facts of an owner, or of those that one agent knows; whether there may be more."""
     found = _theirs(owner) if agent_id is None else and_(_theirs(owner), memories.c.agent_id == agent_id)
     some = select(memories.c.id).where(found).limit(limit)
+    alone(conn, owner)
     scrubbing.want(conn)
     return conn.execute(_FORGET.where(memories.c.id.in_(some))).rowcount == limit
 
@@ -227,21 +238,25 @@ def _on_since(conn: Connection, owner: str) -> int | None:
 
 def switch(conn: Connection, owner: str, *, on: bool) -> None:
     """Remember, or do not: what is there stays there, and is given to nobody while it is off."""
-    _alone(conn, owner)
+    alone(conn, owner)
     if on != enabled(conn, owner):
         now: int = conn.execute(select(utc_us())).scalar_one()
         conn.execute(delete(preferences).where(preferences.c.owner == owner, preferences.c.name == _PREFERENCE))
         conn.execute(insert(preferences).values(owner=owner, name=_PREFERENCE, value=str(now) if on else _OFF))
 
 
-def _alone(conn: Connection, owner: str) -> None:
-    """Who stores facts and who switches them off must not overtake each other."""
+def alone(conn: Connection, owner: str) -> None:
+    """Have an owner's facts to oneself, before several of them change: in no order, so that two could wait for each other.
+
+    Whoever locks a session, too, does that before. Who stores facts and who switches them off must not overtake each other,
+    either.
+    """
     hold(conn, f"memory of {owner}")
 
 
 def _still_there(conn: Connection, session_id: str, ids: Sequence[str]) -> set[str]:
     found = select(message_table.c.id).where(message_table.c.session_id == session_id, message_table.c.id.in_(ids))
-    return set(conn.execute(found).scalars())
+    return set(conn.execute(found.where(messages.NOT_CLEARED)).scalars())
 
 
 def _of(owner: str, agent_id: str) -> ColumnElement[bool]:

@@ -105,7 +105,8 @@ class PostgresStore:
             raise
         except (DBAPIError, OSError, TimeoutError) as error:
             cause = getattr(error, "orig", None) or error
-            if str(getattr(cause, "sqlstate", None)).startswith("22"):  # "data exception": to try again is in vain
+            # "Data exception" and "program limit exceeded": to try again is in vain.
+            if str(getattr(cause, "sqlstate", None)).startswith(("22", "54")):
                 raise Invalid("A value is too long or too large to be stored.") from error
             raise trouble(cause) from error
 

@@ -1,7 +1,8 @@
 """Retention: what is too old goes, by the store's clock, and never because a clock jumped (promise S-06, guarantee G11).
 
-The age of a session counts from its last activity. ``keep`` protects it, and so do quarantine and any turn that is queued,
-running or parked. Whether the clock can be trusted is looked up in the transaction that removes, lest a jump come in between.
+The age of a session counts from its last activity. ``keep`` protects it, and so do quarantine and every turn that is queued,
+running or parked. Whether the clock can be trusted is looked up in the transaction that removes, so that no jump comes in
+between; how much would go is counted before, in a read, which may take as long as it likes.
 """
 
 from collections.abc import Mapping
@@ -24,23 +25,28 @@ from legato.store.turns import unfinished
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
 _KEY: Final = "retention"
-#: A run after a restart of the machine, whose clock nobody can vouch for, removes no more than this (promise S-06).
+#: While nobody can vouch for the clock, after a restart of the machine, no more than this goes in a day (promise S-06).
 FEW: Final = 100
 FEW_OF: Final = 0.01
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A run that is due: the day it is for, how many sessions would go, and what the clock is worth."""
+    """A run that is due: the day it is for, and what the clock is worth."""
 
     day: int
-    count: int
-    of: int
     told: Told
 
+
+class Size(msgspec.Struct, frozen=True):
+    """How many sessions are too old, and of how many."""
+
+    count: int
+    of: int
+
     @property
-    def refused(self) -> bool:
-        """Whether so many would go that the clock must be vouched for first."""
-        return not self.told.proven and _are_many(self.count, self.of)
+    def most(self) -> int:
+        """How many of them may go in a day while the clock is not proven."""
+        return max(FEW, int(self.of * FEW_OF))
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -53,7 +59,7 @@ class _Run(msgspec.Struct, frozen=True):
 def due(
     conn: Connection, worker_id: str, hour: int, ages_us: Mapping[str, int], boot: Boot, window_us: int
 ) -> Due | None:
-    """The daily run, if its hour has come and nobody alive does it or has done it; it is this worker's until ``done``.
+    """The daily run, if its hour has come and nobody alive does it or has done it; it is this worker's until it is ``done``.
 
     A store that is new begins with the next day. Ticks are taken at each call, so that a jump is seen when it happens.
     """
@@ -65,13 +71,13 @@ def due(
         _store(conn, _Run(day))
         return None
     if not told.sane:
-        return Due(day, 0, 0, told)
+        return Due(day, told)
     if day < run.day:
         _store(conn, _Run(day))  # that day was of a clock that has gone back
     if day <= run.day or not ages_us or (run.worker_id not in (None, worker_id) and _alive(conn, run.worker_id)):
         return None
     _store(conn, _Run(run.day, worker_id))
-    return Due(day, count(conn, ages_us), _all(conn), told)
+    return Due(day, told)
 
 
 def look(conn: Connection, boot: Boot, window_us: int) -> Told:
@@ -105,6 +111,18 @@ def count(conn: Connection, ages_us: Mapping[str, int], owner: str | None = None
     return conn.execute(select(func.count()).select_from(sessions).where(_too_old(ages_us, owner))).scalar_one()
 
 
+def size(conn: Connection, ages_us: Mapping[str, int]) -> Size:
+    """How much would go."""
+    return Size(count(conn, ages_us), _all(conn))
+
+
+def are_few(conn: Connection, ages_us: Mapping[str, int]) -> bool:
+    """Whether so few are too old that nobody need vouch for the clock. Counts no further than that takes."""
+    most = Size(0, _all(conn)).most
+    some = select(sessions.c.id).where(_too_old(ages_us, None)).limit(most + 1).subquery()
+    return bool(conn.execute(select(func.count()).select_from(some)).scalar_one() <= most)
+
+
 def prune(
     conn: Connection,
     session_id: str,
@@ -117,7 +135,7 @@ def prune(
 ) -> Gone | None:
     """Remove a session that is too old, now that nobody else can touch it; None where it stays.
 
-    ``vouched``: somebody has seen how many will go.
+    ``vouched``: somebody has seen that not too many go, or wants it so.
 
     Raises:
         SessionNotFound: it is gone.
@@ -128,7 +146,7 @@ def prune(
     if kept or session.now - session.last_activity < (age_us or 0) or unfinished(conn, session_id):
         return None
     told = tick(conn, _KEY, boot, window_us)
-    if not told.sane or not (told.proven or vouched or not _are_many(count(conn, ages_us), _all(conn))):
+    if not told.sane or not (told.proven or vouched):
         return None
     return make_unreachable(conn, session, meter, "pruned")
 
@@ -144,10 +162,6 @@ def _too_old(ages_us: Mapping[str, int], owner: str | None) -> Any:
 
 def _all(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(sessions)).scalar_one()
-
-
-def _are_many(count: int, of: int) -> bool:
-    return count > max(FEW, of * FEW_OF)
 
 
 def _alive(conn: Connection, worker_id: str | None) -> bool:

@@ -7,13 +7,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from legato.core.errors import Corrupted
-from legato.core.model import ContextInfo, ErrorInfo, Message, Part, Session, Turn, Usage
+from legato.core.model import ContextInfo, ErrorInfo, Fork, Gauge, Message, Part, Session, Turn, Usage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 _parts: Final = msgspec.json.Decoder(tuple[Part, ...])
 _context: Final = msgspec.json.Decoder(ContextInfo)
+_gauge: Final = msgspec.json.Decoder(Gauge)
 _usage: Final = msgspec.json.Decoder(Usage)
 
 
@@ -30,7 +31,7 @@ def to_us(time: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def _maybe_time(microseconds: int | None) -> datetime | None:
+def maybe_time(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else to_time(microseconds)
 
 
@@ -61,14 +62,15 @@ def to_session(row: Any) -> Session:
         title_source=row.title_source,
         created_at=to_time(row.created_at),
         last_activity=to_time(row.last_activity),
-        closed_at=_maybe_time(row.closed_at),
-        archived_at=_maybe_time(row.archived_at),
+        closed_at=maybe_time(row.closed_at),
+        archived_at=maybe_time(row.archived_at),
         pinned=row.pinned,
         keep=row.keep,
         memory=row.memory,
         context=row.context,
         metadata=_metadata(row.metadata),
         read_only=row.closed_at is not None,
+        forked_from=None if row.forked_from is None else Fork(row.forked_from, row.forked_message_id),
         quarantined=row.quarantined_at is not None,
     )
 
@@ -117,6 +119,7 @@ def _message(row: Any, parts: tuple[Part, ...], error: ErrorInfo | None, usage: 
         usage=usage,
         error=error,
         created_at=to_time(row.created_at),
+        pinned=row.pinned,
     )
 
 
@@ -139,7 +142,12 @@ def from_message(message: Message) -> dict[str, object]:
         "error_code": message.error.code if message.error else None,
         "error_message": message.error.message if message.error else None,
         "created_at": to_us(message.created_at),
+        "pinned": message.pinned,
     }
+
+
+def to_gauge(text: str | None) -> Gauge | None:
+    return _read(_gauge, text)
 
 
 def to_usage(row: Any) -> Usage | None:
@@ -173,8 +181,8 @@ def to_turn(row: Any) -> Turn:
         attempt=row.attempt,
         context=_read(_context, row.context),
         created_at=to_time(row.created_at),
-        started_at=_maybe_time(row.started_at),
-        finished_at=_maybe_time(row.finished_at),
+        started_at=maybe_time(row.started_at),
+        finished_at=maybe_time(row.finished_at),
         reason=row.reason,
         text=row.explanation,
         usage=to_usage(row),

@@ -92,6 +92,8 @@ sessions: Final = Table(
     Column("owner", _Name(255), nullable=False),
     # Whose it was before it was nobody's: for the lists of other processes, which are told.
     Column("former_owner", _Name(255)),
+    # The worker that lays it out, while nobody has it yet (``store.importing``).
+    Column("laid_by", _Name(40)),
     Column("agent_id", _Name(128), nullable=False),
     Column("agent_name", _Name(255), nullable=False),
     Column("parent_role", _Name(128)),
@@ -107,13 +109,22 @@ sessions: Final = Table(
     Column("memory", Boolean, nullable=False, default=True),
     # The message up to which facts were drawn.
     Column("remembered_id", _Name(40)),
+    # When memory was switched on here again: what was said before is not remembered.
+    Column("memory_since", BigInteger),
     Column("context", _Name(512)),
     Column("imported_from", _Name(255)),
+    # The session and the message of it that this one goes on from; they may be gone.
+    Column("forked_from", _Name(40)),
+    Column("forked_message_id", _Name(40)),
     Column("metadata", Text, nullable=False, default="{}"),
     # The session's row is the lock: the last seq of its journal, and the fencing number of its open turn.
     Column("head", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("leaf_id", _Name(40)),
+    # Nothing up to here is told any more, nor is any message of a turn that had ended by then: it was cleared.
+    Column("cleared_seq", BigInteger, nullable=False, server_default=text("0")),
+    # How full the model's window was at the last call (``core.model.Gauge``).
+    Column("gauge", Text),
     # Since when something of it is known to be damaged, and what was found first (promise X-06).
     Column("quarantined_at", BigInteger),
     Column("quarantine_reason", _Name(64)),
@@ -125,8 +136,15 @@ sessions: Final = Table(
     _listed("ix_sessions_archived", where="archived_at IS NOT NULL"),
     _listed("ix_sessions_pinned", where="pinned = 1", postgresql_where="pinned"),
     _listed("ix_sessions_context", "context", where="context IS NOT NULL"),
-    # What has been silent for how long, for those who close and prune by age.
+    # What has been silent for how long, for those who prune by age, and who close by it: most are closed for good.
     Index("ix_sessions_age", "agent_id", "last_activity"),
+    Index(
+        "ix_sessions_idle",
+        "agent_id",
+        "last_activity",
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
     # One canonical thread for each thing of the host's (promise S-09), and one import of each foreign session (G18).
     _once("uq_sessions_context", "agent_id", "context"),
     _once("uq_sessions_imported", "imported_from"),
@@ -229,7 +247,7 @@ usage_days: Final = Table(
     Column("agent_id", _Name(128), nullable=False),
     # "" where no model was called.
     Column("model_id", _Name(255), nullable=False),
-    # ``turn``, or the side work that called the model: ``title``, ``memory``.
+    # ``turn``, or the side work that called the model: ``title``, ``memory``, ``summary``.
     Column("kind", _Name(16), nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
@@ -260,12 +278,95 @@ messages: Final = Table(
     Column("error_code", _Name(64)),
     Column("error_message", Text),
     Column("created_at", BigInteger, nullable=False),
+    # It never falls out of the prompt.
+    Column("pinned", Boolean, nullable=False, default=False),
     Column("crc", BigInteger, nullable=False),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("role IN ('user', 'assistant')", name="role"),
     CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
-    Index("ix_messages_session", "session_id"),
+    # Also from a message to those that follow it: the branches.
+    Index("ix_messages_session", "session_id", "parent_id"),
     Index("ix_messages_turn", "turn_id"),
+    Index("ix_messages_pinned", "session_id", sqlite_where=text("pinned = 1"), postgresql_where=text("pinned")),
+)
+
+# What stands in a prompt for the first ``messages`` of a branch, up to ``message_id`` (promise C-03).
+summaries: Final = Table(
+    "summaries",
+    metadata,
+    Column("message_id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    Index("ix_summaries_session", "session_id"),
+)
+
+# What was attached (promise S-18), once for each owner who has it: equal files of two owners are two, or each could find out
+# what the other one has. ``coming``: being written; ``gone``: nobody's any more, its pieces are taken away in slices.
+file_contents: Final = Table(
+    "file_contents",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("state", _Name(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("state IN ('coming', 'ready', 'gone')", name="state"),
+    Index(
+        "uq_file_contents_ready",
+        "owner",
+        "digest",
+        unique=True,
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    # What has yet to come or to go.
+    Index(
+        "ix_file_contents_unready",
+        "state",
+        "created_at",
+        sqlite_where=text("state <> 'ready'"),
+        postgresql_where=text("state <> 'ready'"),
+    ),
+)
+
+file_pieces: Final = Table(
+    "file_pieces",
+    metadata,
+    Column("content_id", _Name(40), ForeignKey("file_contents.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("content_id", "number"),
+)
+
+# A file is its owner's until a message has it; then it is that message's, and goes with it.
+files: Final = Table(
+    "files",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("content_id", _Name(40), ForeignKey("file_contents.id"), nullable=False),
+    Column("name", _Name(255), nullable=False),
+    Column("media_type", _Name(64), nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE")),
+    Column("message_id", _Name(40)),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("(session_id IS NULL) = (message_id IS NULL)", name="session_and_message"),
+    Index("ix_files_content", "content_id"),
+    Index("ix_files_session", "session_id"),
+    Index("ix_files_message", "message_id"),
+    # Those that no message has, for the duty that removes them.
+    Index(
+        "ix_files_unused",
+        "created_at",
+        sqlite_where=text("session_id IS NULL"),
+        postgresql_where=text("session_id IS NULL"),
+    ),
 )
 
 turns: Final = Table(
@@ -287,6 +388,11 @@ turns: Final = Table(
     Column("attempt", Integer, nullable=False),
     Column("epoch", BigInteger),
     Column("worker_id", _Name(40)),
+    # What becomes of it when its process dies, and how often one has.
+    Column("on_crash", _Name(16), nullable=False, default="incomplete"),
+    Column("crashes", Integer, nullable=False, default=0),
+    # The approval that it waits for: nobody's until that is decided.
+    Column("asks", _Name(40)),
     # The seq of the claim's last event and of `done`: where the turn's own events begin and end.
     Column("start_seq", BigInteger),
     Column("done_seq", BigInteger),
@@ -306,6 +412,8 @@ turns: Final = Table(
     Column("error_message", Text),
     CheckConstraint(f"status IN {_STATUSES}", name="status"),
     CheckConstraint("priority IN ('interactive', 'background')", name="priority"),
+    CheckConstraint("on_crash IN ('incomplete', 'restart', 'continue')", name="on_crash"),
+    CheckConstraint("asks IS NULL OR worker_id IS NULL", name="asks_is_nobodys"),
     CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name="open_has_epoch"),
     CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name="failed_says_why"),
     # Single flight (guarantee G6): a session has at most one open turn, whatever the code believes.
@@ -349,6 +457,66 @@ turns: Final = Table(
     Index("ix_turns_session_done", "session_id", "done_seq"),
 )
 
+# What a turn that is not over has done and is not to do again (``core.steps``); gone when it is over.
+steps: Final = Table(
+    "steps",
+    metadata,
+    Column("turn_id", _Name(40), ForeignKey("turns.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", _Name(16), nullable=False),
+    Column("name", _Name(255), nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("call_id", Text),
+    Column("result", Text),
+    Column("failed", Boolean, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    PrimaryKeyConstraint("turn_id", "number"),
+)
+
+# What people were asked (promise R-10).
+approvals: Final = Table(
+    "approvals",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("turn_id", _Name(40), ForeignKey("turns.id", ondelete="CASCADE"), nullable=False),
+    Column("owner", _Name(255), nullable=False),
+    # Its step's number, and what tells whether the same is asked.
+    Column("number", Integer, nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("tool", _Name(255)),
+    Column("question", Text, nullable=False),
+    Column("status", _Name(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger),
+    CheckConstraint("status IN ('pending', 'allowed', 'denied', 'expired')", name="status"),
+    CheckConstraint("(status = 'pending') = (decided_at IS NULL)", name="decided"),
+    # A turn waits for one answer at a time.
+    Index(
+        "uq_approvals_pending",
+        "turn_id",
+        unique=True,
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_approvals_owner",
+        "owner",
+        "id",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_approvals_expiry",
+        "expires_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index("ix_approvals_session", "session_id"),
+    Index("ix_approvals_turn", "turn_id"),
+)
+
 sends: Final = Table(
     "sends",
     metadata,
@@ -386,5 +554,13 @@ journal: Final = Table(
         unique=True,
         postgresql_where=text("batch IS NOT NULL"),
     ).ddl_if(dialect="postgresql"),
+    # What was said of the session itself: a row among thousands.
+    Index(
+        "ix_journal_session",
+        "session_id",
+        "last_seq",
+        sqlite_where=text("turn_id IS NULL"),
+        postgresql_where=text("turn_id IS NULL"),
+    ),
     sqlite_with_rowid=False,
 )

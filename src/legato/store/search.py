@@ -2,17 +2,17 @@
 
 An entry is written in the message's own transaction. When a message is removed, its entry is marked in that transaction, and
 nobody finds it any more; what it left in the index is taken out in slices, so that no token waits for it: by ``clean``, or
-sooner by those who erase, with ``forget`` and ``forget_session``.
+sooner by those who erase, with ``forget_session``.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
-from legato.core.model import Message, TextPart
+from legato.core.model import FilePart, Message, Part, TextPart
 from legato.core.words import words
 from legato.store import scrubbing
 from legato.store.dialect import is_postgresql, utc_us
@@ -49,6 +49,12 @@ def note_changed(conn: Connection, message: Message) -> None:
         enter(conn, row.owner, message, said)
 
 
+def note_rewritten(conn: Connection, message: Message) -> None:
+    """Follow a message whose person has changed it while it waited."""
+    gone(conn, [message.id])
+    note(conn, message)
+
+
 def note_title(conn: Connection, session_id: str, owner: str, title: str | None) -> None:
     """Let a session be found by its title from now on, and by no earlier one. To be called wherever a title is set."""
     conn.execute(_MARK_TITLE, {"session": session_id})
@@ -61,21 +67,6 @@ def note_title(conn: Connection, session_id: str, owner: str, title: str | None)
 def gone(conn: Connection, message_ids: Sequence[str]) -> None:
     """Nobody finds these messages any more."""
     conn.execute(_MARK_MESSAGES, {"ids": message_ids})
-
-
-def all_gone(conn: Connection, session_id: str) -> None:
-    """Nobody finds any message of the session any more; its title stays."""
-    conn.execute(_MARK_SESSION, {"session": session_id})
-
-
-def forget(conn: Connection, message_ids: Sequence[str]) -> None:
-    """Take these messages out of the index, to the last byte, at once.
-
-    For a few of them: one of 60 words costs 2 to 5 ms on SQLite.
-    """
-    found = _FORGETTABLE.where(entries.c.message_id.in_(message_ids))
-    while _take_slice(conn, found):
-        continue
 
 
 def forget_session(conn: Connection, session_id: str, limit: int = 1_000) -> int:
@@ -116,10 +107,22 @@ def _take_slice(conn: Connection, found: Select[Any]) -> int:
 
 
 def words_of(message: Message) -> str:
-    """The words of a message, parted by spaces. What a model only thought is not said, nor what we made somebody ask for."""
+    """The words of a message and the names of its files, parted by spaces.
+
+    What a model only thought is not said, nor what we made somebody ask for.
+    """
     if message.status == "in_progress" or message.message_type == "continue":
         return ""
-    return " ".join(words("\n".join(part.text for part in message.parts if isinstance(part, TextPart))))
+    return " ".join(words(findable(message.parts)))
+
+
+def findable(parts: Iterable[Part]) -> str:
+    """What of a message can be found."""
+    return "\n".join(
+        part.text if isinstance(part, TextPart) else part.name
+        for part in parts
+        if isinstance(part, TextPart | FilePart)
+    )
 
 
 def enter(conn: Connection, owner: str, message: Message, said: str) -> None:
@@ -163,7 +166,6 @@ _FORGETTABLE: Final = select(entries.c.id, entries.c.owner_key, entries.c.words)
 _MARK: Final = update(entries).values(gone=True)
 _MARK_MESSAGES: Final = _MARK.where(entries.c.message_id.in_(bindparam("ids", expanding=True)))
 _OF_SESSION: Final = entries.c.session_id == bindparam("session")
-_MARK_SESSION: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_not(None), ~entries.c.gone)
 _MARK_TITLE: Final = _MARK.where(_OF_SESSION, entries.c.message_id.is_(None), ~entries.c.gone)
 # SQLite has no sequences, and one writer.
 _INSERT_NEXT: Final = _INSERT.values(id=select(func.coalesce(func.max(entries.c.id), 0) + 1).scalar_subquery())

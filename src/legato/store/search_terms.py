@@ -15,6 +15,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    func,
     literal,
     select,
     table,
@@ -24,12 +25,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.compiler import compiles
 
-from legato.core.search import Term
+from legato.core.search import MOST_COUNTED, Term
 from legato.store.dialect import is_postgresql
 from legato.store.schema import search_entries as entries
 from legato.store.schema import sessions
 
 _INDEX: Final = table("search_index", column("rowid"), column("search_index"))
+# How common they are decides how they are best looked for. A plan for any words goes through all entries of the owner.
+_LOOK_AT_THE_WORDS: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
 _POSITIONS: Final = 255  # of one word in one message; PostgreSQL keeps no more
 
 
@@ -43,13 +46,16 @@ def vector(key: str, said: str) -> str:
     return " ".join(f"'{key}{word}':{','.join(found)}" for word, found in places.items())
 
 
+_LOOKED_INTO: Final = 100_000  # characters of an entry, for what stands within its words
+# Never all words of a long message: hundreds are read at a time.
+_WORDS: Final = func.substr(entries.c.words, 1, MOST_COUNTED).label("words")
 _COLUMNS: Final = (
     entries.c.id,
     entries.c.session_id,
     entries.c.message_id,
     entries.c.role,
     entries.c.created_at,
-    entries.c.words,
+    _WORDS,
     sessions.c.title,
     sessions.c.agent_id,
     sessions.c.agent_name,
@@ -61,7 +67,8 @@ def entries_with(
 ) -> Select[Any]:
     """An owner's entries that have all of the terms, the newest first, with their sessions.
 
-    ``through`` None: as words, by the index. Else within words too, in the newest ``through`` entries that are ``within``.
+    ``through`` None: as words, by the index. Else within words too, where the newest ``through`` entries that are ``within``
+    begin. The rows' ``words`` are where they begin as well.
     """
     join = Join if is_postgresql(conn) else InThisOrder
     found: FromClause
@@ -73,7 +80,10 @@ def entries_with(
         found = join(newest, entries, and_(entries.c.owner_key == key, entries.c.id == newest.c.id))
         order = newest.c.id
     elif is_postgresql(conn):
-        there = [entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY))]
+        # The terms say whose they are. The key is said all the same, lest others' newer entries be gone through.
+        there = [entries.c.owner_key == key]
+        there.append(entries.c.terms.op("@@", is_comparison=True)(cast(_tsquery(key, terms), TSQUERY)))
+        conn.exec_driver_sql(_LOOK_AT_THE_WORDS)
         found, order = entries, entries.c.id
     else:
         there = [_INDEX.c.search_index.op("MATCH", is_comparison=True)(_match(key, terms))]
@@ -84,7 +94,9 @@ def entries_with(
 
 
 def _newest(key: str, within: Sequence[ColumnElement[bool]], most: int) -> Subquery[Any]:
-    looked = select(entries.c.id, entries.c.words).where(entries.c.owner_key == key, ~entries.c.gone, *within)
+    looked = select(entries.c.id, func.substr(entries.c.words, 1, _LOOKED_INTO).label("words")).where(
+        entries.c.owner_key == key, ~entries.c.gone, *within
+    )
     return looked.order_by(entries.c.id.desc()).limit(most).subquery()
 
 

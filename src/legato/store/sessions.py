@@ -14,10 +14,12 @@ from legato.core.errors import BadCursor, SessionExists, SessionNotFound
 from legato.core.events import SessionEvent
 from legato.core.model import Session, Stats, Usage
 from legato.store import chores, finding, search, welcoming
+from legato.store import messages as active
 from legato.store.chores import Kind
 from legato.store.dialect import utc_us
 from legato.store.listing import SessionStatus, has_status
 from legato.store.locked import lock, readable
+from legato.store.messages import NOT_CLEARED
 from legato.store.port import Row
 from legato.store.rows import to_json, to_session, to_time
 from legato.store.schema import NOBODY, messages, sessions, turns
@@ -103,7 +105,8 @@ def change(
         if flag in values and values[flag] == (getattr(found.known, f"{flag}_at") is None):
             columns[f"{flag}_at"] = found.now if values[flag] else None
     if columns.get("memory") and not found.known.memory:
-        columns["remembered_id"] = found.leaf_id  # what was said while it was off is not remembered
+        # What was said while it was off is not remembered, wherever in the tree it stands.
+        columns |= {"remembered_id": found.leaf_id, "memory_since": found.now}
     if columns:
         found.change(**columns)
     session = found.session()
@@ -194,9 +197,9 @@ def _parse(cursor: str) -> tuple[int, str]:
 
 
 def stats(conn: Connection, session_id: str, owner: str) -> Stats:
-    """Sums over the session: every message that stands in it, every turn that was ever answered in it."""
+    """Sums over the session: every message that stands in it, on whatever branch, every turn that was ever answered in it."""
     row = readable(conn, session_id, owner)
-    count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id)
+    count = select(func.count()).select_from(messages).where(messages.c.session_id == session_id, NOT_CLEARED)
     columns = (turns.c.prompt_tokens, turns.c.completion_tokens, turns.c.cached_tokens, turns.c.cost_usd)
     sums = [func.coalesce(func.sum(column), 0) for column in columns[:3]]
     total = conn.execute(
@@ -213,6 +216,7 @@ def stats(conn: Connection, session_id: str, owner: str) -> Stats:
     return Stats(
         session_id=session_id,
         message_count=conn.execute(count).scalar_one(),
+        active_count=len(active.branch_ids(conn, row.leaf_id)),
         turn_count=total[0],
         usage=usage,
         age_s=(now - row.created_at) / 1_000_000,

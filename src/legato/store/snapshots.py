@@ -1,6 +1,6 @@
 """State and cursor of one instant (guarantee G17)."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from legato.core.errors import BadCursor
 from legato.core.fold import Fold
@@ -8,7 +8,8 @@ from legato.core.model import Message, State, Turn
 from legato.store import messages
 from legato.store.ending import last_finished, open_fold, row_of
 from legato.store.locked import readable
-from legato.store.rows import to_session, to_turn
+from legato.store.rows import to_gauge, to_session, to_turn
+from legato.store.schema import sends
 from legato.store.turns import unfinished
 
 
@@ -26,6 +27,7 @@ def snapshot(conn: Connection, session_id: str, owner: str, limit: int) -> tuple
         turns=last_finished(conn, session_id),
         leaf_id=row.leaf_id,
         has_more=len(path) > limit,
+        gauge=to_gauge(row.gauge),
     )
     fold = Fold(state)
     _add_unfinished(conn, session_id, fold)
@@ -61,6 +63,19 @@ def done_seq(conn: Connection, session_id: str, owner: str, turn_id: str) -> int
     readable(conn, session_id, owner)
     seq: int | None = row_of(conn, session_id, turn_id).done_seq
     return seq
+
+
+def begun_at(conn: Connection, session_id: str, owner: str, turn_id: str) -> int:
+    """The seq right before a turn's first event.
+
+    Raises:
+        SessionNotFound, TurnNotFound.
+    """
+    readable(conn, session_id, owner)
+    row_of(conn, session_id, turn_id)
+    sent = select(sends.c.cursor_seq).where(sends.c.session_id == session_id, sends.c.turn_id == turn_id)
+    seq: int | None = conn.execute(sent).scalar()
+    return seq or 0  # a welcome is a session's first turn
 
 
 def history(

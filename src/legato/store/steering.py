@@ -30,7 +30,12 @@ class Steered(msgspec.Struct, frozen=True):
 
 def waits(conn: Connection, session_id: str) -> bool:
     """Whether a steering message waits."""
-    return any(row.status == "queued" and row.mode == "steer" for row in unfinished(conn, session_id))
+    return any(_steers(row) for row in unfinished(conn, session_id))
+
+
+def _steers(row: Any) -> bool:
+    """An edited message has its place beside another one, not in what runs: it waits for a turn of its own."""
+    return bool(row.status == "queued" and row.mode == "steer" and row.kind != "edit")
 
 
 def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steered | None:
@@ -42,7 +47,7 @@ def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steere
     row = open_turn(conn, session_id)
     if row is None or row.id != turn_id or session.epoch != epoch:
         return None
-    waiting = [other for other in unfinished(conn, session_id) if other.status == "queued" and other.mode == "steer"]
+    waiting = [other for other in unfinished(conn, session_id) if _steers(other)]
     if not waiting:
         return None
     events = _close_answer(session, row)

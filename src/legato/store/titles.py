@@ -7,11 +7,11 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from legato.core.errors import Corrupted
 from legato.core.events import SessionEvent
-from legato.core.model import Message, Session, TextPart, TitleSource
+from legato.core.model import FilePart, Message, Session, TextPart, TitleSource
 from legato.store import messages, search
 from legato.store.locked import lock
 from legato.store.rows import to_session
-from legato.store.schema import sessions, turns
+from legato.store.schema import NOBODY, sessions, turns
 from legato.store.sessions import Changed
 
 _MOST_HOPS: Final = 20  # turns that continue one another
@@ -31,7 +31,7 @@ class Untitled(msgspec.Struct, frozen=True):
 
 def untitled(conn: Connection, session_id: str) -> Untitled | None:
     """What a title is made from; None for a session that is gone, has one, or is in quarantine."""
-    row = conn.execute(select(sessions).where(sessions.c.id == session_id)).first()
+    row = conn.execute(select(sessions).where(sessions.c.id == session_id, sessions.c.owner != NOBODY)).first()
     if row is None or row.title is not None or row.quarantined_at is not None:
         return None
     locale = conn.execute(_LOCALE, {"session_id": session_id}).scalar()
@@ -72,7 +72,10 @@ def _text(conn: Connection, message_id: str) -> str:
         message: Message | None = messages.get(conn, message_id)
     except Corrupted:
         return ""
-    return "" if message is None else "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    if message is None:
+        return ""
+    said = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    return said if said.strip() else " ".join(part.name for part in message.parts if isinstance(part, FilePart))
 
 
 # Both walk along ``ix_turns_session_done``: however long the session is, they are found where it begins.

@@ -1,8 +1,9 @@
 """Trimming: a session keeps its newest messages, the oldest go, whole turns at a time (promise S-10).
 
 The active branch is cut before a turn's first message, which becomes the root of what is kept; whatever does not hang on it
-goes, side branches too. Readers are told what was removed; of the removed turns the journal keeps the endings, not a word of
-what was said. The keys that make sends idempotent stay for the session's life.
+goes, side branches too. A pinned message stays, and so does what came after it. Readers are told what was removed; of the
+removed turns the journal keeps the endings, not a word of what was said. The keys that make sends idempotent stay for the
+session's life.
 
 What goes is looked up in a read, however long the session is (``plan``), and removed in short writes (``cut``). In between
 the session goes on: a cut that its session has outrun changes nothing. No turn that runs or waits loses a message.
@@ -13,15 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import MessageEvent
-from legato.store import journal, messages, scrubbing
+from legato.store import approvals, chores, journal, messages, pinning, scrubbing, summaries
 from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
-from legato.store.schema import NOBODY, sessions, turns
+from legato.store.schema import NOBODY, sends, sessions, turns
 from legato.store.schema import messages as table
 from legato.store.turns import unfinished
 
@@ -76,6 +77,9 @@ def plan(conn: Connection, session_id: str, limit: int) -> Plan:
     if len(branch) <= limit or not starts or (end := fitting[0] if fitting else starts[-1]) == 0:
         return Plan(session.epoch)
     hanging = _hanging(tree, branch[: end + 1])
+    end = _up_to_pins(hanging, starts, end, {row.id for row in tree.values() if row.pinned})
+    if end == 0:
+        return Plan(session.epoch)
     told = _turns_of(conn, session_id)
     busy = {row.id for row in unfinished(conn, session_id)}
     gone = {message_id for ids in hanging[:end] for message_id in ids}
@@ -99,24 +103,34 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
     """
     session = lock(conn, session_id, None)
     gone = set(what.gone)
-    needed = {row.message_id for row in unfinished(conn, session_id)}
     if (
         session.quarantined
         or session.epoch != epoch
-        or not needed.isdisjoint(gone)
+        or not _needed(conn, session_id).isdisjoint(gone)
+        or pinning.any_of(conn, gone)
         or messages.parent_of(conn, what.root) not in gone
     ):
         return Trimmed()
     messages.remove(conn, what.gone)
     messages.make_root(conn, what.root)
+    if summaries.forget_all(conn, session_id):  # each told of what was first
+        chores.ask(conn, session_id, "summary")
     last = {turn.id for turn in last_finished(conn, session_id)}
     journal.bury_turns(conn, session_id, {id_: seqs for id_, seqs in what.turns.items() if id_ not in last})
     for turn_id in last & what.turns.keys():
         journal.bury_words(conn, session_id, turn_id, what.turns[turn_id][0] - 1)
     journal.bury_told(conn, session_id, what.elsewhere, gone)
+    approvals.forget(conn, what.turns)
     scrubbing.want(conn)
     session.append([MessageEvent("removed", message_id) for message_id in what.gone])
     return Trimmed(session.save())
+
+
+def _needed(conn: Connection, session_id: str) -> set[str | None]:
+    """The messages that something which runs or waits answers, or will hang on."""
+    rows = unfinished(conn, session_id)
+    edits = [row.message_id for row in rows if row.kind == "edit" and row.status == "queued"]
+    return {row.message_id for row in rows} | {messages.parent_of(conn, message_id) for message_id in edits}
 
 
 def _branch(tree: Mapping[str, Any], leaf_id: str | None) -> list[Any]:
@@ -146,6 +160,12 @@ def _hanging(tree: Mapping[str, Any], branch: Sequence[Any]) -> list[list[str]]:
     return hanging
 
 
+def _up_to_pins(hanging: Sequence[Sequence[str]], starts: Sequence[int], end: int, pins: set[str]) -> int:
+    """Where to cut instead of ``end``: what is pinned stays, and what came after it."""
+    first = next((at for at, ids in enumerate(hanging[:end]) if not pins.isdisjoint(ids)), end)
+    return max((at for at in starts if at <= first), default=0)
+
+
 def _below(children: Mapping[str | None, Sequence[str]], message_id: str, but: set[str]) -> list[str]:
     found = [message_id]
     for at in found:
@@ -171,16 +191,21 @@ def _ranges(
 class _Turns:
     """The session's turns: by id, and by the message that they answer."""
 
-    def __init__(self, rows: Sequence[Any]) -> None:
+    def __init__(self, rows: Sequence[Any], accepted: Mapping[str, int]) -> None:
         self.rows = {row.id: row for row in rows}
+        self._accepted = accepted
         self.answering: dict[str, list[str]] = defaultdict(list)
         for row in rows:
             self.answering[row.message_id].append(row.id)
 
     def seqs(self, turn_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """From where to where in the journal they speak. A rank is the seq of acceptance, but for what was imported."""
+        """From where to where in the journal they speak. What nobody has sent has its seq of acceptance as its rank; an
+        import speaks once."""
         ends = {turn_id: self.rows[turn_id].done_seq or 0 for turn_id in turn_ids}
-        return {turn_id: (min(abs(self.rows[turn_id].rank), end), end) for turn_id, end in ends.items()}
+        return {turn_id: (min(self._begins(turn_id), end), end) for turn_id, end in ends.items()}
+
+    def _begins(self, turn_id: str) -> int:
+        return self._accepted[turn_id] if turn_id in self._accepted else abs(self.rows[turn_id].rank)
 
 
 def _concerned(tree: Mapping[str, Any], told: _Turns, message_ids: Iterable[str]) -> set[str]:
@@ -201,28 +226,34 @@ def _slice(
 
 
 def _elsewhere(conn: Connection, session: Any, told: _Turns) -> Iterator[tuple[int, set[str]]]:
-    """Rows, by their last seq, that may tell of other turns' messages, and of which: a retry brings back what leads to it,
-    an import tells last what its leaf is."""
-    seqs = [row.start_seq for row in told.rows.values() if row.kind == "retry" and row.start_seq is not None]
-    rows = journal.rows_at(conn, session.id, seqs)
-    for row in [*rows, *(journal.rows_of_no_turn(conn, session.id) if session.imported_from is not None else ())]:
+    """Rows, by their last seq, that may tell of other turns' messages, and of which: a retry and an edit bring back what leads
+    to them, an import tells last what its leaf is, and so does who switches to another branch."""
+    away = [row for row in told.rows.values() if row.kind in ("retry", "edit")]
+    rows = journal.rows_at(conn, session.id, [row.start_seq for row in away if row.start_seq is not None])
+    for row in [*rows, *journal.rows_of_no_turn(conn, session.id)]:
         if ids := journal.messages_told(row):
             yield row.last_seq, ids
 
 
 def _turns_of(conn: Connection, session_id: str) -> _Turns:
-    return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all())
+    sent = conn.execute(_SENT, {"session_id": session_id})
+    return _Turns(conn.execute(_TURNS, {"session_id": session_id}).all(), {row.turn_id: row.cursor_seq for row in sent})
 
 
 _SESSION: Final = select(
     sessions.c.id, sessions.c.leaf_id, sessions.c.epoch, sessions.c.imported_from, sessions.c.quarantined_at
 ).where(sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY)
-# What waits has no place in the tree yet.
+# What waits has no place in the tree yet, unless it is an edit.
 _TREE: Final = (
-    select(table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, turns.c.message_id.label("asked"))
+    select(
+        table.c.id, table.c.parent_id, table.c.turn_id, table.c.role, table.c.pinned, turns.c.message_id.label("asked")
+    )
     .join(turns, turns.c.id == table.c.turn_id, isouter=True)
-    .where(table.c.session_id == bindparam("session_id"), table.c.status != "queued")
+    .where(
+        table.c.session_id == bindparam("session_id"), or_(table.c.status != "queued", table.c.parent_id.is_not(None))
+    )
 )
+_SENT: Final = select(sends.c.turn_id, sends.c.cursor_seq).where(sends.c.session_id == bindparam("session_id"))
 _TURNS: Final = select(
     turns.c.id, turns.c.message_id, turns.c.kind, turns.c.rank, turns.c.start_seq, turns.c.done_seq
 ).where(turns.c.session_id == bindparam("session_id"))

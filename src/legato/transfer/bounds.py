@@ -7,7 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from legato.core.errors import MAX_WORD_BYTES, cut
-from legato.core.model import ErrorInfo, Message, Turn
+from legato.core.metadata import clean
+from legato.core.model import ErrorInfo, Message, Turn, Usage
+from legato.transfer.amounts import sound_context, sound_usage
 from legato.transfer.decoding import sensible
 from legato.transfer.records import SessionRecord, Skipped
 
@@ -35,9 +37,11 @@ def bounded_session(session: SessionRecord, place: str) -> tuple[SessionRecord, 
     if context is not None and not 0 < len(context) <= _CONTEXT:
         context = None
         skipped.append(Skipped(place=place, what="context", why=f"it may have {_CONTEXT} characters"))
-    if len(msgspec.json.encode(metadata)) > _METADATA_BYTES:
+    try:
+        metadata = _metadata(metadata)
+    except ValueError as error:
         metadata = {}
-        skipped.append(Skipped(place=place, what="metadata", why=f"it may have {_METADATA_BYTES} bytes"))
+        skipped.append(Skipped(place=place, what="metadata", why=str(error)))
     title = (session.title or "")[:TITLE] or None
     bounded = msgspec.structs.replace(
         session,
@@ -57,6 +61,14 @@ def bounded_session(session: SessionRecord, place: str) -> tuple[SessionRecord, 
     return bounded, skipped
 
 
+def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError: every list that has the session would have to write it."""
+    metadata = clean(metadata)
+    if len(msgspec.json.encode(metadata)) > _METADATA_BYTES:
+        raise ValueError(f"it may have {_METADATA_BYTES} bytes")
+    return metadata
+
+
 def bounded_message(message: Message) -> Message:
     return msgspec.structs.replace(
         message,
@@ -64,6 +76,7 @@ def bounded_message(message: Message) -> Message:
         agent_id=_short(message.agent_id, _NAME),
         model_id=_short(message.model_id, _MODEL),
         client_message_id=_short(message.client_message_id, _NAME),
+        usage=sound_usage(message.usage),
         error=_error(message.error),
         created_at=_time(message.created_at),
     )
@@ -79,7 +92,8 @@ def bounded_turn(turn: Turn) -> Turn:
         reason=cut(turn.reason or "unknown", MAX_WORD_BYTES),
         text=_short(turn.text, 4096),
         error=_error(turn.error) or (ErrorInfo("unknown", "") if turn.status == "failed" else None),
-        usage=None if turn.usage is None else _usage(turn.usage),
+        usage=_usage(turn.usage),
+        context=sound_context(turn.context),
         created_at=_time(turn.created_at),
         started_at=_maybe_time(turn.started_at),
         finished_at=_time(turn.finished_at or turn.created_at),
@@ -88,14 +102,11 @@ def bounded_turn(turn: Turn) -> Turn:
     )
 
 
-def _usage(usage: Any) -> Any:
-    numbers = {
-        name: max(0, min(getattr(usage, name), _NUMBER))
-        for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
-    }
-    # The store keeps no total of its own.
-    total = numbers["prompt_tokens"] + numbers["completion_tokens"]
-    return msgspec.structs.replace(usage, **numbers, total_tokens=total)
+def _usage(usage: Usage | None) -> Usage | None:
+    """The store keeps no total of its own."""
+    usage = sound_usage(usage)
+    total = usage.prompt_tokens + usage.completion_tokens if usage else 0
+    return msgspec.structs.replace(usage, total_tokens=total) if usage else None
 
 
 def _error(error: ErrorInfo | None) -> ErrorInfo | None:

@@ -28,7 +28,7 @@ def talk(value: dict[str, Any], place: str) -> Talk:
         pinned=value.get("is_starred") is True,
     )
     for node_id, node in _in_order(fields(value.get("mapping"))):
-        found.nodes.append(_node(found, node_id, fields(node)))
+        found.add(_node(found, node_id, fields(node)))
     return found
 
 

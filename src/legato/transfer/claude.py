@@ -39,7 +39,7 @@ def talk(value: dict[str, Any], place: str) -> Talk:
         node_id = text(message.get("uuid")) or f"message {number}"
         # Older exports have no tree: each message follows the one before it.
         parent = text(message.get("parent_message_uuid")) or before
-        found.nodes.append(_node(found, node_id, None if parent == _NO_PARENT else parent, message))
+        found.add(_node(found, node_id, None if parent == _NO_PARENT else parent, message))
         before = node_id
     return found
 
@@ -57,18 +57,18 @@ def _node(found: Talk, node_id: str, parent: str | None, message: dict[str, Any]
         id=node_id,
         parent_id=parent,
         role="assistant" if sender == "assistant" else "user",
-        parts=parts,
+        parts=tuple(parts),
         at=moment(message.get("created_at")),
         status="incomplete" if message.get("truncated") is True else "completed",
     )
 
 
-def _text(message: dict[str, Any]) -> tuple[Part, ...]:
+def _text(message: dict[str, Any]) -> list[Part]:
     said = text(message.get("text"))
-    return (TextPart(said),) if said.strip() else ()
+    return [TextPart(said)] if said.strip() else []
 
 
-def _parts(found: Talk, node_id: str, content: list[Any]) -> tuple[Part, ...]:
+def _parts(found: Talk, node_id: str, content: list[Any]) -> list[Part]:
     said: list[Part] = []
     for raw in content:
         block = fields(raw)
@@ -81,13 +81,13 @@ def _parts(found: Talk, node_id: str, content: list[Any]) -> tuple[Part, ...]:
             found.skip(node_id, *_LEFT_OUT[kind])
         elif kind not in ("text", "thinking") and kind not in _SILENT:
             found.skip(node_id, kind[:64] or "block", "this kind of content is not taken over")
-    return tuple(said)
+    return said
 
 
-def _attached(found: Talk, node_id: str, attached: dict[str, Any]) -> tuple[Part, ...]:
+def _attached(found: Talk, node_id: str, attached: dict[str, Any]) -> list[Part]:
     """A text that was pasted stands in the export as a whole."""
     name, said = text(attached.get("file_name"))[:200], text(attached.get("extracted_content"))
     if not said:
         found.skip(node_id, "file", f"files are not taken over: {name[:100]}")
-        return ()
-    return (TextPart(f"\n\n{name or 'Attachment'}:\n\n{said}"),)
+        return []
+    return [TextPart(f"\n\n{name or 'Attachment'}:\n\n{said}")]

@@ -73,6 +73,8 @@ def moment(value: Any) -> datetime | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
+        if not abs(value) <= _NEWEST_S * 1000:  # of any length, or no number at all
+            return None
         seconds = value / 1000 if abs(value) > _NEWEST_S / 2 else value
         return datetime.fromtimestamp(seconds, UTC) if _OLDEST_S <= seconds <= _NEWEST_S else None
     try:

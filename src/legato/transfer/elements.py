@@ -4,14 +4,21 @@ import re
 from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, Final
 
+import msgspec
+
 CHUNK_BYTES: Final = 64 * 1024
 MAX_ELEMENT_BYTES: Final = 64 << 20
+MAX_LINE_BYTES: Final = 4 << 20
 _MARK: Final = re.compile(rb'["\[\]{},]')
 _END_OF_STRING: Final = re.compile(rb'["\\]')
 _BLANK: Final = b" \t\r\n"
 
 
-class TooLarge(ValueError):
+class Refused(ValueError):
+    """A file, or what is in it, that can't be imported. The message says why."""
+
+
+class TooLarge(Refused):
     """One conversation is larger than can be held."""
 
 
@@ -30,7 +37,7 @@ class Splitter:
         """Whether the array has come to its end."""
         return self._depth <= 0 and not self._in_string
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
         self._held += data
         while (end := self._next_end()) >= 0:
             yield bytes(self._held[self._start : end])
@@ -90,10 +97,24 @@ def elements(file: BinaryIO) -> Generator[bytes, None, bool]:
     return splitter.whole
 
 
-def lines(file: Any) -> Iterator[bytes]:
-    """Each line of a file that has something in it. Raises TooLarge."""
-    while line := file.readline(MAX_ELEMENT_BYTES + 1):
-        if len(line) > MAX_ELEMENT_BYTES:
-            raise TooLarge(f"one line is longer than {MAX_ELEMENT_BYTES >> 20} MiB")
-        if line.strip(_BLANK):
+def split(array: bytes | msgspec.Raw) -> Iterator[bytes]:
+    """Each element of an array that is held already."""
+    splitter, whole = Splitter(), memoryview(array)
+    for at in range(0, len(whole), CHUNK_BYTES):
+        yield from splitter.feed(whole[at : at + CHUNK_BYTES])
+
+
+def lines(file: Any) -> Iterator[bytes | None]:
+    """Each line of a file that has something in it; None for one that is too long."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE_BYTES)
+            yield None
+        elif line.strip(_BLANK):
             yield line
+
+
+def count(raw: bytes, marks: tuple[bytes, ...]) -> int:
+    """How often any of ``marks`` stands in ``raw``; looked for in pieces, as nobody else runs meanwhile."""
+    return sum(raw.count(mark, at, at + CHUNK_BYTES) for at in range(0, len(raw), CHUNK_BYTES) for mark in marks)

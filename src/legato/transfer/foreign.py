@@ -13,10 +13,10 @@ import msgspec
 from legato.core.model import ErrorInfo, Message, Part, Role, TextPart, Turn
 from legato.core.states import TerminalStatus
 from legato.transfer.bounds import bounded_message, bounded_session, origin
-from legato.transfer.records import Conversation, SessionRecord, Skipped
+from legato.transfer.records import MAX_TEXT, TOO_LONG, Conversation, SessionRecord, Skipped, leave_out, size_of
 
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_TEXT: Final = 4 << 20  # characters of one message
+_MOST_NODES: Final = 50_000
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,14 @@ class Talk(msgspec.Struct, kw_only=True):
 
     def skip(self, where: str, what: str, why: str) -> None:
         """Report what is left out; ``where`` is an id of theirs."""
-        self.skipped.append(Skipped(place=f"{self.place}, {where[:64]}" if where else self.place, what=what, why=why))
+        place = f"{self.place}, {where[:64]}" if where else self.place
+        leave_out(self.skipped, Skipped(place=place, what=what, why=why))
+
+    def add(self, node: Node) -> None:
+        if len(self.nodes) < _MOST_NODES:
+            self.nodes.append(node)
+        else:
+            self.skip(node.id, "message", f"a conversation may have {_MOST_NODES} messages")
 
     def conversation(self) -> Conversation:
         kept = _kept(self)
@@ -86,13 +93,13 @@ class Talk(msgspec.Struct, kw_only=True):
 def _kept(talk: Talk) -> list[Node]:
     """The nodes that are taken over, each hung onto the nearest one before it; answers in a row joined."""
     by_id = {node.id: node for node in talk.nodes}
-    left_out = {node.id for node in talk.nodes if _is_left_out(talk, node)}
+    nearest = _Nearest(by_id, {node.id for node in talk.nodes if _is_left_out(talk, node)})
     placed = [
-        msgspec.structs.replace(node, parent_id=_nearest(node.parent_id, by_id, left_out))
+        msgspec.structs.replace(node, parent_id=nearest.to(node.parent_id))
         for node in talk.nodes
-        if node.id not in left_out
+        if node.id not in nearest.left_out
     ]
-    leaf_id = _nearest(talk.leaf_id, by_id, left_out)
+    leaf_id = nearest.to(talk.leaf_id)
     joined, into = _joined(placed)
     talk.leaf_id = into.get(leaf_id or "", leaf_id)
     return joined
@@ -106,18 +113,29 @@ def _is_left_out(talk: Talk, node: Node) -> bool:
     if not any(not isinstance(part, TextPart) or part.text.strip() for part in node.parts) and node.error is None:
         talk.skip(node.id, "message", "it is empty")
         return True
-    if sum(len(getattr(part, "text", "")) for part in node.parts) > MAX_TEXT:
-        talk.skip(node.id, "message", f"it is longer than {MAX_TEXT} characters")
+    if size_of(node.parts) > MAX_TEXT:
+        talk.skip(node.id, "message", TOO_LONG)
         return True
     return False
 
 
-def _nearest(at: str | None, by_id: dict[str, Node], left_out: set[str]) -> str | None:
-    seen: set[str] = set()
-    while at in left_out and at not in seen:
-        seen.add(at)
-        at = by_id[at].parent_id
-    return at if at in by_id and at not in left_out else None
+class _Nearest:
+    """The nearest node towards the root that is taken over; of each that is left out it is found once."""
+
+    def __init__(self, by_id: dict[str, Node], left_out: set[str]) -> None:
+        self.left_out = left_out
+        self._by_id = by_id
+        self._known: dict[str, str | None] = {}
+
+    def to(self, at: str | None) -> str | None:
+        passed: list[str] = []
+        while at in self.left_out and at not in self._known:
+            passed.append(at)
+            self._known[at] = None  # who comes by again walks in a circle
+            at = self._by_id[at].parent_id
+        found = self._known.get(at or "", at if at in self._by_id else None)
+        self._known.update(dict.fromkeys(passed, found))
+        return found
 
 
 def _joined(nodes: Sequence[Node]) -> tuple[list[Node], dict[str, str]]:
@@ -127,22 +145,32 @@ def _joined(nodes: Sequence[Node]) -> tuple[list[Node], dict[str, str]]:
         children[node.parent_id] = children.get(node.parent_id, 0) + 1
     out: dict[str, Node] = {}
     into: dict[str, str] = {}
+    parts: dict[str, list[Part]] = {}
+    sizes: dict[str, int] = {}
     for node in nodes:
         parent_id = into.get(node.parent_id or "", node.parent_id)
         before = out.get(parent_id or "")
         alone = children[node.parent_id] == 1
-        if before is not None and before.role == node.role == "assistant" and alone:
+        size = size_of(node.parts)
+        if (
+            before is not None
+            and before.role == node.role == "assistant"
+            and alone
+            and sizes[before.id] + size <= MAX_TEXT
+        ):
             into[node.id] = before.id
+            parts[before.id] += node.parts
+            sizes[before.id] += size
             out[before.id] = msgspec.structs.replace(
                 before,
-                parts=before.parts + node.parts,
                 model_id=node.model_id or before.model_id,
                 status=node.status,
                 error=node.error or before.error,
             )
         else:
             out[node.id] = msgspec.structs.replace(node, parent_id=parent_id)
-    return list(out.values()), into
+            parts[node.id], sizes[node.id] = list(node.parts), size
+    return [msgspec.structs.replace(node, parts=tuple(parts[node.id])) for node in out.values()], into
 
 
 def _messages(nodes: Iterable[Node], begun: datetime) -> list[Message]:

@@ -27,7 +27,7 @@ def talk(value: dict[str, Any], place: str) -> Talk:
         model_id=text(options.get("model")) or None,
     )
     for parent, message in _flat(items(_messages(value))):
-        found.nodes.append(_node(found, parent, message))
+        found.add(_node(found, parent, message))
     # The export does not say which branch was shown: LibreChat opens the newest.
     dated = [node for node in found.nodes if node.at is not None and not node.why]
     found.leaf_id = _newest(dated) if dated else None

@@ -2,15 +2,17 @@
 
 import re
 from html import unescape
-from typing import Any
+from typing import Any, Final
 
 from legato.core.model import ErrorInfo, Part, ReasoningPart, TextPart
 from legato.transfer.decoding import fields, items, moment, text
 from legato.transfer.foreign import Node, Talk
+from legato.transfer.records import MAX_TEXT, TOO_LONG
 
 FORMAT = "open-webui"
-_DETAILS = re.compile(r'<details type="([a-z_]+)"[^>]*>(.*?)</details>\n?', re.DOTALL)
-_SUMMARY = re.compile(r"<summary>.*?</summary>\n?", re.DOTALL)
+# What stands between two of its matches is looked at once: an attribute that holds "<" is escaped by who wrote it.
+_OPENING: Final = re.compile(r'<details type="([a-z_]+)"[^<>]*>')
+_END: Final = "</details>"
 
 
 def looks_like(value: dict[str, Any]) -> bool:
@@ -40,7 +42,7 @@ def talk(value: dict[str, Any], place: str) -> Talk:
         message = fields(raw)
         node_id = text(message.get("id")) or f"message {number}"
         parent = text(message.get("parentId")) or (None if tree else before)
-        found.nodes.append(_node(found, node_id, parent, message))
+        found.add(_node(found, node_id, parent, message))
         before = node_id
     found.nodes = _in_order(found.nodes)
     return found
@@ -61,6 +63,8 @@ def _in_order(nodes: list[Node]) -> list[Node]:
 
 
 def _node(found: Talk, node_id: str, parent: str | None, message: dict[str, Any]) -> Node:
+    if len(text(message.get("content"))) > MAX_TEXT:
+        return Node(id=node_id, parent_id=parent, why=TOO_LONG)
     role = text(message.get("role"))
     if role not in ("user", "assistant"):
         why = "instructions belong to the agent" if role == "system" else "nobody of ours has such a role"
@@ -102,17 +106,41 @@ def _apart(found: Talk, node_id: str, content: str) -> list[Part]:
     """What the model thought stands in its text, in a block of HTML."""
     parts: list[Part] = []
     at = 0
-    for block in _DETAILS.finditer(content):
-        if content[at : block.start()].strip():
-            parts.append(TextPart(content[at : block.start()]))
-        at = block.end()
-        if block[1] == "reasoning":
-            thought = unescape(_SUMMARY.sub("", block[2])).strip()
-            lines = [line.removeprefix("> ").removeprefix(">") for line in thought.splitlines()]
-            if thought:
-                parts.append(ReasoningPart("\n".join(lines)))
+    while (opening := _OPENING.search(content, at)) is not None:
+        end = content.find(_END, opening.end())
+        if end < 0:
+            break
+        if content[at : opening.start()].strip():
+            parts.append(TextPart(content[at : opening.start()]))
+        if opening[1] == "reasoning":
+            parts += _thought(content[opening.end() : end])
         else:
-            found.skip(node_id, block[1].replace("_", " ")[:64], "calls of tools are not taken over")
+            found.skip(node_id, opening[1].replace("_", " ")[:64], "calls of tools are not taken over")
+        at = end + len(_END)
+        at += content.startswith("\n", at)
     if content[at:].strip():
         parts.append(TextPart(content[at:]))
     return parts
+
+
+def _thought(block: str) -> list[Part]:
+    thought = _unescaped(_without_summaries(block)).strip()
+    lines = [line.removeprefix("> ").removeprefix(">") for line in thought.splitlines()]
+    return [ReasoningPart("\n".join(lines))] if thought else []
+
+
+def _without_summaries(block: str) -> str:
+    kept: list[str] = []
+    at = 0
+    while (start := block.find("<summary>", at)) >= 0 and (end := block.find("</summary>", start)) >= 0:
+        kept.append(block[at:start])
+        at = end + len("</summary>")
+        at += block.startswith("\n", at)
+    return "".join([*kept, block[at:]])
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return unescape(text)
+    except ValueError:  # the number of a character has more digits than Python reads
+        return text

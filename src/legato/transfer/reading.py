@@ -4,12 +4,13 @@ Of an array or of lines one element at a time is held; only a document of a sing
 bounds each).
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, get_args
 
 from legato.transfer import chatgpt, claude, librechat, open_webui
 from legato.transfer.decoding import Unreadable, decoded, fields
-from legato.transfer.elements import MAX_ELEMENT_BYTES, TooLarge, elements, lines
+from legato.transfer.elements import MAX_ELEMENT_BYTES, Refused, TooLarge, count, elements, lines
 from legato.transfer.foreign import Talk
 from legato.transfer.ours import from_document, from_lines
 from legato.transfer.records import FORMAT, Conversation, Skipped
@@ -20,9 +21,15 @@ SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 _BOM: Final = b"\xef\xbb\xbf"
 _PEEK: Final = 1 << 20
+_OURS: Final = re.compile(rb'\s*\{\s*"format"\s*:\s*"legato"')
+_MAX_FOREIGN_BYTES: Final = 32 << 20
+# Decoded, each value takes up to 100 bytes, however few it has in the file (``[],``). Commas in texts are counted, too: of
+# real conversations even these are far fewer.
+_MAX_FOREIGN_VALUES: Final = 2_000_000
+_BETWEEN_VALUES: Final = (b",", b"[", b"{")
 
 
-class Unrecognised(ValueError):
+class Unrecognised(Refused):
     """It is no file that can be imported."""
 
 
@@ -144,9 +151,13 @@ def _of_document(raw: bytes, source: Source | None) -> Iterator[Conversation | S
 
 def _one(raw: bytes, place: str, source: Source | None) -> Iterator[Conversation | Skipped]:
     """The conversation of one object. Raises Unreadable, Unrecognised."""
-    if raw.lstrip()[:40].startswith((b'{"format":"legato"', b'{"format": "legato"')):
+    if _OURS.match(raw):
         _must_be(FORMAT, source)
         yield from from_document(raw)
+        return
+    if len(raw) > _MAX_FOREIGN_BYTES or count(raw, _BETWEEN_VALUES) > _MAX_FOREIGN_VALUES:
+        why = f"one from elsewhere may have {_MAX_FOREIGN_BYTES >> 20} MiB and {_MAX_FOREIGN_VALUES} values"
+        yield Skipped(place=place, what="conversation", why=why)
         return
     value = fields(decoded(raw))
     if value.get("format") == FORMAT:

@@ -1,13 +1,10 @@
 """What an import has done, or would do."""
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
-from legato.transfer.records import Skipped
-
-MOST_TOLD: Final = 1_000
+from legato.transfer.records import MOST_TOLD, Skipped
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,17 +3,32 @@
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, cast
 
-from legato.transfer.elements import TooLarge
+from legato.transfer.elements import Refused, TooLarge
 
 MAX_UNPACKED_BYTES: Final = 1 << 30
-_MAX_DIRECTORY_BYTES: Final = 16 << 20
+_MAX_DIRECTORY_BYTES: Final = 4 << 20  # of tens of thousands of files; each takes ten times as much when it is read
 _MAX_MEMBERS: Final = 100
 _NAME: Final = re.compile(r"(?:.*/)?conversations(?:[-_ ]?\d+)?\.json")
 _END: Final = b"PK\x05\x06"
 _END_BYTES: Final = 22
+_ZIP64: Final = b"PK\x06\x07"
+_ZIP64_BYTES: Final = 20
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED: Final = 1
+# The last three: names that are no text, and numbers that lead nowhere.
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error),
+    *(ValueError, OverflowError, OSError),
+)
+
+
+class Damaged(Refused):
+    """An archive that can't be unpacked."""
 
 
 def is_zip(file: BinaryIO) -> bool:
@@ -22,26 +37,50 @@ def is_zip(file: BinaryIO) -> bool:
 
 
 def members(file: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
-    """The files of conversations in an archive, by name. Raises TooLarge."""
+    """The files of conversations in an archive, by name. Raises TooLarge, Damaged."""
     _check_directory(file)
+    with _unpacking():
+        archive = zipfile.ZipFile(file)
+    with archive:
+        found = {info.filename: info for info in archive.infolist() if _NAME.fullmatch(info.filename)}
+        room = _Room()
+        for name in sorted(found)[:_MAX_MEMBERS]:
+            with _unpacking():
+                member = _opened(archive, found[name])
+            yield name, cast(BinaryIO, _Member(member, room))
+
+
+def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    """Raises Damaged, and whatever ``zipfile`` does."""
+    if info.flag_bits & _ENCRYPTED:
+        raise Damaged("the archive is encrypted")
+    if info.compress_type not in _METHODS:
+        raise Damaged("the archive is packed in a way that is not read here")
+    return archive.open(info)
+
+
+@contextmanager
+def _unpacking() -> Generator[None, None, None]:
+    """Whatever is wrong with an archive is one error. Raises Damaged."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = sorted(name for name in archive.namelist() if _NAME.fullmatch(name))[:_MAX_MEMBERS]
-            room = _Room()
-            for name in names:
-                yield name, cast(BinaryIO, _Member(archive.open(name), room))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise TooLarge(f"the archive can't be unpacked: {type(error).__name__}") from error
+        yield
+    except Refused:
+        raise
+    except _BROKEN as error:
+        raise Damaged("the archive is damaged") from error
 
 
 def _check_directory(file: BinaryIO) -> None:
     """An archive's list of files is read as a whole; one that is larger than any export's is refused before that."""
     size = file.seek(0, 2)
-    file.seek(max(0, size - _END_BYTES - 65_536))
+    file.seek(max(0, size - _ZIP64_BYTES - _END_BYTES - 65_536))
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise TooLarge("the archive is cut off")
+        raise Damaged("the archive is cut off")
+    # Another list of files is named there, of any length. No export needs one: they are for archives beyond 4 GiB.
+    if tail[max(0, at - _ZIP64_BYTES) : at].startswith(_ZIP64):
+        raise TooLarge("the archive is in the format for very large ones (ZIP64)")
     if struct.unpack_from("<I", tail, at + 12)[0] > _MAX_DIRECTORY_BYTES:
         raise TooLarge("the archive has too many files")
     file.seek(0)
@@ -67,12 +106,14 @@ class _Member:
         self._room = room
 
     def read(self, count: int) -> bytes:
-        data: bytes = self._file.read(count)
+        with _unpacking():
+            data: bytes = self._file.read(count)
         self._room.take(len(data))
         return data
 
     def readline(self, limit: int) -> bytes:
-        data: bytes = self._file.readline(limit)
+        with _unpacking():
+            data: bytes = self._file.readline(limit)
         self._room.take(len(data))
         return data
 

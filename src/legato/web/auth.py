@@ -16,7 +16,6 @@ from legato.web.problems import ForbiddenOrigin, Unauthenticated
 Authenticate = Callable[[Request], str | Awaitable[str | None] | None]
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def owner_of(request: Request, authenticate: Authenticate) -> str:
@@ -35,11 +34,12 @@ async def owner_of(request: Request, authenticate: Authenticate) -> str:
 def refuse_foreign_pages(request: Request) -> None:
     """Other sites' pages can make a browser send requests here, but can't hide where they come from.
 
+    Whatever the method: who comes to a session by GET may begin one, or close one that was silent for too long. Links from
+    other sites lead to the built-in page, which asks nobody who he is, and whose own requests are let through.
+
     Raises:
         ForbiddenOrigin.
     """
-    if request.method in _SAFE_METHODS:
-        return
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise ForbiddenOrigin

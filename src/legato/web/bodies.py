@@ -1,6 +1,6 @@
 """What requests may contain. Unknown fields are refused: a misspelt option must not be ignored in silence."""
 
-import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,28 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from legato.core.ids import is_id
 from legato.core.memory import MOST_CHARS, line_of
-from legato.core.model import Mode, Priority, TextPart
+from legato.core.metadata import clean
+from legato.core.model import FilePart, Mode, Priority, TextPart
 from legato.core.text import normalise
+from legato.store.queueing import Amend, Last
 
-_MAX_DEPTH: Final = 32  # far from where any reader of JSON gives up
 _MAX_METADATA_BYTES: Final = 16 * 1024  # every list of sessions carries it, and every change of a session tells it anew
-
-
-def _clean(value: Any, depth: int = _MAX_DEPTH) -> Any:
-    """JSON that can be stored and read again: text as everywhere else, numbers that are some, not nested without end."""
-    match value:
-        case str():
-            return normalise(value)
-        case float() if not math.isfinite(value):
-            raise ValueError("a number must be finite")
-        case dict() | list() if depth == 0:
-            raise ValueError(f"it may be nested {_MAX_DEPTH} deep")
-        case dict():
-            return {normalise(key): _clean(inner, depth - 1) for key, inner in value.items()}
-        case list():
-            return [_clean(inner, depth - 1) for inner in value]
-        case _:
-            return value
 
 
 def _bounded(value: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +31,7 @@ Text = Annotated[str, AfterValidator(normalise)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 Title = Annotated[Text, StringConstraints(max_length=200), AfterValidator(_seen)]
 Key = Annotated[Text, StringConstraints(min_length=1, max_length=512)]
-Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_clean), AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(clean), AfterValidator(_bounded)]
 MessageId = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -84,6 +68,12 @@ class PatchSession(_Body):
     metadata: Metadata = {}
 
 
+class PatchMessage(_Body):
+    """What can be changed of a message."""
+
+    pinned: bool
+
+
 class Prune(_Body):
     """``dry_run``: only look. ``limit``: how many of the sessions the answer shows."""
 
@@ -98,17 +88,28 @@ class SaveSearch(_Body):
     query: Annotated[Text, StringConstraints(max_length=2000)]
 
 
-class Part(_Body):
-    """A part of a message."""
+class TextOf(_Body):
+    """Words of a message."""
 
     type: Literal["text"]
     text: Text
 
 
+class FileOf(_Body):
+    """A file that was uploaded before."""
+
+    type: Literal["file"]
+    file_id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+
+
+Part = Annotated[TextOf | FileOf, Field(discriminator="type")]
+
+
 class SendTurn(_Body):
-    """A message to be answered: ``text``, or ``parts``."""
+    """A message to be answered: ``text``, or ``parts``. ``edits``: your message that this one takes the place of."""
 
     message_id: MessageId | None = None
+    edits: Name | None = None
     text: Text | None = None
     parts: Annotated[list[Part], Field(max_length=100)] | None = None
     mode: Mode = "queue"
@@ -122,10 +123,42 @@ class SendTurn(_Body):
             raise ValueError("give either text or parts")
         return self
 
-    def content(self) -> tuple[TextPart, ...]:
+    def content(self) -> tuple[TextPart | FilePart, ...]:
         if self.text is not None:
             return (TextPart(self.text),)
-        return tuple(TextPart(part.text) for part in self.parts or ())
+        return _parts(self.parts or ())
+
+
+def _parts(given: Sequence[Part]) -> tuple[TextPart | FilePart, ...]:
+    """What is known of a file is looked up."""
+    return tuple(
+        TextPart(part.text) if isinstance(part, TextOf) else FilePart(part.file_id, "", "", 0) for part in given
+    )
+
+
+class AmendTurn(_Body):
+    """What a waiting turn asks instead, and the turn ``before`` which it runs: null, the last.
+
+    ``text`` takes the place of its words, ``parts`` also of its files.
+    """
+
+    text: Text | None = None
+    parts: Annotated[list[Part], Field(max_length=100)] | None = None
+    before: Name | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "AmendTurn":
+        if self.text is not None and self.parts is not None:
+            raise ValueError("give either text or parts")
+        if self.text is None and self.parts is None and "before" not in self.model_fields_set:
+            raise ValueError("give text, parts or before")
+        return self
+
+    def what(self) -> Amend:
+        before = (self.before or Last()) if "before" in self.model_fields_set else None
+        if self.text is not None:
+            return Amend(parts=(TextPart(self.text),), keeps_files=True, before=before)
+        return Amend(parts=None if self.parts is None else _parts(self.parts), before=before)
 
 
 def _fact(value: str) -> str:
@@ -144,6 +177,26 @@ class MemorySwitch(_Body):
     """Whether anything is remembered."""
 
     enabled: bool
+
+
+class Decide(_Body):
+    """An answer; ``always`` allows the tool from now on."""
+
+    decision: Literal["allow", "deny", "always"]
+
+
+class ForkSession(_Body):
+    """Up to which message, if not the last one; ``id``: your own, so that forking can be tried again."""
+
+    message_id: Name | None = None
+    title: Title | None = None
+    id: Annotated[str, AfterValidator(_session_id)] | None = None
+
+
+class Leaf(_Body):
+    """The message whose branch becomes the active one."""
+
+    message_id: Name
 
 
 class Again(_Body):

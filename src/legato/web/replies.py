@@ -7,11 +7,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.files import File
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
-from legato.core.model import Message, Session, State, Stats, Turn
+from legato.core.model import Approval, Grant, Message, Session, State, Stats, Summary, Turn
 from legato.core.spending import UsageReport
 from legato.providers.catalog import ModelInfo
+from legato.store.queueing import Waiting
 from legato.transfer.report import ImportReport
 
 
@@ -47,11 +49,34 @@ class Prunable(msgspec.Struct, frozen=True):
 
 
 class MessageList(msgspec.Struct, frozen=True):
-    """A page of messages, oldest first; ``next`` leads to older ones."""
+    """A page of messages of the branch that ends with ``leaf_id``, oldest first; ``next`` leads to older ones.
+
+    ``branches``: of each message that has siblings, the ids of these, itself among them, in the order of their creation.
+    """
 
     data: tuple[Message, ...]
     has_more: bool
     next: str | None
+    leaf_id: str | None
+    branches: dict[str, tuple[str, ...]]
+
+
+class QueueList(msgspec.Struct, frozen=True):
+    """What waits in a session, the next one first."""
+
+    data: tuple[Waiting, ...]
+
+
+class ApprovalList(msgspec.Struct, frozen=True):
+    """What waits for an answer, the oldest first."""
+
+    data: tuple[Approval, ...]
+
+
+class GrantList(msgspec.Struct, frozen=True):
+    """What is allowed for always."""
+
+    data: tuple[Grant, ...]
 
 
 class HitList(msgspec.Struct, frozen=True):
@@ -151,8 +176,11 @@ _TYPES: Final = (
     SessionList,
     Prunable,
     MessageList,
+    QueueList,
     MemoryList,
     MemorySettings,
+    ApprovalList,
+    GrantList,
     AgentList,
     ModelList,
     EventList,
@@ -160,6 +188,8 @@ _TYPES: Final = (
     SavedSearch,
     SearchList,
     Stats,
+    Summary,
+    File,
     UsageReport,
     ImportReport,
     Problem,

@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from legato.core.found import SavedSearch
 from legato.core.model import Role
-from legato.store import finding, searches
+from legato.engine import searching
+from legato.store import searches
+from legato.store.finding import Filters
 from legato.store.listing import SessionStatus
 from legato.store.rows import to_us
 from legato.web.bodies import SaveSearch, Text
@@ -46,7 +48,7 @@ async def search(
     cursor: Text | None = None,
 ) -> Response:
     """What was said to you and by you, and your titles: the best first, among the like the newest. Any text is a question."""
-    filters = finding.Filters(
+    filters = Filters(
         agent_id=agent_id,
         status=status,
         role=role,
@@ -54,7 +56,7 @@ async def search(
         after=_us(after),
         before=_us(before),
     )
-    found = await asking.engine.store.read(finding.find, asking.owner, q, filters, limit=limit, cursor=cursor)
+    found = await searching.find(asking.engine.store, asking.owner, q, filters, limit=limit, cursor=cursor)
     return reply(HitList(found.data, found.next is not None, found.next))
 
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from legato.core.languages import liked_best
-from legato.core.model import Session, Stats
+from legato.core.model import Message, Session, Stats, Summary
 from legato.store import sessions
 from legato.store.listing import SessionStatus
-from legato.web.bodies import CreateSession, PatchSession, Prune, Text
+from legato.web.bodies import CreateSession, PatchMessage, PatchSession, Prune, Text
 from legato.web.context import Asking
 from legato.web.replies import MessageList, Prunable, SessionList, SnapshotReply, documents, reply
 
@@ -131,13 +131,29 @@ async def session_stats(asking: Asking, session_id: Text) -> Response:
     return reply(await asking.engine.stats(asking.owner, session_id))
 
 
+@router.get("/{session_id}/summary", responses=documents(Summary))
+async def session_summary(asking: Asking, session_id: Text) -> Response:
+    """What stands in the prompt for the oldest messages of the active branch."""
+    return reply(await asking.engine.summary(asking.owner, session_id))
+
+
+@router.patch("/{session_id}/messages/{message_id}", responses=documents(Message))
+async def change_message(asking: Asking, session_id: Text, message_id: Text, body: PatchMessage) -> Response:
+    """Pin a message, so that it never falls out of the prompt, or take its pin away."""
+    return reply(await asking.engine.pins.set(asking.owner, session_id, message_id, pinned=body.pinned))
+
+
 @router.get("/{session_id}/messages", responses=documents(MessageList))
 async def list_messages(
     asking: Asking,
     session_id: Text,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Text | None = None,
+    leaf: Text | None = None,
 ) -> Response:
-    """The active branch, the newest page first; each page in the order of the conversation."""
-    page, older = await asking.engine.history(asking.owner, session_id, limit, cursor)
-    return reply(MessageList(tuple(page), older is not None, older))
+    """The active branch, the newest page first; each page in the order of the conversation.
+
+    ``leaf``: any message; the branch that goes through it instead, up to the newest message below it.
+    """
+    page = await asking.engine.branches.read(asking.owner, session_id, limit, cursor, leaf)
+    return reply(MessageList(page.messages, page.older is not None, page.older, page.leaf_id, page.branches))

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
 import msgspec
@@ -25,6 +25,9 @@ from legato.web.streams import FileStream
 IMPORT: Final = "/v1/import"
 _LINES: Final = "application/x-ndjson"
 _WRITE_BYTES: Final = 1 << 20
+# How long an upload may take: so long, and longer with each byte that comes.
+_PATIENCE_S: Final = 60.0
+_SLOWEST: Final = 32 * 1024  # bytes a second
 
 router = APIRouter(tags=["transfer"])
 
@@ -91,49 +94,38 @@ async def import_file(
     """
     importing = asking.engine.importing
     importing.agent(agent_id)  # before anybody uploads for nothing
-    place = importing.place()
-    place.__enter__()
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - open until the import has ended. It has no name, and mode 0600
-    held = _Held(place, file)
-    try:
-        await _receive(request, file)
+    with ExitStack() as held:
+        with importing.uploading(asking.owner):
+            file = held.enter_context(tempfile.TemporaryFile())  # it has no name, and mode 0600
+            await receive(request, file)
+        held.enter_context(importing.place())
         steps = importing.run(asking.owner, file, source=source, agent_id=agent_id, dry_run=dry_run)
         if _LINES in request.headers.get("accept", ""):
-            told, held = FileStream(_told(steps), _LINES, let_go=held.let_go), _Held()
-            return told
+            return FileStream(_told(steps), _LINES, let_go=held.pop_all().close)
         async for step in steps:
             if isinstance(step, ImportReport):
                 return reply(step)
         raise AssertionError("an import ends with its report")
-    finally:
-        held.let_go()
 
 
-class _Held:
-    """What an import holds: its place among the others, and its file."""
+async def receive(request: Request, file: BinaryIO) -> None:
+    """The body into a file, with a megabyte of it in memory. Who sends it too slowly is not waited for.
 
-    def __init__(self, place: AbstractContextManager[None] | None = None, file: BinaryIO | None = None) -> None:
-        self._place = place
-        self._file = file
-
-    def let_go(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        if self._place is not None:
-            self._place.__exit__(None, None, None)
-
-
-async def _receive(request: Request, file: BinaryIO) -> None:
-    """The body into a file, with a megabyte of it in memory."""
+    Raises Invalid: it broke off, came too slowly, or is empty.
+    """
     waiting = bytearray()
     try:
-        async for chunk in request.stream():
-            waiting += chunk
-            if len(waiting) >= _WRITE_BYTES:
-                await asyncio.to_thread(file.write, bytes(waiting))
-                waiting.clear()
+        async with asyncio.timeout(_PATIENCE_S) as patience:
+            async for chunk in request.stream():
+                patience.reschedule((patience.when() or 0.0) + len(chunk) / _SLOWEST)
+                waiting += chunk
+                if len(waiting) >= _WRITE_BYTES:
+                    await asyncio.to_thread(file.write, bytes(waiting))
+                    waiting.clear()
     except ClientDisconnect as error:
         raise Invalid("The connection was lost before the file was whole.") from error
+    except TimeoutError as error:
+        raise Invalid("The file came too slowly.") from error
     await asyncio.to_thread(file.write, bytes(waiting))
     if not await asyncio.to_thread(file.tell):
         raise Invalid("The file is empty.")

@@ -11,7 +11,7 @@ from legato.core.languages import liked_best
 from legato.core.model import Turn
 from legato.core.text import normalise
 from legato.engine.engine import SendRequest, Sent
-from legato.web.bodies import Again, SendTurn, Text
+from legato.web.bodies import Again, AmendTurn, SendTurn, Text
 from legato.web.context import Asking, AskingAnyhow, Context
 from legato.web.replies import SentReply, documents, reply
 from legato.web.streams import EventStream, Until, journal_frames, private_frames
@@ -35,6 +35,7 @@ async def send(
     asked = SendRequest(
         parts=body.content(),
         message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
+        edits=body.edits,
         mode=body.mode,
         priority=body.priority,
         model_id=body.model_id,
@@ -54,6 +55,12 @@ async def send(
 async def get_turn(asking: Asking, session_id: Text, turn_id: Text) -> Response:
     """A turn as it stands."""
     return reply(await asking.engine.turn(asking.owner, session_id, turn_id))
+
+
+@router.patch("/{turn_id}", responses=documents(Turn))
+async def amend(asking: Asking, session_id: Text, turn_id: Text, body: AmendTurn) -> Response:
+    """Change what a waiting turn asks, or before which other one it runs."""
+    return reply(await asking.engine.queue.amend(asking.owner, session_id, turn_id, body.what()))
 
 
 @router.delete("/{turn_id}", responses=documents(Turn))

@@ -8,7 +8,7 @@ import pytest
 
 from legato.core.errors import MessageNotFound, SessionNotFound
 from legato.core.ids import new_id
-from legato.store import accepting, claiming, ending, messages, turns, workers
+from legato.store import accepting, claiming, ending, messages, rescuing, turns, workers
 from legato.store.claiming import Claimant
 from legato.store.ending import Ending
 from legato.store.port import Store
@@ -184,7 +184,7 @@ class Claiming:
         first = await parked.start()
         await other.send()
         assert await store.read(claiming.claimable, worker, 10) == []
-        assert await store.write(claiming.park, parked.id, first.turn.id, first.epoch) is not None
+        assert await store.write(rescuing.park, parked.id, first.turn.id, first.epoch) is not None
 
         assert await store.read(claiming.claimable, worker, 10) == [parked.id]
         assert await store.write(claiming.claim, other.id, worker) is not None
@@ -200,7 +200,7 @@ class Claiming:
     async def test_a_turn_that_has_said_nothing_is_parked_and_taken_over(self, store: Store) -> None:
         told = await Conversation.begin(store)
         first = await told.start()
-        parked = await store.write(claiming.park, told.id, first.turn.id, first.epoch)
+        parked = await store.write(rescuing.park, told.id, first.turn.id, first.epoch)
         assert parked is not None
         assert parked.turn.status == "in_progress"
         assert await store.append([batch(first, 1, told.token("late"))]) == [None], "it is not its owner's any more"
@@ -213,15 +213,15 @@ class Claiming:
         assert second.epoch > first.epoch
         assert await told.claim("wrk_3") is None
         await told.say("Hello")
-        assert await store.write(claiming.park, told.id, second.turn.id, second.epoch) is None, "it has spoken"
+        assert await store.write(rescuing.park, told.id, second.turn.id, second.epoch) is None, "it has spoken"
         await told.finish()
         assert (await told.texts())[-1] == "Hello"
 
     async def test_only_its_owner_parks_a_turn(self, store: Store, conversation: Conversation) -> None:
         running = await conversation.start()
-        assert await store.write(claiming.park, conversation.id, running.turn.id, running.epoch - 1) is None
+        assert await store.write(rescuing.park, conversation.id, running.turn.id, running.epoch - 1) is None
         await conversation.cancel(running.turn.id)
-        assert await store.write(claiming.park, conversation.id, running.turn.id, running.epoch) is None
+        assert await store.write(rescuing.park, conversation.id, running.turn.id, running.epoch) is None
 
     async def test_a_waiting_turn_whose_message_is_gone_says_so(self, store: Store, conversation: Conversation) -> None:
         turn = (await conversation.send()).turn

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from legato.core.errors import Corrupted, SessionQuarantined
 from legato.core.model import Mode
-from legato.store import accepting, claiming, ending, messages, schema, sessions, snapshots
+from legato.store import accepting, claiming, ending, messages, rescuing, schema, sessions, snapshots
 from legato.store.claiming import Claimed
 from legato.store.diagnosis import diagnose
 from legato.store.ending import Ending
@@ -144,7 +144,7 @@ def _end(conn: Connection, how: str, told: Conversation, claimed: Claimed) -> tu
             ended = ending.cancel(conn, told.id, "ann", turn_id, stopped, meter)
         case "rescued":
             lost = Ending(status="incomplete", reason="worker_lost")
-            ended = ending.rescue(conn, told.id, turn_id, "wrk_1", lost, meter)
+            ended = rescuing.rescue(conn, told.id, turn_id, "wrk_1", lost, meter)
         case "cleared":
             ended = ending.clear(conn, told.id, "ann", meter)
         case _:

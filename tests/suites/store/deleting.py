@@ -16,6 +16,7 @@ from legato.store import (
     erasing,
     health,
     journal,
+    rescuing,
     schema,
     sessions,
     snapshots,
@@ -30,7 +31,15 @@ from tests.support.conversation import Conversation, batch, claimant, meter, new
 pytestmark = pytest.mark.promise("S-07")
 
 SECRET = "Rumpelstilzchen"
-HANGING = (schema.messages, schema.journal, schema.turns, schema.sends, schema.memories, schema.chores)
+HANGING = (
+    schema.messages,
+    schema.journal,
+    schema.turns,
+    schema.sends,
+    schema.memories,
+    schema.chores,
+    schema.files,
+)
 
 
 async def deleted(store: Store, session_id: str, owner: str = "ann") -> Gone:
@@ -132,7 +141,7 @@ class Deleting:
         with pytest.raises(SessionNotFound):
             await store.write(steering.steer, conversation.id, running.id, conversation.running.epoch)
         with pytest.raises(SessionNotFound):
-            await store.write(claiming.park, conversation.id, running.id, conversation.running.epoch)
+            await store.write(rescuing.park, conversation.id, running.id, conversation.running.epoch)
 
     async def test_nobody_inside_takes_it_up(self, store: Store) -> None:
         conversation = await talked(store)

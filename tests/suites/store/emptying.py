@@ -1,10 +1,16 @@
 """Clear and rollback: what was said goes from the history and from the journal, byte by byte."""
 
-import pytest
+import itertools
 
+import pytest
+from sqlalchemy import Connection, Table, func, select
+
+from legato.core.errors import BadCursor, MessageNotFound
 from legato.core.events import Done, MessageEvent, Snapshot, StatusUpdate
+from legato.core.memory import Fact
 from legato.core.model import State
-from legato.store import journal
+from legato.engine.searching import find
+from legato.store import chores, clearing, exporting, journal, memories, schema, sessions, snapshots
 from legato.store.port import Store
 from tests.support.conversation import Conversation
 
@@ -139,3 +145,73 @@ class Emptying:
         await conversation.clear()
 
         assert await store.read(journal.read_rows, other.id, 0) == before
+
+    @pytest.mark.promise("S-08", "S-14")
+    async def test_a_cleared_session_is_empty_on_every_path_before_anything_is_taken_away(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        """It takes as long as the session is; nobody waits for that, and nobody sees it."""
+        turns = [await conversation.answer(f"I am {SECRET}", f"Who is {SECRET} {number}?") for number in range(3)]
+        await conversation.emptied()
+        assert await messages_of(store, conversation.id) == 6
+
+        assert await remains(conversation, SECRET, "Who") == []
+        assert (await find(store, "ann", SECRET)).data == ()
+        assert (await store.read(sessions.stats, conversation.id, "ann")).message_count == 0
+        assert (await store.read(exporting.instant, conversation.id, "ann")).message_ids == ()
+        with pytest.raises(BadCursor):
+            await store.read(snapshots.history, conversation.id, "ann", 10, turns[-1].message_id)
+        with pytest.raises(MessageNotFound):
+            await conversation.again("retry", turns[-1])
+        await store.write(memories.keep, conversation.id, [Fact("likes", SECRET, turns[-1].message_id)], None)
+        assert (await store.read(memories.page, "ann")).data == ()
+        for turn in turns:
+            assert await conversation.compact(turn.id)
+        await conversation.agree()
+
+    @pytest.mark.promise("S-08")
+    async def test_what_was_cleared_is_taken_away_in_slices_and_what_was_said_since_stays(
+        self, store: Store, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clearing, "_MESSAGES", 4)
+        monkeypatch.setattr(clearing, "_ROWS", 3)
+        turns = [await conversation.answer(SECRET, f"{SECRET} {number}") for number in range(5)]
+        await conversation.emptied()
+        await conversation.answer("Hi", "Since")
+        running = await conversation.start("Now")
+        left: list[tuple[int, int]] = []
+        while not await store.write(clearing.remove, conversation.id):
+            left.append((await messages_of(store, conversation.id), await rows_of(store, conversation.id)))
+            assert await conversation.compact(turns[len(left) % 5].id)
+            await conversation.agree()
+        assert [count for count, _ in left][:3] == [10, 6, 4], "4 a time, and then those that stay"
+        rows = [count for _, count in left][2:]
+        assert all(before - after <= 3 for before, after in itertools.pairwise(rows))
+        assert await conversation.texts() == ["Since", "Hi", "Now", ""]
+        assert await remains(conversation, SECRET) == []
+        assert await store.read(chores.due, "clear", "wrk_1", 10) == []
+        await conversation.say("Still here")
+        assert running.turn.id == (await conversation.finish()).turn.id  # type: ignore[union-attr]
+        assert await conversation.texts() == ["Since", "Hi", "Now", "Still here"]
+        assert SECRET not in str(await store.read(raw_of, conversation.id))
+
+
+async def messages_of(store: Store, session_id: str) -> int:
+    return await store.read(_count, schema.messages, session_id)
+
+
+async def rows_of(store: Store, session_id: str) -> int:
+    return await store.read(_count, schema.journal, session_id)
+
+
+def _count(conn: Connection, table: Table, session_id: str) -> int:
+    here = select(func.count()).select_from(table).where(table.c.session_id == session_id)
+    return conn.execute(here).scalar_one()
+
+
+def raw_of(conn: Connection, session_id: str) -> list[object]:
+    """All that stands in the tables, whatever is told of it."""
+    tables = (schema.messages, schema.journal)
+    return [
+        tuple(row) for table in tables for row in conn.execute(select(table).where(table.c.session_id == session_id))
+    ]

@@ -10,7 +10,7 @@ from legato.core.errors import TurnNotQueued
 from legato.core.events import Done, ErrorEvent, Event, MessageEvent, TurnEvent, UsageEvent
 from legato.core.model import ContextInfo, ErrorInfo, TextPart, Usage
 from legato.core.states import TERMINAL
-from legato.store import ending, snapshots
+from legato.store import ending, rescuing, snapshots
 from legato.store.ending import Ending
 from legato.store.port import Store
 from tests.support.conversation import Conversation, batch, error_of, meter, text_of
@@ -63,7 +63,7 @@ class Endings:
             await asyncio.gather(
                 store.write(ending.finish, told.id, turn_id, claimed.epoch, how, meter),
                 store.write(ending.cancel, told.id, "ann", turn_id, cancelled, meter),
-                store.write(ending.rescue, told.id, turn_id, "wrk_1", lost, meter),
+                store.write(rescuing.rescue, told.id, turn_id, "wrk_1", lost, meter),
                 store.append([batch(claimed, 2, told.token(" and more"))]),
             )
 

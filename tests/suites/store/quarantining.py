@@ -1,20 +1,25 @@
 """Quarantine: what happens to a session of which something is damaged, and what does not (promise X-06)."""
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
-from legato.core.errors import SessionNotFound, SessionQuarantined
+from legato.core.errors import Corrupted, SessionNotFound, SessionQuarantined
 from legato.core.model import TextPart
 from legato.store import (
     accepting,
+    branching,
     compaction,
     damaged,
     erasing,
     exporting,
+    forking,
     legible,
+    pinning,
     quarantine,
     retention,
+    schema,
     snapshots,
+    summaries,
     titles,
     trimming,
     workers,
@@ -34,6 +39,30 @@ async def set_apart(told: Conversation) -> None:
 
 
 class Quarantining:
+    @pytest.mark.promise("X-06", "S-15", "C-03")
+    async def test_its_branches_are_read_and_nothing_of_it_is_moved(self, store: Store) -> None:
+        conversation = await Conversation.begin(store)
+        first = await conversation.answer("one", "question")
+        await conversation.edited(first.message_id, "rather", "two")
+        await set_apart(conversation)
+        await store.write(_lengthen, first.answer_id or "")
+        asked = conversation.id, conversation.owner
+        with pytest.raises(Corrupted):
+            await store.read(branching.history, *asked, 10, None, first.message_id)
+        page = await store.read(branching.history, *asked, 10, None, first.message_id, damaged.history)
+        assert [text_of(message) for message in page.messages] == ["question", ""]
+        assert page.messages[1].error == legible.DAMAGED
+
+        for refused in (
+            store.read(branching.plan, *asked, first.message_id),
+            store.read(forking.source, *asked, None),
+            store.write(pinning.pin, *asked, first.message_id, pinned=True),
+        ):
+            with pytest.raises(SessionQuarantined):
+                await refused
+        leaf_id = (await store.read(branching.history, *asked, 1)).leaf_id
+        assert not await store.write(summaries.keep, conversation.id, leaf_id or "", 2, "too late")
+
     @pytest.mark.promise("X-06")
     async def test_it_is_marked_once_and_everybody_is_told(self, store: Store, conversation: Conversation) -> None:
         await conversation.answer()
@@ -180,6 +209,10 @@ class Quarantining:
             await store.read(damaged.snapshot, conversation.id, "eve", 10)
         with pytest.raises(SessionNotFound):
             await store.read(damaged.history, conversation.id, "eve", 10, None)
+
+
+def _lengthen(conn: Connection, message_id: str) -> None:
+    conn.execute(update(schema.messages).where(schema.messages.c.id == message_id).values(parts="[] "))
 
 
 def flip_message(conn: Connection, session_id: str) -> None:

@@ -7,11 +7,12 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from legato.core.errors import BadCursor, MemoryNotFound, SessionNotFound
 from legato.core.ids import new_id
-from legato.core.memory import Fact, Memory
+from legato.core.memory import Fact, Memory, transcribe
+from legato.core.model import Turn
 from legato.engine.memory import forget_all
 from legato.store import memories, schema, scrubbing
 from legato.store.port import Store
-from tests.support.conversation import Conversation
+from tests.support.conversation import Conversation, text_of
 
 DAY_US = 86_400_000_000
 
@@ -33,6 +34,22 @@ async def listed(store: Store, owner: str = "ann", **filters: str) -> list[Memor
 
 async def texts(store: Store, owner: str = "ann", **filters: str) -> list[str]:
     return sorted(memory.text for memory in await listed(store, owner, **filters))
+
+
+async def again(conversation: Conversation, turn: Turn) -> None:
+    """Have it answered again, on a branch of its own."""
+    await conversation.again("retry", turn)
+    await conversation.claimed()
+    await conversation.finish()
+
+
+async def sources(conversation: Conversation) -> list[str]:
+    """What facts would be drawn from now, oldest first."""
+    found = await conversation.store.read(memories.material, conversation.id)
+    assert found is not None
+    told = transcribe(found.messages, ("likes",), found.known_id, found.since)
+    chosen = [message for message in found.messages if message.id in told.sources.values()]
+    return [text_of(message) for message in chosen]
 
 
 async def given(conversation: Conversation, last: int = 5) -> list[str]:
@@ -222,6 +239,29 @@ class Remembering:
         await off.change(memory=True)
         assert await given(conversation) == ["Barolo"]
         assert await store.read(memories.material, off.id) is None, "what was said meanwhile stays unsaid"
+
+    @pytest.mark.promise("T-04")
+    async def test_what_was_said_while_it_was_off_is_no_source_on_another_branch_either(
+        self, conversation: Conversation
+    ) -> None:
+        """Two answers are asked for again, the second one when it is on: its branch left the marked one in the time between."""
+        first = await conversation.answer("Noted", "I love tea")
+        await conversation.change(memory=False)
+        second = await conversation.answer("Noted", "I love Barolo")
+        await again(conversation, first)
+        await conversation.change(memory=True)
+        await again(conversation, second)
+        await conversation.answer("Noted", "I love rum")
+        assert await sources(conversation) == ["I love rum"]
+
+    @pytest.mark.promise("T-02")
+    async def test_what_was_drawn_from_before_is_no_source_on_another_branch(self, conversation: Conversation) -> None:
+        await conversation.answer("Noted", "I love tea")
+        answered = await conversation.answer("Noted", "I love Barolo")
+        await conversation.store.write(memories.keep, conversation.id, (), answered.answer_id)
+        await again(conversation, answered)
+        await conversation.answer("Noted", "I love rum")
+        assert await sources(conversation) == ["I love rum"]
 
     @pytest.mark.promise("T-02")
     async def test_only_what_the_last_sessions_said_is_given(self, store: Store, conversation: Conversation) -> None:

@@ -4,11 +4,12 @@ import pytest
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import SessionEvent
-from legato.store import sessions, titles
+from legato.engine.searching import find
+from legato.store import erasing, sessions, titles
 from legato.store.port import Store
 from legato.store.titles import Untitled
 from legato.store.welcoming import Welcome
-from tests.support.conversation import Conversation
+from tests.support.conversation import Conversation, meter
 
 
 class Titles:
@@ -43,6 +44,25 @@ class Titles:
         found = await store.read(titles.untitled, conversation.id)
         assert found is not None
         assert found.question == "Hello"
+
+    @pytest.mark.promise("T-01", "S-14")
+    async def test_it_is_found_as_long_as_it_is_the_title(self, store: Store, conversation: Conversation) -> None:
+        named = await store.write(titles.entitle, conversation.id, "Small Talk", "model")
+        assert named is not None
+        await conversation.took(named.rows)
+        (hit,) = (await find(store, "ann", "talk")).data
+        assert (hit.message_id, hit.session.title) == (None, "Small Talk")
+        await conversation.change(title="Mine")
+        assert (await find(store, "ann", "talk")).data == ()
+        await conversation.agree()
+
+    @pytest.mark.promise("T-01", "S-07")
+    async def test_none_is_made_from_what_was_deleted(self, store: Store) -> None:
+        """Its words stand there until they are erased, and are shown to no model."""
+        conversation = await Conversation.begin(store)
+        await conversation.answer("Hi", "Hello")
+        await store.write(erasing.remove, conversation.id, "ann", meter)
+        assert await store.read(titles.untitled, conversation.id) is None
 
     @pytest.mark.promise("T-01")
     async def test_it_is_made_from_the_first_answered_question(self, store: Store, conversation: Conversation) -> None:

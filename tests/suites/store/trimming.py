@@ -8,10 +8,12 @@ import pytest
 from legato.core.errors import BadCursor, MessageNotFound
 from legato.core.events import Done, StatusUpdate, ToolCall, ToolResult, TurnEvent
 from legato.core.fold import Fold
-from legato.store import snapshots, trimming
+from legato.store import journal, snapshots, trimming
 from legato.store.port import Row, Store
+from legato.store.sessions import Changed
 from tests.suites.store.emptying import remains
 from tests.support.conversation import Conversation
+from tests.support.transferring import EVERYTHING, Ferry, document
 
 
 async def turns(conversation: Conversation, count: int, first: int = 0) -> None:
@@ -24,6 +26,20 @@ class Unwatched(Conversation):
 
     async def _stepped(self, rows: Sequence[Row]) -> None:
         pass
+
+
+async def imported(conversation: Conversation, leaf_id: str | None = None) -> Conversation:
+    """The same as it comes in again, as Bob's, followed from its beginning; with another leaf if one is named."""
+    store, ferry = conversation.store, Ferry(conversation.store)
+    file = document(await ferry.out(conversation.id))
+    if leaf_id is not None:
+        file = msgspec.structs.replace(file, session=msgspec.structs.replace(file.session, leaf_id=leaf_id))
+    report = await ferry.into(msgspec.json.encode(file), owner="bob")
+    await ferry.tasks.settle(5)
+    session_id = report.imported[0].id
+    assert session_id is not None
+    state, _ = await store.read(snapshots.snapshot, session_id, "bob", EVERYTHING)
+    return Conversation(store, Changed(state.session, tuple(await store.read(journal.read_rows, session_id, 0))))
 
 
 class Trimming:
@@ -276,3 +292,40 @@ class Trimming:
         assert await conversation.compact(second.id), "what was trimmed is not damaged"
         assert await conversation.texts() == ["question-2", "answer-2"]
         assert await remains(conversation, "answer-0", "answer-1") == []
+
+    @pytest.mark.promise("S-10", "S-13")
+    async def test_what_was_imported_is_trimmed_like_any(self, conversation: Conversation) -> None:
+        await turns(conversation, 3)
+        again = await conversation.answer("first try", "question-3")
+        await conversation.again("retry", again)
+        await conversation.claimed()
+        await conversation.say("second try")
+        await conversation.finish()
+        came = await imported(conversation, again.answer_id)
+        assert len(await came.texts()) == 8
+
+        await came.trim(4)
+        assert await came.texts() == ["question-2", "answer-2", "question-3", "first try"]
+        assert await remains(came, *(f"{who}-{n}" for n in (0, 1) for who in ("question", "answer"))) == []
+        await came.agree()
+
+        await turns(came, 1, first=4)
+        await came.trim(2)
+        assert await came.texts() == ["question-4", "answer-4"]
+        assert await remains(came, "question-2", "answer-2", "question-3", "first try", "second try") == []
+        await came.agree()
+        await conversation.agree()
+
+    @pytest.mark.promise("S-10", "S-13")
+    async def test_what_runs_in_what_was_imported_goes_on(self, conversation: Conversation) -> None:
+        await turns(conversation, 3)
+        came = await imported(conversation)
+        await came.start("And now?")
+        await came.say("Now ")
+        await came.trim(2)
+        await came.agree()
+        await came.say("it is")
+        await came.finish()
+        assert await came.texts() == ["And now?", "Now it is"]
+        assert await remains(came, "question-", "answer-") == []
+        await came.agree()

@@ -6,9 +6,11 @@ import pytest
 
 from legato.core.errors import TurnInProgress, TurnNotFinished
 from legato.core.events import MessageEvent, SessionEvent, TurnEvent
-from legato.store import claiming
+from legato.engine.searching import find
+from legato.store import rescuing
 from legato.store.port import Store
 from legato.store.welcoming import Welcome
+from tests.suites.store.emptying import remains
 from tests.support.conversation import Conversation
 
 
@@ -107,7 +109,7 @@ class Welcoming:
     async def test_another_process_takes_over_what_has_said_nothing(self, store: Store) -> None:
         conversation = await welcomed(store)
         claimed = await conversation.claimed()
-        parked = await store.write(claiming.park, conversation.id, claimed.turn.id, claimed.epoch)
+        parked = await store.write(rescuing.park, conversation.id, claimed.turn.id, claimed.epoch)
         assert parked is not None
         await conversation.took(parked.rows)
 
@@ -115,7 +117,7 @@ class Welcoming:
 
         assert (again.turn.id, again.turn.attempt, again.history) == (claimed.turn.id, 2, ())
         await conversation.say("Welcome!")
-        assert await store.write(claiming.park, conversation.id, again.turn.id, again.epoch) is None, "it has spoken"
+        assert await store.write(rescuing.park, conversation.id, again.turn.id, again.epoch) is None, "it has spoken"
         await conversation.finish()
         assert await conversation.texts() == ["Welcome!"]
         await conversation.agree()
@@ -130,7 +132,7 @@ class Welcoming:
             await conversation.send("Hello", mode="steer")
             steered = await conversation.steer()
             assert steered is not None
-            assert await store.write(claiming.park, conversation.id, claimed.turn.id, claimed.epoch) is None
+            assert await store.write(rescuing.park, conversation.id, claimed.turn.id, claimed.epoch) is None
             await conversation.say("Hi")
             ended = await conversation.finish()
             assert ended is not None
@@ -195,6 +197,23 @@ class Welcoming:
             await conversation.say(word)
         await conversation.finish()
         assert await conversation.compact(claimed.turn.id)
+        await conversation.agree()
+
+    @pytest.mark.promise("T-05", "S-14", "S-10")
+    async def test_it_is_found_and_goes_when_it_is_the_oldest(self, store: Store) -> None:
+        conversation = await welcomed(store)
+        await conversation.claimed()
+        await conversation.say("Welcome!")
+        assert (await find(store, "ann", "welcome")).data == ()
+        await conversation.finish()
+        (hit,) = (await find(store, "ann", "welcome")).data
+        assert (hit.role, hit.snippet) == ("assistant", "<mark>Welcome</mark>!")
+
+        await conversation.answer("Hi", "Hello")
+        await conversation.trim(2)
+        assert await conversation.texts() == ["Hello", "Hi"]
+        assert (await find(store, "ann", "welcome")).data == ()
+        assert await remains(conversation, "Welcome!") == []
         await conversation.agree()
 
     async def test_it_goes_with_what_is_cleared(self, store: Store) -> None:

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("former_owner", sa.String(length=255), nullable=True),
+        sa.Column("laid_by", sa.String(length=40), nullable=True),
         sa.Column("agent_id", sa.String(length=128), nullable=False),
         sa.Column("agent_name", sa.String(length=255), nullable=False),
         sa.Column("parent_role", sa.String(length=128), nullable=True),
@@ -61,12 +62,17 @@ def upgrade() -> None:
         sa.Column("keep", sa.Boolean(), nullable=False),
         sa.Column("memory", sa.Boolean(), nullable=False),
         sa.Column("remembered_id", sa.String(length=40), nullable=True),
+        sa.Column("memory_since", sa.BigInteger(), nullable=True),
         sa.Column("context", sa.String(length=512), nullable=True),
         sa.Column("imported_from", sa.String(length=255), nullable=True),
+        sa.Column("forked_from", sa.String(length=40), nullable=True),
+        sa.Column("forked_message_id", sa.String(length=40), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("leaf_id", sa.String(length=40), nullable=True),
+        sa.Column("cleared_seq", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("gauge", sa.Text(), nullable=True),
         sa.Column("quarantined_at", sa.BigInteger(), nullable=True),
         sa.Column("quarantine_reason", sa.String(length=64), nullable=True),
         sa.CheckConstraint("title_source IN ('person', 'model', 'date')", name=op.f("ck_sessions_title_source")),
@@ -74,6 +80,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_age", "sessions", ["agent_id", "last_activity"], unique=False)
+    still_open = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_sessions_idle",
+        "sessions",
+        ["agent_id", "last_activity"],
+        unique=False,
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
     for name, columns in ONCE:
         given = sa.text(f"{columns[-1]} IS NOT NULL")
         op.create_index(name, "sessions", ["owner", *columns], unique=True, sqlite_where=given, postgresql_where=given)
@@ -110,6 +125,14 @@ def upgrade() -> None:
             unique=True,
             postgresql_where=sa.text("batch IS NOT NULL"),
         )
+    op.create_index(
+        "ix_journal_session",
+        "journal",
+        ["session_id", "last_seq"],
+        unique=False,
+        sqlite_where=sa.text("turn_id IS NULL"),
+        postgresql_where=sa.text("turn_id IS NULL"),
+    )
     op.create_table(
         "messages",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -127,6 +150,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.String(length=64), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("pinned", sa.Boolean(), nullable=False),
         sa.Column("crc", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("role IN ('user', 'assistant')", name=op.f("ck_messages_role")),
         sa.CheckConstraint("status <> 'failed' OR error_code IS NOT NULL", name=op.f("ck_messages_failed_says_why")),
@@ -139,8 +163,30 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
-    op.create_index("ix_messages_session", "messages", ["session_id"], unique=False)
+    op.create_index("ix_messages_session", "messages", ["session_id", "parent_id"], unique=False)
     op.create_index("ix_messages_turn", "messages", ["turn_id"], unique=False)
+    op.create_index(
+        "ix_messages_pinned",
+        "messages",
+        ["session_id"],
+        unique=False,
+        sqlite_where=sa.text("pinned = 1"),
+        postgresql_where=sa.text("pinned"),
+    )
+    op.create_table(
+        "summaries",
+        sa.Column("message_id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("messages", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_summaries_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_summaries")),
+    )
+    op.create_index("ix_summaries_session", "summaries", ["session_id"], unique=False)
     op.create_table(
         "sends",
         sa.Column("session_id", sa.String(length=40), nullable=False),
@@ -169,6 +215,9 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.Column("worker_id", sa.String(length=40), nullable=True),
+        sa.Column("on_crash", sa.String(length=16), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("asks", sa.String(length=40), nullable=True),
         sa.Column("start_seq", sa.BigInteger(), nullable=True),
         sa.Column("done_seq", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -190,6 +239,8 @@ def upgrade() -> None:
             name=op.f("ck_turns_status"),
         ),
         sa.CheckConstraint("priority IN ('interactive', 'background')", name=op.f("ck_turns_priority")),
+        sa.CheckConstraint("on_crash IN ('incomplete', 'restart', 'continue')", name=op.f("ck_turns_on_crash")),
+        sa.CheckConstraint("asks IS NULL OR worker_id IS NULL", name=op.f("ck_turns_asks_is_nobodys")),
         sa.CheckConstraint("status NOT IN ('failed') OR error_code IS NOT NULL", name=op.f("ck_turns_failed_says_why")),
         sa.CheckConstraint("status NOT IN ('in_progress') OR epoch IS NOT NULL", name=op.f("ck_turns_open_has_epoch")),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_turns_session_id"), ondelete="CASCADE"),
@@ -360,12 +411,133 @@ def upgrade() -> None:
         sa.Column("estimated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("owner", "day", "agent_id", "model_id", "kind", name=op.f("pk_usage_days")),
     )
+    op.create_table(
+        "steps",
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("call_id", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("failed", sa.Boolean(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name=op.f("fk_steps_turn_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("turn_id", "number", name=op.f("pk_steps")),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("turn_id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("tool", sa.String(length=255), nullable=True),
+        sa.Column("question", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("status IN ('pending', 'allowed', 'denied', 'expired')", name=op.f("ck_approvals_status")),
+        sa.CheckConstraint("(status = 'pending') = (decided_at IS NULL)", name=op.f("ck_approvals_decided")),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sessions.id"], name=op.f("fk_approvals_session_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name=op.f("fk_approvals_turn_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+    )
+    pending = sa.text("status = 'pending'")
+    for index, of, unique in (
+        ("uq_approvals_pending", ["turn_id"], True),
+        ("ix_approvals_owner", ["owner", "id"], False),
+        ("ix_approvals_expiry", ["expires_at"], False),
+    ):
+        op.create_index(index, "approvals", of, unique=unique, sqlite_where=pending, postgresql_where=pending)
+    op.create_index("ix_approvals_session", "approvals", ["session_id"], unique=False)
+    op.create_index("ix_approvals_turn", "approvals", ["turn_id"], unique=False)
+
+    op.create_table(
+        "file_contents",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("state IN ('coming', 'ready', 'gone')", name=op.f("ck_file_contents_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_file_contents")),
+    )
+    op.create_index(
+        "uq_file_contents_ready",
+        "file_contents",
+        ["owner", "digest"],
+        unique=True,
+        sqlite_where=sa.text("state = 'ready'"),
+        postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index(
+        "ix_file_contents_unready",
+        "file_contents",
+        ["state", "created_at"],
+        sqlite_where=sa.text("state <> 'ready'"),
+        postgresql_where=sa.text("state <> 'ready'"),
+    )
+    op.create_table(
+        "file_pieces",
+        sa.Column("content_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["content_id"], ["file_contents.id"], name=op.f("fk_file_pieces_content_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("content_id", "number", name=op.f("pk_file_pieces")),
+    )
+    op.create_table(
+        "files",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("content_id", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=True),
+        sa.Column("message_id", sa.String(length=40), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("(session_id IS NULL) = (message_id IS NULL)", name=op.f("ck_files_session_and_message")),
+        sa.ForeignKeyConstraint(["content_id"], ["file_contents.id"], name=op.f("fk_files_content_id")),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_files_session_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
+    )
+    op.create_index("ix_files_content", "files", ["content_id"])
+    op.create_index("ix_files_session", "files", ["session_id"])
+    op.create_index("ix_files_message", "files", ["message_id"])
+    op.create_index(
+        "ix_files_unused",
+        "files",
+        ["created_at"],
+        sqlite_where=sa.text("session_id IS NULL"),
+        postgresql_where=sa.text("session_id IS NULL"),
+    )
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
         op.execute("DROP TABLE search_index")
-    for table in ("usage_days", "search_entries", "searches", "preferences", "memories", "chores"):
+    for table in (
+        "approvals",
+        "steps",
+        "files",
+        "file_pieces",
+        "file_contents",
+        "usage_days",
+        "search_entries",
+        "searches",
+        "preferences",
+        "memories",
+        "chores",
+    ):
         op.drop_table(table)
     for name, where, postgresql_where in reversed(PARTIAL_LISTS):
         op.drop_index(

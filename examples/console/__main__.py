@@ -1,0 +1,3 @@
+from examples.console.app import main
+
+main()

@@ -1,0 +1,3 @@
+from examples.sommelier.app import main
+
+main()

@@ -1,0 +1,3 @@
+from examples.tasks.app import main
+
+main()

@@ -1,0 +1,3 @@
+from examples.workspace.app import main
+
+main()

@@ -1,0 +1,95 @@
+"""The recorded steps of turns that are not over (promise R-08)."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from legato.core.errors import Corrupted
+from legato.core.steps import Change, Move, Step
+from legato.store.locked import Locked, lock
+from legato.store.schema import steps
+from legato.store.turns import open_turn
+
+
+def save(conn: Connection, session_id: str, turn_id: str, epoch: int, changes: Sequence[Change]) -> bool:
+    """Record what the owner of a running turn has done or begins to do; False when it is no longer the owner.
+
+    Raises:
+        SessionNotFound: it has been deleted.
+    """
+    session = lock(conn, session_id, None)
+    row = open_turn(conn, session_id)
+    if session.epoch != epoch or row is None or row.id != turn_id:
+        return False
+    put(session, turn_id, changes)
+    return True
+
+
+def put(session: Locked, turn_id: str, changes: Sequence[Change]) -> None:
+    """Record these, in this order, under the session's lock."""
+    for change in changes:
+        key = {"of_turn": turn_id, "of_number": change.number}
+        match change:
+            case Move(to=None):
+                session.conn.execute(_DROP, key)
+            case Move():
+                session.conn.execute(_MOVE, key | {"to": change.to})
+            case Step():
+                values = _values(turn_id, change)
+                if not session.conn.execute(_CHANGE, key | values).rowcount:
+                    session.conn.execute(_INSERT, {"turn_id": turn_id, "number": change.number} | values)
+
+
+def of_turn(conn: Connection, turn_id: str) -> list[Step]:
+    """What was recorded, in the order of its numbers. Raises Corrupted."""
+    return [_step(row) for row in conn.execute(_OF_TURN, {"turn_id": turn_id})]
+
+
+def forget(conn: Connection, turn_id: str) -> None:
+    """The turn is over: nobody will do it again."""
+    conn.execute(_FORGET, {"turn_id": turn_id})
+
+
+def _values(turn_id: str, step: Step) -> dict[str, object]:
+    return {
+        "kind": step.kind,
+        "name": step.name,
+        "digest": step.digest,
+        "call_id": step.call_id,
+        "result": step.result,
+        "failed": step.failed,
+        "crc": _crc(turn_id, step.digest, step.result),
+    }
+
+
+def _step(row: Row[Any]) -> Step:
+    if _crc(row.turn_id, row.digest, row.result) != row.crc:
+        raise Corrupted("a recorded step does not match its checksum", turn_id=row.turn_id)
+    return Step(
+        number=row.number,
+        kind=row.kind,
+        name=row.name,
+        digest=row.digest,
+        call_id=row.call_id,
+        result=row.result,
+        failed=row.failed,
+    )
+
+
+def _crc(turn_id: str, digest: str, result: str | None) -> int:
+    return zlib.crc32((result or "").encode(), zlib.crc32(f"{turn_id} {digest}".encode()))
+
+
+_MINE: Final = (steps.c.turn_id == bindparam("of_turn"), steps.c.number == bindparam("of_number"))
+_INSERT: Final = insert(steps)
+_CHANGE: Final = (
+    update(steps)
+    .where(*_MINE)
+    .values({name: bindparam(name) for name in ("kind", "name", "digest", "call_id", "result", "failed", "crc")})
+)
+_MOVE: Final = update(steps).where(*_MINE).values(number=bindparam("to"))
+_DROP: Final = delete(steps).where(*_MINE)
+_OF_TURN: Final = select(steps).where(steps.c.turn_id == bindparam("turn_id")).order_by(steps.c.number)
+_FORGET: Final = delete(steps).where(steps.c.turn_id == bindparam("turn_id"))

@@ -297,7 +297,10 @@ class Rebuilding:
         waiting = await asked(told)
         await store.write(_change, schema.turns, turn.id, {"asks": asks})
 
-        assert (await mended(told)).after.findings == ()
+        done = await mended(told)
+
+        assert [each.place for each in done.before.findings] == ["turn"]
+        assert done.after.findings == ()
         assert await store.write(claiming.claim, told.id, claimant()) is None
         decided = await store.write(approvals.decide, waiting.approval.id, "ann", "allow")
         await told.took(decided.rows)

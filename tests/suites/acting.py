@@ -69,8 +69,16 @@ class Acting(Watching):
     # What may happen
 
     def act(self, draw: Draw) -> None:
-        """The next moment of whoever runs a turn, or believes so."""
+        """The next moments of whoever runs a turn, or believes so."""
         one = self.ownership(draw)
+        was_owner = one is self.owner
+        for _ in range(draw(st.integers(1, 9))):
+            self._moment(one, draw)
+            if was_owner and one is not self.owner:
+                break  # it waits for a person
+        self.check_steps()
+
+    def _moment(self, one: Ownership, draw: Draw) -> None:
         attempt = one.attempt
         if attempt.doing is None:
             self._begin(one, draw)
@@ -78,7 +86,6 @@ class Acting(Watching):
             attempt.result = encoded(self._work(one).done(attempt.doing.name))
         else:
             self._record(one)
-        self.check_steps()
 
     def decide(self, draw: Draw) -> None:
         """A person answers, perhaps too late, once more, or what is not his to answer."""

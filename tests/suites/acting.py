@@ -4,9 +4,10 @@ Each step has three moments (it is on disk that it begins; it is done; it is on 
 between them: its process dies or stops, somebody else goes on, the turn ends. Whoever was replaced does not know it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from tests.support.conversation import claimant, meter
 
 _HOUR_US = 3_600_000_000
 _MANY = 10_000
+_MOMENTS = 30
 
 #: What an agent may do: a few things, so that it does the same again.
 doings: Any = st.sampled_from(
@@ -58,7 +60,12 @@ class Question:
 
 
 class Acting(Watching):
-    """``work`` of each turn, what was asked in the session, and which tools its owner has allowed for always."""
+    """``work`` of each turn, what was asked in the session, and which tools its owner has allowed for always.
+
+    ``seen`` counts what has happened in all sequences: what has not, was not proved.
+    """
+
+    seen: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
         super().__init__(run, store)
@@ -70,12 +77,16 @@ class Acting(Watching):
 
     def act(self, draw: Draw) -> None:
         """The next moments of whoever runs a turn, or believes so."""
-        one = self.ownership(draw)
+        left = iter(range(draw(st.integers(1, 9))))
+        self.moments(self.ownership(draw), draw, until=lambda _: next(left, None) is None)
+
+    def moments(self, one: Ownership, draw: Draw, *, until: Callable[[Attempt], bool]) -> None:
+        """A few, unless it waits for a person before."""
         was_owner = one is self.owner
-        for _ in range(draw(st.integers(1, 9))):
+        for _ in range(_MOMENTS):
+            if until(one.attempt) or (was_owner and one is not self.owner):
+                break
             self._moment(one, draw)
-            if was_owner and one is not self.owner:
-                break  # it waits for a person
         self.check_steps()
 
     def _moment(self, one: Ownership, draw: Draw) -> None:
@@ -175,6 +186,7 @@ class Acting(Watching):
         self.see(ended.rows)
         self.owner = None
         work = self.work[self.open_id]
+        self.seen[work.policy] += bool(work.recorded)
         if work.policy == "restart":
             now = self.run(self.store.read(steps.of_turn, self.open_id))
             given_up(work, now)
@@ -194,6 +206,7 @@ class Acting(Watching):
             self.approvals[asking].status = "expired"
         if closed:
             turn = self.watcher.fold.turns[turn_id]
+            self.seen.update(output.partition(":")[0] for output, _ in closed.values())
             assert closed.items() <= _results(self.watcher.fold.message(turn.answer_id or "")).items()
         self.work[turn_id].recorded.clear()
         assert self.run(self.store.read(steps.of_turn, turn_id)) == []
@@ -265,6 +278,8 @@ class Acting(Watching):
             turn_id, part = one.claimed.turn.id, len(self._parts(one.answer_id))
             self.tell(one, (ToolCall(turn_id, one.answer_id, part, call_id, name, _ARGUMENTS),))
         step, known = attempt.begin("step", name, call_digest(name, _ARGUMENTS), call_id)
+        if known:
+            self.seen["unknown" if step.result is None else "given"] += 1
         if not known:
             attempt.keep(step)
             if self._save(one):
@@ -306,11 +321,14 @@ class Acting(Watching):
         self._work(one).saved([step if asked.waits else _with(step, encoded("allowed"))])
         if asked.waits:
             self.owner, self.asking = None, asked.approval.id
+        else:
+            self.seen["granted"] += 1
         self.see(asked.rows)
 
     def _settled(self, approval_id: str, status: str) -> None:
         question = self.approvals[approval_id]
         question.status = status
+        self.seen[status] += 1
         self.asking = None
         self.work[question.turn_id].saved([_with(question.step, encoded(status))])
 

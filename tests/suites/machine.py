@@ -92,6 +92,7 @@ class StoreMachine(Acting):
         self.steers: set[str] = set()
         self.welcomes: set[str] = set()
         self.opened = 0  # turns that nobody has sent
+        self.often = 1  # how much more than by themselves turns do things
         self.readers: list[Reader] = []
         self.message_of: dict[str, str] = {}
         self.kind_of: dict[str, str] = {}
@@ -104,8 +105,9 @@ class StoreMachine(Acting):
 
     # What may happen
 
-    @initialize(welcome=st.booleans())
-    def begin(self, welcome: bool) -> None:
+    @initialize(welcome=st.booleans(), busy=st.booleans(), data=st.data())
+    def begin(self, welcome: bool, busy: bool, data: st.DataObject) -> None:
+        self.often = 4 if busy else 1
         self.spent_before = self.run(self.store.read(by_days, "ann"))
         self.run(self.forget_grants())
         created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
@@ -115,6 +117,10 @@ class StoreMachine(Acting):
             self.waiting.append(turn.id)
             self._knows(turn)
         self.opened = len(self.waiting)
+        if busy:
+            self._send("message 0", "a")
+            self.claim(data.draw)
+            self.lose(data.draw)
 
     @rule(data=st.data())
     def happens(self, data: st.DataObject) -> None:
@@ -133,24 +139,27 @@ class StoreMachine(Acting):
             (self.switch_later, 1, bool(self.switches)),
             (self.fork, 1, ended and self.forks < 2),
             (self.claim, 8, bool(self.waiting) and self.open_id is None),
-            (self.claim, 14, self.is_claimable and self.open_id is not None),
+            (self.claim, 8 * self.often, self.is_claimable and self.open_id is not None),
             (self.claim, 1, self.open_id is not None),
             (self.say, 10, bool(self.claims)),
             (self.say_again, 1, any(one.entered for one in self.claims)),
             (self.steer, 6, self.owner is not None and not self.steers.isdisjoint(self.waiting)),
             (self.steer, 1, bool(self.claims)),
-            (self.act, 16, self.owner is not None),
+            (self.act, 12 * self.often, self.owner is not None),
             (self.act, 1, bool(self.claims)),
-            (self.decide, 9, self.asking is not None),
+            (self.decide, 6 * self.often, self.asking is not None),
             (self.decide, 1, bool(self.approvals)),
-            (self.expire, 2, self.asking is not None),
+            (self.expire, 2 * self.often, self.asking is not None),
             (self.revoke, 1, bool(self.grants)),
-            (self.give_back, 3, bool(self.claims)),
+            (self.give_back, 1 + self.often, self.owner is not None),
+            (self.give_back, 1, bool(self.claims)),
             (self.tidy, 1, self.open_id is not None or bool(self.waiting)),
             (self.finish, 3, bool(self.claims)),
             (self.cancel, 2, bool(self.sent)),
             (self.withdraw, 1, bool(self.sent)),
-            (self.rescue, 3, bool(self.claims)),
+            (self.rescue, 2, bool(self.claims)),
+            (self.crash, 1 + self.often, self.owner is not None),
+            (self.lose, 4 * self.often, self.owner is not None),
             (self.change, 1, True),
             (self.clear, 1, len(self.sent) > 5),
             (self.compact, 2, ended),
@@ -358,7 +367,24 @@ class StoreMachine(Acting):
 
     def rescue(self, draw: Draw) -> None:
         """A worker was declared dead, rightly or not."""
-        one, worker = self.ownership(draw), draw(workers)
+        self._rescue(self.ownership(draw), draw(workers))
+
+    def crash(self, draw: Draw) -> None:
+        """The owner dies, often in the middle of something."""
+        assert self.owner is not None
+        self._rescue(self.owner, self.run(self.store.read(_worker, self.owner.claimed.turn.id)))
+
+    def lose(self, draw: Draw) -> None:
+        """The owner dies in the middle of a step, and another one goes on where it was."""
+        assert self.owner is not None
+        self.moments(self.owner, draw, until=lambda attempt: attempt.doing is not None and draw(st.booleans()))
+        if self.owner is not None:
+            self.crash(draw)
+        if self.is_claimable and self.open_id is not None:
+            self.claim(draw)
+            self.moments(self.owner, draw, until=lambda attempt: not attempt.knows_what_follows)
+
+    def _rescue(self, one: Ownership, worker: str) -> None:
         how = Ending(status="incomplete", reason="worker_lost")
         turn_id = one.claimed.turn.id
         owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))

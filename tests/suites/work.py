@@ -67,9 +67,10 @@ class Attempt:
         self.result: str | None = None
         self.asked: Counter[str] = Counter()
         self._work = work
+        self._found = dict(work.recorded)
         self._left = [
             step for step in work.recorded.values() if step.kind != "stream"
-        ]  # that it has not been given yet
+        ]  # what it has not been given yet
         self._at = 0
 
     def next(self, other: Asked | None) -> Asked:
@@ -90,7 +91,7 @@ class Attempt:
         self._work.most[name] = max(self._work.most[name], self.asked[name])
         step, known = self.steps.begin(kind, name, asked, call_id)
         if kind == "stream":
-            before = self._work.recorded.get(step.number)
+            before = self._found.get(step.number)
             assert not known or (before is not None and before.result == step.result is not None)
             return step, known
         same = [each for each in self._left if (each.kind, each.digest) == (kind, asked)]

@@ -71,19 +71,20 @@ class Attempt:
         self._left = [
             step for step in work.recorded.values() if step.kind != "stream"
         ]  # what it has not been given yet
+        self._script = work.script.copy()
         self._at = 0
 
     def next(self, other: Asked | None) -> Asked:
         """What the agent does next: the same as before, or (where it says so) something else from here on."""
-        script = self._work.script
         if other is not None:
-            script[self._at :] = [other]
+            self._script[self._at :] = [other]
+            self._work.script = self._script.copy()
         self._at += 1
-        return script[self._at - 1]
+        return self._script[self._at - 1]
 
     @property
     def knows_what_follows(self) -> bool:
-        return self._at < len(self._work.script)
+        return self._at < len(self._script)
 
     def begin(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
         """The step, and whether it is not to be done: exactly where it was recorded before and not given yet."""

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -419,3 +420,12 @@ async def test_the_client_uploads_and_sends(served: Served, api: Api, tmp_path: 
         model = await client.create_session("model")
         with pytest.raises(AttachmentUnsupported):
             await client.send(model.id, "Look", files=[one])
+
+
+@pytest.mark.promise("R-14")
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/import"])
+async def test_a_disk_without_room_is_said_so(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))  # noqa: SIM115
+    response = await api.http.post(path, content=png() * 9_000)
+    assert (response.status_code, response.json()["code"]) == (507, "store_full")
+    assert "retry-after" in response.headers

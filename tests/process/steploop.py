@@ -138,8 +138,9 @@ class StepLoop:
         while not self._over:
             session = await client.create_session(agent_id)
             await self._turn(client, session)
-            if (fork := await self._fork(client, session.id)) is not None:
-                await self._turn(client, fork)
+            fork = await client.fork(session.id)  # asked for until it is there
+            await self._check_fork(client, fork.id, await client.messages(session.id))
+            await self._turn(client, fork)
             await self._turn(client, session)  # whatever became of the first one, the next request is in order
         await self._turn(client, session)
 
@@ -175,23 +176,25 @@ class StepLoop:
             await self._fork(client, long.id)
             await nap(1)
 
-    async def _fork(self, client: AsyncClient, session_id: str) -> Session | None:
+    async def _fork(self, client: AsyncClient, session_id: str) -> None:
         """Asked for once, whatever becomes of the server: it is whole, or it is not there."""
         before = await client.messages(session_id)
         new = new_id("ses")
         status = await to_thread.run_sync(_asked_to_fork, self._server.port, session_id, new)
         try:
-            state, _ = await client.session(new)
+            await client.session(new)
         except SessionNotFound:
             self.forks["absent"] += 1
             self._absent.add(new)
             if status == 201:
                 self.violations.append(f"the fork {new} was told to be there and is not")
-            return None
+            return
+        await self._check_fork(client, new, before)
+
+    async def _check_fork(self, client: AsyncClient, fork_id: str, before: Sequence[Message]) -> None:
         self.forks["whole"] += 1
-        if list(map(_content, await client.messages(new))) != list(map(_content, before)):
-            self.violations.append(f"the fork {new} has not what it was made from")
-        return state.session
+        if list(map(_content, await client.messages(fork_id))) != list(map(_content, before)):
+            self.violations.append(f"the fork {fork_id} has not what it was made from")
 
     async def _kill(self) -> None:
         for _ in range(self._kills):

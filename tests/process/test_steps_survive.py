@@ -28,7 +28,7 @@ def server(
     server.kill()
 
 
-@pytest.mark.promise("A-01", "R-07", "R-08", "R-10", "S-15", "X-09")
+@pytest.mark.promise("A-01", "C-05", "R-07", "R-08", "R-10", "S-15", "X-09")
 async def test_nothing_is_done_twice_no_answer_is_lost_and_no_fork_is_half(
     server: ServerProcess, model: ModelServer, database: str
 ) -> None:

@@ -45,7 +45,20 @@ async def test_a_fork_whose_answer_was_lost_is_found_as_soon_as_it_is_there(wire
         session = await client.fork(SESSION, "msg_1", title="Fork")
     assert session.id == NEW
     bodies = [request.json() for request in wire.asked("POST", PATH)]
-    assert bodies == [{"id": NEW, "message_id": "msg_1", "title": "Fork"}] * 2
+    assert bodies == [{"id": NEW, "message_id": "msg_1", "title": "Fork"}] * 3
+
+
+async def test_a_fork_that_died_on_the_way_is_made_when_its_remains_are_gone(wire: Wire, client: AsyncClient) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("legato.client.branching.new_id", lambda prefix: NEW)
+        made = msgspec.structs.replace(story.session(), id=NEW)
+        wire.on(
+            "POST", PATH, cut(), problem(409, "session_exists"), problem(409, "session_exists"), json_reply(made, 201)
+        )
+        wire.on("GET", f"/v1/sessions/{NEW}", problem(404, "session_not_found"))
+        session = await client.fork(SESSION)
+    assert session.id == NEW
+    assert len(wire.asked("POST", PATH)) == 4
 
 
 async def test_an_id_of_ones_own_that_is_taken_is_said_so(wire: Wire, client: AsyncClient) -> None:

@@ -75,20 +75,18 @@ class Branching:
         """
         new = new_session_id or new_id("ses")
         body: dict[str, Any] = {"id": new} | _given(message_id=message_id, title=title)
-        try:
-            return await self._http.call(Session, "POST", _path(session_id, "fork"), body=body)
-        except SessionExists:
-            if new_session_id is not None:
-                raise
-            return await self._made(new)
-
-    async def _made(self, session_id: str) -> Session:
-        """What an earlier attempt has made, or is about to: of a long session that takes longer than an answer may."""
         ambient = self._http.ambient
         deadline = ambient.clock() + self._http.patience.retry_for_s
         while True:
             try:
-                return (await self._http.call(ViewBody, "GET", _path(session_id))).state.session
+                return await self._http.call(Session, "POST", _path(session_id, "fork"), body=body)
+            except SessionExists:
+                if new_session_id is not None:
+                    raise
+            # An earlier attempt has made it, or is about to, which may take longer than an answer may; or it died on the
+            # way, and the server takes away what there was of it.
+            try:
+                return (await self._http.call(ViewBody, "GET", _path(new))).state.session
             except SessionNotFound:
                 if ambient.clock() >= deadline:
                     raise

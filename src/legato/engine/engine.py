@@ -124,7 +124,7 @@ class Engine:
         self._chores = chores
         self._settings = settings
         self._clearing = Clearing(store=store)
-        self.pins = Pins(store=store, publisher=publisher, registry=registry, models=models)
+        self.pins = Pins(publisher=publisher, registry=registry, models=models)
         self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
         self.quarantine = Quarantine(store=store, publisher=publisher)
         hub.on_damage = self.quarantine.hear
@@ -146,7 +146,9 @@ class Engine:
             models=models,
             tasks=publisher.tasks,
             attachments=self.attachments,
+            worker=lambda: dispatcher.worker_id,
         )
+        self.importing.on_left = chores.due
         self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
     def cursor(self, seq: int) -> Cursor:

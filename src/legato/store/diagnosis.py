@@ -347,5 +347,5 @@ def _is_json(text: str) -> bool:
 
 
 #: What a session can do without, and no event tells.
-_DISPENSABLE: Final = ("remembered_id", "former_owner", "quarantine_reason")
+_DISPENSABLE: Final = ("remembered_id", "former_owner", "laid_by", "quarantine_reason")
 _SESSION: Final = select(*columns(sessions)).where(sessions.c.id == bindparam("session_id"))

@@ -56,7 +56,6 @@ class Quarantining:
         for refused in (
             store.read(branching.plan, *asked, first.message_id),
             store.read(forking.source, *asked, None),
-            store.read(pinning.with_one_more, *asked, first.message_id),
             store.write(pinning.pin, *asked, first.message_id, pinned=True),
         ):
             with pytest.raises(SessionQuarantined):

@@ -18,13 +18,14 @@ import pytest
 from legato.client import Client, ImportReport
 from legato.core.errors import SessionExists, SessionNotFound
 from legato.core.ids import new_id
+from legato.core.model import Session
 from tests.engine.test_transfer import long_session
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.timeout(120)
 
 _NOBODYS = "SELECT count(*) FROM sessions WHERE owner = ''"
-TURNS = 1_500  # seconds of slices and rests
+TURNS = {"sqlite": 1_500, "postgresql": 500}  # seconds of slices and rests
 
 
 @contextmanager
@@ -41,14 +42,26 @@ def counting(url: str) -> Iterator[Callable[[], int]]:
         runner.run(console.close())
 
 
+def forked(client: Client, session_id: str, new: str) -> Session:
+    """Under the same id, once what there was of it is taken away; an answer that took too long has been asked for again."""
+    while True:
+        try:
+            return client.fork(session_id, new_session_id=new)
+        except SessionExists:
+            with suppress(SessionNotFound):
+                return client.session(new).state.session
+            time.sleep(0.05)
+
+
 @pytest.mark.promise("S-15", "X-09")
 def test_half_a_fork_is_never_seen(database: str, tmp_path: Path) -> None:
+    turns = TURNS[database.partition(":")[0]]
     with (
         ServerProcess(database, log=tmp_path / "server.log") as server,
         Client(server.url) as client,
         counting(database) as laid_out,
     ):
-        *_, report = client.import_file(io.BytesIO(long_session(TURNS)), agent_id="demo")
+        *_, report = client.import_file(io.BytesIO(long_session(turns)), agent_id="demo")
         assert isinstance(report, ImportReport)
         session_id = report.imported[0].id
         assert session_id is not None
@@ -73,13 +86,8 @@ def test_half_a_fork_is_never_seen(database: str, tmp_path: Path) -> None:
         with pytest.raises(SessionNotFound):
             client.session(new)
         assert [session.id for session in client.sessions()] == [session_id]
-        assert client.stats(session_id).message_count == 2 * TURNS
-        while True:  # what there was of it is taken away, and the same id can be had
-            try:
-                made = client.fork(session_id, new_session_id=new)
-                break
-            except SessionExists:
-                time.sleep(0.05)
-        assert client.stats(made.id).message_count == 2 * TURNS
+        assert client.stats(session_id).message_count == 2 * turns
+        made = forked(client, session_id, new)
+        assert client.stats(made.id).message_count == 2 * turns
         client.answer(made.id, "Go on").result()
         client.answer(session_id, "Go on").result()

@@ -99,7 +99,8 @@ class StepLoop:
     async def run(self) -> None:
         """Kills, lets everything finish, and judges."""
         refused = len(self._model.with_outcome("refused"))
-        await to_thread.run_sync(self._server.start)
+        if not self._server.running:
+            await to_thread.run_sync(self._server.start)
         async with AsyncClient(self._server.url, sleep=nap, random=lambda: 0.0, retry_for_s=60) as client:
             long = await _imported(client)
             async with anyio.create_task_group() as background:

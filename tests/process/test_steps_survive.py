@@ -90,7 +90,8 @@ class World:
             await answer.result()
             turn = answer.turn
             if turn.status == "completed":
-                assert answer.text == "The tools have spoken."
+                # Asked to go on from the last word, a model adds what it likes; this one repeats the question.
+                assert answer.text.startswith("The tools have spoken.") and answer.text.count("spoken") == 1
                 self.told += 1
             else:
                 assert (turn.status, turn.reason) == ("incomplete", "worker_lost"), "after three crashes"

@@ -91,7 +91,8 @@ class World:
             turn = answer.turn
             if turn.status == "completed":
                 # Asked to go on from the last word, a model adds what it likes; this one repeats the question.
-                assert answer.text.startswith("The tools have spoken.") and answer.text.count("spoken") == 1
+                assert answer.text.startswith("The tools have spoken.")
+                assert answer.text.count("spoken") == 1
                 self.told += 1
             else:
                 assert (turn.status, turn.reason) == ("incomplete", "worker_lost"), "after three crashes"

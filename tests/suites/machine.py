@@ -442,7 +442,9 @@ class StoreMachine(Acting):
         after = self.run(self.moment())[0].messages
         assert after == before[len(before) - len(after) :] or after[1:] == before[len(before) - len(after) + 1 :]
         placed = [message for message in after if message.status != "queued"]
-        assert plan.blocked or len(placed) <= limit or len({m.turn_id for m in placed if m.role == "user"}) <= 1
+        # What was steered into an answer that is given again stays with what that one answers.
+        asked = {m.turn_id for m in placed if m.role == "user" and self.kind_of[m.turn_id] != "retry"}
+        assert plan.blocked or len(placed) <= limit or len(asked) <= 1
         assert not self.run(self.store.read(trimming.plan, self.id, limit)).slices
 
     def plan(self, draw: Draw) -> None:

@@ -110,9 +110,12 @@ def hanging(conn: Connection, session_id: str) -> list[list[dict[str, Any]]]:
 
 
 def put_policy_back(conn: Connection, turns: list[dict[str, Any]]) -> None:
-    """A turn that was lost has no crash policy any more, which only who goes on with it knows."""
+    """A turn that was lost has no crash policy any more, and is taken for a dead worker's, though it was handed over: what only
+    who goes on with it knows."""
     for turn in turns:
         policy = {name: turn[name] for name in ("on_crash", "crashes")}
+        if turn["worker_id"] is None:
+            policy["worker_id"] = None
         conn.execute(update(schema.turns).where(schema.turns.c.id == turn["id"]).values(policy))
 
 
@@ -124,6 +127,8 @@ def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[
     }
     for row in found["turns"]:  # whether it ran here
         known["turns"][row["id"]]["ran"] = row["epoch"] is not None
+        if row["reason"] == "rolled_back":  # where its words began left the journal with them
+            del known["turns"][row["id"]]["start_seq"]
     for entry in known["search_entries"].values():
         for name in ("id", "terms", *([] if entry["message_id"] else ["created_at"])):
             entry.pop(name)  # when a title was given is not in the journal

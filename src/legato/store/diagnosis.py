@@ -111,13 +111,13 @@ class _Stored:
         self.cleared = [
             id_
             for id_, row in self.messages.items()
-            if id_ not in told.fold.messages and self._ended_by(row.turn_id, session.cleared_seq)
+            if id_ not in told.fold.messages and self._ended_by(row.turn_id, session.cleared_seq, told)
         ]
         for id_ in self.cleared:
             del self.messages[id_]
 
-    def _ended_by(self, turn_id: str, seq: int) -> bool:
-        done_seq = self.turns[turn_id].done_seq if turn_id in self.turns else None
+    def _ended_by(self, turn_id: str, seq: int, told: Replay) -> bool:
+        done_seq = self.turns[turn_id].done_seq if turn_id in self.turns else told.done_seqs.get(turn_id)
         return done_seq is not None and done_seq <= seq
 
 

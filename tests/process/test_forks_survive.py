@@ -6,7 +6,6 @@ import io
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,9 +15,8 @@ import asyncpg
 import pytest
 
 from legato.client import Client, ImportReport
-from legato.core.errors import SessionExists, SessionNotFound
+from legato.core.errors import SessionNotFound
 from legato.core.ids import new_id
-from legato.core.model import Session
 from tests.engine.test_transfer import long_session
 from tests.support.server import ServerProcess
 
@@ -40,17 +38,6 @@ def counting(url: str) -> Iterator[Callable[[], int]]:
         console: Any = runner.run(asyncpg.connect(url))
         yield lambda: int(runner.run(console.fetchval(_NOBODYS)))
         runner.run(console.close())
-
-
-def forked(client: Client, session_id: str, new: str) -> Session:
-    """Under the same id, once what there was of it is taken away; an answer that took too long has been asked for again."""
-    while True:
-        try:
-            return client.fork(session_id, new_session_id=new)
-        except SessionExists:
-            with suppress(SessionNotFound):
-                return client.session(new).state.session
-            time.sleep(0.05)
 
 
 @pytest.mark.promise("S-15", "X-09")
@@ -87,7 +74,7 @@ def test_half_a_fork_is_never_seen(database: str, tmp_path: Path) -> None:
             client.session(new)
         assert [session.id for session in client.sessions()] == [session_id]
         assert client.stats(session_id).message_count == 2 * turns
-        made = forked(client, session_id, new)
+        made = client.fork(session_id, new_session_id=new)
         assert client.stats(made.id).message_count == 2 * turns
         client.answer(made.id, "Go on").result()
         client.answer(session_id, "Go on").result()

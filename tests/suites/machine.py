@@ -387,7 +387,8 @@ class StoreMachine(Acting):
     def _rescue(self, one: Ownership, worker: str) -> None:
         how = Ending(status="incomplete", reason="worker_lost")
         turn_id = one.claimed.turn.id
-        owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
+        open_now = self.owner is not None and self.owner.claimed.turn.id == turn_id  # under whichever epoch
+        owned = open_now and worker == self.run(self.store.read(_worker, turn_id))
         ended = self.run(self.store.write(rescuing.rescue, self.id, turn_id, worker, how, meter))
         assert (ended is not None) == owned
         if owned and self.work[turn_id].may_go_on:

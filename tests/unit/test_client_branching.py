@@ -80,6 +80,6 @@ async def test_an_id_of_ones_own_that_is_taken_is_said_so(wire: Wire, client: As
 async def test_an_id_that_is_somebody_elses_is_said_to_be_taken_in_the_end(wire: Wire) -> None:
     wire.on("POST", PATH, problem(409, "session_exists"))
     wire.on("GET", NEW_PATH, problem(404, "session_not_found"))
-    async with AsyncClient(wire.url, sleep=Naps(), random=lambda: 0.0, retry_for_s=0) as client:
+    async with AsyncClient(wire.url, sleep=Naps(), random=lambda: 0.0, retry_for_s=1) as client:
         with pytest.raises(SessionExists):
             await client.fork(SESSION, new_session_id=NEW)

@@ -24,6 +24,7 @@ from bench.rows import (
     lists,
     memory,
     overload,
+    products,
     readers,
     resume,
     saturated,
@@ -50,6 +51,7 @@ _ROWS: Final = {
     "overload": overload.measure,
     "side": side.measure,
     "transfer": transfer.measure,
+    "products": products.measure,
 }
 
 

@@ -42,10 +42,10 @@ async def measure(bench: Bench) -> list[Line]:
         coming = await _late(crowd, _carry("import", str(file), "--url", url))
         imported_s = time.perf_counter() - began
         began = time.perf_counter()
-        going = await _late(crowd, _carry("export", "-o", str(bench.directory / "out.jsonl"), "--url", url))
+        going = await _late(crowd, _carry("export", "--force", "-o", str(bench.directory / "out.jsonl"), "--url", url))
         exported_s = time.perf_counter() - began
         began = time.perf_counter()
-        shown = await _late(crowd, _carry("export", "-o", str(bench.directory / "out.html"), "--url", url))
+        shown = await _late(crowd, _carry("export", "--force", "-o", str(bench.directory / "out.html"), "--url", url))
         shown_s = time.perf_counter() - began
         await crowd.drain()
     for name in ("transfer.jsonl", "out.jsonl", "out.html"):

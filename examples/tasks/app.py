@@ -98,6 +98,7 @@ chat.provider(DemoModel(script, per_second=200))
     history_limit=200,
     retention_days=7,
     on_crash="continue",
+    on_store_failure="degrade",
 )
 async def tasks(turn: Turn) -> AsyncIterator[str]:
     async for text in turn.stream():
@@ -114,6 +115,15 @@ class NewMessage(BaseModel):
 async def _thread(user: str, thread_id: str) -> Session:
     """A thread is a session with this context; on this profile one that nobody knows begins by being named."""
     return await chat.of(user).create_session("tasks", context=thread_id)
+
+
+async def _known(user: str, thread_id: str) -> str:
+    """The session of a thread while the store takes no writes; if it can't be read either, nobody knows."""
+    try:
+        found = (await chat.of(user).sessions(context=thread_id, limit=1)).data
+    except Unavailable:
+        found = ()
+    return found[0].id if found else thread_id
 
 
 @app.post("/chatkit/threads", status_code=201)
@@ -137,6 +147,9 @@ async def post_message(user: User, thread_id: str, body: NewMessage, response: R
         session = await _thread(user, thread_id)
         turn, answer = await me.answered(await me.send(session.id, body.content, message_id=body.message_id))
     except Unavailable:
+        unkept = await me.answered_without_store(await _known(user, thread_id), body.content)
+        if unkept is not None and unkept.text:
+            return {"content": unkept.text, "warning": unkept.warning}
         response.status_code, response.headers["Retry-After"] = 503, "2"
         return {"content": "", "warning": "The list can't be reached at the moment. Nothing was changed."}
     return {"status": turn.status, **(_told(answer) if answer else {"content": turn.text or ""})}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
@@ -11,7 +12,7 @@ from legato.agents.registry import AgentSpec
 from legato.core.errors import MessageNotFound, SessionExists, SessionNotFound
 from legato.core.ids import new_id
 from legato.core.memory import Fact
-from legato.store import chores, erasing, importing, memories, schema, sessions, snapshots
+from legato.store import chores, erasing, importing, memories, schema, sessions, snapshots, workers
 from tests.engine.test_transfer import long_session
 from tests.engine.wiring import FaultyStore, opened, working
 from tests.support.conversation import EVERYTHING, Conversation, meter, text_of
@@ -101,6 +102,7 @@ async def test_what_a_fork_has_taken_over_is_the_other_ones_to_remember(store: F
 
 
 async def test_a_fork_shows_itself_when_it_is_whole(store: FaultyStore, ferry: Ferry) -> None:
+    await store.write(workers.register, "wrk_1")
     talk = await Conversation.begin(store)
     await talk.answer("a", "A")
     before = await store.read(_sessions)
@@ -129,6 +131,17 @@ async def test_a_fork_that_breaks_off_is_erased(store: FaultyStore, ferry: Ferry
     with pytest.raises(Exception, match="store"):
         await ferry.forking.fork("ann", talk.id, new_session_id=new)
     await ferry.tasks.settle(5)
+    assert await store.read(chores.due, "erase", "wrk_other", 100) == [new]
+
+
+async def test_what_a_dead_worker_left_of_a_fork_is_erased_for_the_next_try(store: FaultyStore, ferry: Ferry) -> None:
+    talk = await Conversation.begin(store)
+    await talk.answer("a", "A")
+    new = new_id("ses")
+    laid = msgspec.structs.replace(await store.read(sessions.get, talk.id, "ann"), id=new)
+    await store.write(importing.begin, laid, "wrk_dead")
+    with pytest.raises(SessionExists):
+        await ferry.forking.fork("ann", talk.id, new_session_id=new)
     assert await store.read(chores.due, "erase", "wrk_other", 100) == [new]
 
 

@@ -1,24 +1,27 @@
 """Long sessions: what was said first gives way to a summary, in the background, and the gauge shows how full it is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from legato import Legato, Turn
+from legato.agents.registry import AgentSpec, saying
 from legato.core.errors import ContextOverflow, SummaryNotFound
 from legato.core.events import UsageEvent, decode_lines
 from legato.core.fold import Fold
-from legato.core.model import Gauge, State, Summary, TextPart
+from legato.core.model import ContextInfo, Gauge, State, Summary, TextPart
 from legato.core.model import Turn as TurnState
 from legato.core.summary import OPEN, SYSTEM
 from legato.engine.owned import Owner
 from legato.engine.settings import EngineSettings
+from legato.engine.summaries import is_time
 from legato.providers.demo import Call, DemoModel
-from legato.providers.port import ModelRequest
+from legato.providers.port import Delta, ModelRequest, StopDelta
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +42,7 @@ class Model:
         self.asked: list[ModelRequest] = []
         self.told: list[str] = []
         self.was_told = anyio.Event()
+        self.cuts_off = False
         self.summary: str | Exception = "They counted in Greek."
 
     def script(self, request: ModelRequest) -> Iterable[str | Call]:
@@ -53,6 +57,20 @@ class Model:
             yield "omega"
 
 
+class Provider(DemoModel):
+    """Stops before the end where its model is to be cut off."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model.script, sleep=instantly)
+        self._model = model
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        async with aclosing(super().stream(request)) as deltas:
+            async for delta in deltas:
+                stops = isinstance(delta, StopDelta) and self._model.cuts_off and request.model == "small"
+                yield StopDelta("length") if stops else delta
+
+
 async def instantly(seconds: float) -> None:
     await asyncio.sleep(0)
 
@@ -60,7 +78,7 @@ async def instantly(seconds: float) -> None:
 @asynccontextmanager
 async def talking(url: str, model: Model, **fields: Any) -> AsyncIterator[tuple[Legato, Owner]]:
     chat = Legato(url, settings=EngineSettings(chores_s=0.1), environment={})
-    chat.provider(DemoModel(model.script, sleep=instantly), context_window=WINDOW)
+    chat.provider(Provider(model), context_window=WINDOW)
     usual = {
         "model": "demo:large",
         "side_model": "demo:small",
@@ -219,17 +237,39 @@ async def test_pins_leave_half_of_the_room_to_others(sqlite: str) -> None:
         assert (await answered(me, session.id, "And now?")).status == "completed"
 
 
-@pytest.mark.promise("C-03", "S-15")
-async def test_a_fork_has_its_own_summary(sqlite: str) -> None:
+@pytest.mark.promise("C-03")
+async def test_a_long_system_prompt_does_not_make_each_turn_ask_for_a_summary(sqlite: str) -> None:
+    """What no summary makes smaller does not count; and no call is made for a turn or two."""
     model = Model()
-    async with talking(sqlite, model) as (chat, me):
+    async with talking(sqlite, model, system="Rules. " * 100, summarise_at=0.4) as (chat, me):
         session = await me.create_session()
-        for n in range(5):
+        for n in range(8):
+            await answered(me, session.id, f"{n}")
+        await chat.engine._chores.step()
+        assert len(model.told) <= 2
+
+
+@pytest.mark.promise("C-03")
+async def test_a_summary_that_was_cut_off_is_none(sqlite: str) -> None:
+    model = Model()
+    model.cuts_off = True
+    async with talking(sqlite, model) as (_, me):
+        session = await me.create_session()
+        for n in range(6):
             await answered(me, session.id, f"number {n}: {WORDS}")
-        await summarised(chat, session.id, 2)
-        fork = await chat.engine.forking.fork("ann", session.id)
-        chat.engine._chores.due()
-        assert (await summarised(chat, fork.id, 2)).messages >= 2
+        await model.was_told.wait()
+        with pytest.raises(SummaryNotFound):
+            await me.summary(session.id)
+
+
+@pytest.mark.promise("C-03")
+async def test_a_pinned_answer_counts_with_its_question(sqlite: str) -> None:
+    model = Model()
+    async with talking(sqlite, model, summarise_at=None) as (_, me):
+        session = await me.create_session()
+        turn = await answered(me, session.id, WORDS * 5)
+        with pytest.raises(ContextOverflow):
+            await me.pin(session.id, turn.answer_id or "")
 
 
 @pytest.mark.promise("C-06")
@@ -256,10 +296,11 @@ async def test_a_question_that_is_answered_again_is_not_told_away(sqlite: str) -
     model = Model()
     async with talking(sqlite, model, tail=2) as (chat, me):
         session = await me.create_session()
+        await answered(me, session.id, "zero")
         first = await answered(me, session.id, "first")
         second = await answered(me, session.id, "second")
         turn, _ = await me.answered(await me.retry(session.id, second.id))
-        found = await summarised(chat, session.id, 2)
+        found = await summarised(chat, session.id, 4)
         assert found.message_id == first.answer_id
         again, _ = await me.answered(await me.retry(session.id, turn.id))
         assert again.status == "completed"
@@ -277,3 +318,20 @@ async def test_an_imported_session_shows_what_its_readers_are_told(url: str) -> 
         fold = Fold().apply_all(event for row in rows for _, event in decode_lines(row.first_seq, row.payload))
         assert fold.state() == state
         assert cursor.seq == rows[-1].last_seq
+
+
+@pytest.mark.promise("C-03")
+@pytest.mark.parametrize(
+    ("sent", "answered_tokens", "time"),
+    [
+        (ContextInfo(3, 400, 0, 900), 0, False),
+        (ContextInfo(3, 400, 0, 900), 200, True),
+        (ContextInfo(3, 400, 1, 900), 0, True),
+        (ContextInfo(36, 10, 0, 900), 0, True),
+        (None, 10_000, False),
+    ],
+)
+def test_when_it_is_time(sent: ContextInfo | None, answered_tokens: int, time: bool) -> None:
+    spec = AgentSpec(id="a", name="A", run=saying("x"), summarise_at=0.6)
+    assert is_time(spec, sent, answered_tokens) == time
+    assert not is_time(msgspec.structs.replace(spec, summarise_at=None), sent, answered_tokens)

@@ -195,14 +195,14 @@ async def test_the_context_goes_to_who_comes_first(store: FaultyStore, ferry: Fe
     fields = msgspec.structs.asdict(conversation.session) | {"id": arrival.session_id, "owner": "ann"}
     del fields["leaf_id"]
     session = Session(**fields)
-    head = await store.write(importing.begin, session)
+    head = await store.write(importing.begin, session, "wrk_1")
     given = await store.write(importing.give, session, head, Last(), "legato:x")
     assert given.context_dropped
     assert (await store.read(sessions.get, session.id, "ann")).context is None
     await ferry.agrees(session.id, "ann")
     # The same origin a second time.
     other = msgspec.structs.replace(session, id="ses_" + "0" * 26, context=None)
-    head = await store.write(importing.begin, other)
+    head = await store.write(importing.begin, other, "wrk_1")
     assert await store.write(importing.give, other, head, Last(), "legato:x") is None
 
 
@@ -214,7 +214,7 @@ async def test_what_is_being_erased_is_nobodys_any_more(store: FaultyStore, ferr
     fields = msgspec.structs.asdict(conversation.session) | {"id": new_id("ses"), "owner": "ann"}
     del fields["leaf_id"]
     session = Session(**fields)
-    head = await store.write(importing.begin, session)
+    head = await store.write(importing.begin, session, "wrk_1")
     await store.write(chores.ask, session.id, "erase")
     assert await store.write(chores.take, session.id, "erase", "wrk_1") is not None
     with pytest.raises(Conflict):

@@ -1,6 +1,9 @@
 """The contract of the task threads (product P-02)."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from anyio import to_thread
@@ -35,6 +38,24 @@ async def test_tasks_are_kept_over_a_kill_and_nobody_s_are_mixed(start: Start) -
             "assistant",
         ]
         assert (await ann.call("GET", f"/chatkit/threads/{thread}/stats"))["messages"] == 6
+
+
+async def test_without_the_store_it_answers_without_context_and_says_so(start: Start, tmp_path: Path) -> None:
+    app = start("tasks")
+    async with app.user("ann") as ann:
+        thread = (await ann.call("POST", "/chatkit/threads", status=201))["id"]
+        path = MESSAGES.format(thread)
+        await ann.call("POST", path, {"content": "Hello"})
+        with closing(sqlite3.connect(tmp_path / "legato.db", isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")  # and does not let go
+            answer = await ann.call("POST", path, {"content": "Are you there?"})
+            assert "You have written 1 messages" in answer["content"]
+            assert answer["warning"]
+            listed = await ann.call("POST", path, {"content": "What tasks do I have?"}, status=503)
+            assert (listed["content"], bool(listed["warning"])) == ("", True)
+        answer = await ann.call("POST", path, {"content": "Are you there?"})
+        assert "You have written 2 messages" in answer["content"]
+        assert "warning" not in answer
 
 
 async def test_an_unknown_id_begins_a_thread_and_a_repeat_is_one_message(start: Start) -> None:

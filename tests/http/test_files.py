@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -354,6 +355,29 @@ async def test_what_one_request_carries_has_its_limit(seeing: Seeing) -> None:
     assert [part["type"] for part in second] == ["image_url", "text"]
 
 
+@pytest.mark.promise("S-14")
+async def test_an_edit_keeps_the_files_unless_it_names_others(seeing: Seeing) -> None:
+    api = seeing.api
+    session, cat = await api.session("sees"), await upload(api)
+    first = await answered(api, session, cat, text="What is it?")
+    edit = {"text": "Whose is it?", "edits": first["message_id"], "message_id": "mine"}
+    turn = (await api.call("POST", f"{session}/turns", edit, status=202))["turn"]
+    again = (await api.call("POST", f"{session}/turns", edit))["turn"]
+    assert again["id"] == turn["id"]
+    as_parts = {"parts": [{"type": "text", "text": "Whose is it?"}], "edits": first["message_id"]}
+    await api.refused(409, "message_id_reused", "POST", f"{session}/turns", as_parts | {"message_id": "mine"})
+    assert (await api.over(session, turn["id"]))["status"] == "completed"
+    image, words = seeing.prompt[-1]["content"]
+    assert image == {"type": "image_url", "image_url": {"url": data_of(png(), "image/png")}}
+    assert words == {"type": "text", "text": "Whose is it?"}
+
+    blind = edit | {"message_id": "other", "model_id": "openai:blind"}
+    await api.refused(422, "attachment_unsupported", "POST", f"{session}/turns", blind)
+    bare = (await api.call("POST", f"{session}/turns", as_parts, status=202))["turn"]
+    assert (await api.over(session, bare["id"]))["status"] == "completed"
+    assert seeing.prompt[-1]["content"] == "Whose is it?"
+
+
 async def test_an_agent_can_read_them(api: Api, puppets: Puppets) -> None:
     session, file = await api.session(), await upload(api)
     turn = (await send(api, session, file))["turn"]
@@ -419,3 +443,12 @@ async def test_the_client_uploads_and_sends(served: Served, api: Api, tmp_path: 
         model = await client.create_session("model")
         with pytest.raises(AttachmentUnsupported):
             await client.send(model.id, "Look", files=[one])
+
+
+@pytest.mark.promise("R-14")
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/import"])
+async def test_a_disk_without_room_is_said_so(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))  # noqa: SIM115
+    response = await api.http.post(path, content=png() * 9_000)
+    assert (response.status_code, response.json()["code"]) == (507, "store_full")
+    assert "retry-after" in response.headers

@@ -1,6 +1,7 @@
 """``python -m tests.process.crashtest --cycles N``: the long proofs, each with a table of what it found.
 
-The kill loop for as long as you like on both databases, a crowd of 500 readers who never read, a rolling deploy of 100 streams.
+The kill loops (of what is said, and of what is done) for as long as you like on both databases, a crowd of 500 readers who
+never read, a rolling deploy of 100 streams.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from tests.process.killloop import KillLoop
 from tests.process.model_server import ModelServer
 from tests.process.nursery import ForkedServer, Nursery
 from tests.process.rolling import roll
+from tests.process.steploop import StepLoop, environment
 from tests.support.nginx import Nginx
 from tests.support.postgres import drop_database, new_database, postgres_server
 
 Kind = Literal["sqlite", "postgresql"]
 _ROUND: Final = 20  # kills, after which everything may finish and is checked
+_FEWER: Final = 4  # kills of what is done than of what is said, with each crash policy: there a turn takes longer
 _READERS: Final = 500
 _STREAMS: Final = 100
 _ARTIFACTS: Final = Path(__file__).parents[2] / ".artifacts" / "crashtest"
@@ -133,6 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {asked.seed}", flush=True)
     kinds: tuple[Kind, ...] = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
     broken = [violation for kind in kinds for violation in _crash(kind, asked.cycles, asked.seed).violations]
+    for kind in kinds:
+        for policy in ("continue", "restart"):
+            broken += _steps(kind, policy, max(1, asked.cycles // _FEWER), asked.seed)
     if asked.also:
         broken += [*_crowd(), *_deploy()]
     return int(bool(broken))
@@ -143,6 +149,20 @@ def _crash(kind: Kind, cycles: int, seed: int) -> Result:
         result = anyio.run(crash, kind, url, cycles, seed)
     _print(result.table(), result.violations)
     return result
+
+
+def _steps(kind: Kind, policy: str, kills: int, seed: int) -> list[str]:
+    """Tools, approvals and forks."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(database(kind, directory))
+        nursery, model = stack.enter_context(Nursery()), stack.enter_context(ModelServer())
+        env = model.environment | environment(directory, policy)
+        server = stack.enter_context(ForkedServer(nursery, url, env, log=directory / "server.log"))
+        loop = StepLoop(server=server, model=model, shared=kind == "postgresql", kills=kills, seed=seed)
+        anyio.run(loop.run)
+    _print(f"{'database':<20} {kind}, {policy}\n{loop.table()}", loop.violations)
+    return loop.violations
 
 
 def _crowd() -> list[str]:

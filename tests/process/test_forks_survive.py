@@ -1,13 +1,17 @@
 """kill -9 in the middle of a fork: nobody sees half a session, and the one that was forked has lost nothing."""
 
+import asyncio
 import http.client
 import io
 import json
 import sqlite3
 import threading
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from legato.client import Client, ImportReport
@@ -18,21 +22,33 @@ from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.timeout(120)
 
-TURNS = 1_500  # seconds of slices and rests
+_NOBODYS = "SELECT count(*) FROM sessions WHERE owner = ''"
+TURNS = {"sqlite": 1_500, "postgresql": 500}  # seconds of slices and rests
 
 
-def laid_out(database: Path) -> int:
-    """How many sessions are nobody's yet."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM sessions WHERE owner = ''").fetchone()
-    return int(count)
+@contextmanager
+def counting(url: str) -> Iterator[Callable[[], int]]:
+    """Tells how many sessions are nobody's yet."""
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            yield lambda: int(connection.execute(_NOBODYS).fetchone()[0])
+        return
+    with asyncio.Runner() as runner:
+        console: Any = runner.run(asyncpg.connect(url))
+        yield lambda: int(runner.run(console.fetchval(_NOBODYS)))
+        runner.run(console.close())
 
 
-@pytest.mark.promise("S-15")
-def test_half_a_fork_is_never_seen(tmp_path: Path) -> None:
-    database = tmp_path / "legato.db"
-    with ServerProcess(f"sqlite:///{database}", log=tmp_path / "server.log") as server, Client(server.url) as client:
-        *_, report = client.import_file(io.BytesIO(long_session(TURNS)), agent_id="demo")
+@pytest.mark.promise("S-15", "X-09")
+def test_half_a_fork_is_never_seen(database: str, tmp_path: Path) -> None:
+    turns = TURNS[database.partition(":")[0]]
+    with (
+        ServerProcess(database, log=tmp_path / "server.log") as server,
+        Client(server.url) as client,
+        counting(database) as laid_out,
+    ):
+        *_, report = client.import_file(io.BytesIO(long_session(turns)), agent_id="demo")
         assert isinstance(report, ImportReport)
         session_id = report.imported[0].id
         assert session_id is not None
@@ -47,18 +63,18 @@ def test_half_a_fork_is_never_seen(tmp_path: Path) -> None:
 
         forking = threading.Thread(target=fork)
         forking.start()
-        while laid_out(database) == 0:
+        while laid_out() == 0:
             assert forking.is_alive()
         server.kill()
         forking.join()
         server.start()
 
-        assert laid_out(database) == 1
+        assert laid_out() == 1
         with pytest.raises(SessionNotFound):
             client.session(new)
         assert [session.id for session in client.sessions()] == [session_id]
-        assert client.stats(session_id).message_count == 2 * TURNS
-        made = client.fork(session_id)
-        assert client.stats(made.id).message_count == 2 * TURNS
+        assert client.stats(session_id).message_count == 2 * turns
+        made = client.fork(session_id, new_session_id=new)
+        assert client.stats(made.id).message_count == 2 * turns
         client.answer(made.id, "Go on").result()
         client.answer(session_id, "Go on").result()

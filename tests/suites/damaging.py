@@ -41,6 +41,7 @@ _OTHERWISE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
         "context": lambda was: "[",
         "prompt_tokens": lambda was: (was or 0) ^ 1,
         "reason": lambda was: "stap",
+        "asks": lambda was: None,
     },
     "sessions": {
         "title": lambda was: "another title",
@@ -61,7 +62,16 @@ _OTHERWISE: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
     },
 }
 #: What the journal does not know, and nothing but the running server needs.
-_OWN: Final = {"compacted", "locale", "worker_id", "epoch", "quarantined_at", "quarantine_reason"}
+_OWN: Final = {
+    "compacted",
+    "locale",
+    "worker_id",
+    "epoch",
+    "on_crash",
+    "crashes",
+    "quarantined_at",
+    "quarantine_reason",
+}
 
 
 class Rot(NamedTuple):
@@ -88,6 +98,27 @@ def _order(table: Table) -> list[Any]:
     return [table.c.id] if table is schema.search_entries else [table.c.created_at, table.c.id]
 
 
+def hanging(conn: Connection, session_id: str) -> list[list[dict[str, Any]]]:
+    """What hangs on a session's turns and is in no journal: the doctor has no business with it."""
+    mine = select(schema.turns.c.id).where(schema.turns.c.session_id == session_id)
+    steps, approvals = schema.steps, schema.approvals
+    found = (
+        select(steps).where(steps.c.turn_id.in_(mine)).order_by(steps.c.turn_id, steps.c.number),
+        select(approvals).where(approvals.c.session_id == session_id).order_by(approvals.c.id),
+    )
+    return [[row._asdict() for row in conn.execute(each)] for each in found]
+
+
+def put_policy_back(conn: Connection, turns: list[dict[str, Any]]) -> None:
+    """A turn that was lost has no crash policy any more, and is taken for a dead worker's, though it was handed over: what only
+    who goes on with it knows."""
+    for turn in turns:
+        policy = {name: turn[name] for name in ("on_crash", "crashes")}
+        if turn["worker_id"] is None:
+            policy["worker_id"] = None
+        conn.execute(update(schema.turns).where(schema.turns.c.id == turn["id"]).values(policy))
+
+
 def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:
     """What of the rows the journal knows: what must be there again, by the rows' keys."""
     known = {
@@ -96,6 +127,8 @@ def said(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[
     }
     for row in found["turns"]:  # whether it ran here
         known["turns"][row["id"]]["ran"] = row["epoch"] is not None
+        if row["reason"] == "rolled_back":  # where its words began left the journal with them
+            del known["turns"][row["id"]]["start_seq"]
     for entry in known["search_entries"].values():
         for name in ("id", "terms", *([] if entry["message_id"] else ["created_at"])):
             entry.pop(name)  # when a title was given is not in the journal
@@ -131,8 +164,10 @@ def choose(found: Mapping[str, list[dict[str, Any]]], draw: Draw, known_turns: s
 
 
 def happen(conn: Connection, rot: Rot) -> bool:
-    """Whether it could: the database itself refuses some of it."""
+    """Whether it could: the database itself refuses some of it, and would take along what hangs on a turn that is lost."""
     table = schema.metadata.tables[rot.table]
+    if table is schema.turns and rot.column is None and _holds_something(conn, rot.id):
+        return False
     here = table.c.id == rot.id
     try:
         with conn.begin_nested():
@@ -144,3 +179,8 @@ def happen(conn: Connection, rot: Rot) -> bool:
     except IntegrityError:
         return False
     return rot.column is None or rot.was != rot.wrong
+
+
+def _holds_something(conn: Connection, turn_id: str) -> bool:
+    tables = (schema.steps, schema.approvals)
+    return any(conn.execute(select(each).where(each.c.turn_id == turn_id)).first() for each in tables)

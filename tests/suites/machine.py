@@ -7,13 +7,12 @@ who resume from wherever they stopped hold what the store has (G17), on whatever
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 from sqlalchemy import Connection, func, select
 
 from legato.core.errors import (
@@ -28,7 +27,7 @@ from legato.core.errors import (
     TurnNotQueued,
 )
 from legato.core.events import (
-    Done,
+    ApprovalEvent,
     Event,
     MessageEvent,
     Reset,
@@ -36,13 +35,11 @@ from legato.core.events import (
     Token,
     ToolCall,
     ToolResult,
-    TurnEvent,
-    UsageEvent,
     decode_lines,
 )
 from legato.core.fold import Fold
 from legato.core.model import ErrorInfo, FilePart, Message, TextPart, Turn
-from legato.core.states import TERMINAL, may_follow
+from legato.core.states import TERMINAL
 from legato.engine.hub import after
 from legato.store import (
     accepting,
@@ -63,97 +60,39 @@ from legato.store import (
     trimming,
 )
 from legato.store.accepting import Accepted
-from legato.store.claiming import Claimant, Claimed
+from legato.store.claiming import Claimant
 from legato.store.ending import Ending
-from legato.store.port import Row, Store
+from legato.store.port import Store
 from legato.store.queueing import Amend, Last
 from legato.store.welcoming import Welcome
-from tests.support.conversation import EVERYTHING, batch, meter, new_session
+from tests.suites.acting import Acting
+from tests.suites.watching import Draw, Ownership, Reader
+from tests.support.conversation import EVERYTHING, meter, new_session
 from tests.support.search_index import check_index
 from tests.support.spent import by_days, by_turns, difference
 from tests.support.transferring import Ferry
 
-T = TypeVar("T")
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 QUEUE_LIMIT = 3
 
 modes: Any = st.sampled_from(["queue", "queue", "reject", "interrupt", "rollback", "steer", "steer"])
 endings: Any = st.sampled_from(["completed", "failed", "incomplete"])
 kinds: Any = st.sampled_from(["retry", "retry", "continue"])
 workers = st.sampled_from(["wrk_1", "wrk_2"])
+policies: Any = st.sampled_from(["incomplete", "restart", "continue", "continue"])
 texts = st.sampled_from(["a", "é", "🎼", "\n\ndata: x", "word "])
 
 
-@dataclass
-class Ownership:
-    """A claim and what its owner has said, whether or not it still owns the turn."""
-
-    claimed: Claimed
-    answer_id: str
-    entered: dict[int, tuple[Event, ...]] = field(default_factory=dict)
-
-
-@dataclass
-class Reader:
-    """Somebody who follows with interruptions; ``position`` is the last seq that it has seen."""
-
-    fold: Fold
-    position: int
-
-
-class Watcher:
-    """The journal as it grows: what is committed, in order, and what may never follow what."""
-
-    def __init__(self) -> None:
-        self.fold = Fold()
-        self.head = 0
-        self.status: dict[str, str] = {}
-        self._metered: set[str] = set()
-        self._last: Event | None = None
-
-    def see(self, row: Row) -> None:
-        assert row.first_seq == self.head + 1
-        for seq, event in decode_lines(row.first_seq, row.payload):
-            self.head = seq
-            self._check(event)
-            self.fold.apply(event)
-            self._last = event
-        assert self.head == row.last_seq
-
-    def _check(self, event: Event) -> None:
-        if isinstance(event, TurnEvent):
-            before = self.status.get(event.turn.id)
-            assert before in (None, event.turn.status) or may_follow(before, event.turn.status)  # type: ignore[arg-type]
-            self.status[event.turn.id] = event.turn.status
-        elif (turn_id := getattr(event, "turn_id", None)) is not None:
-            assert self.status[turn_id] not in TERMINAL, f"{event} after the end"
-        if isinstance(self._last, UsageEvent):
-            assert isinstance(event, Done)
-            assert event.turn_id == self._last.turn_id
-        if isinstance(event, UsageEvent):
-            assert event.turn_id not in self._metered
-            self._metered.add(event.turn_id)
-        if isinstance(event, Done):
-            self.status[event.turn_id] = event.status
-        open_turns = [turn_id for turn_id, status in self.status.items() if status == "in_progress"]
-        assert len(open_turns) <= 1
-
-
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(Acting):
     """``run`` is the event loop that the store lives in."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
-        super().__init__()
-        self._run = run
-        self.store = store
-        self.watcher = Watcher()
+        super().__init__(run, store)
         self.sent: dict[str, tuple[str, str]] = {}  # client's message id → body, turn
         self.waiting: list[str] = []  # turns, in the order in which they will run
         self.steers: set[str] = set()
         self.welcomes: set[str] = set()
         self.opened = 0  # turns that nobody has sent
-        self.claims: list[Ownership] = []
-        self.owner: Ownership | None = None  # of the running turn
+        self.often = 1  # how much more than by themselves turns do things
         self.readers: list[Reader] = []
         self.message_of: dict[str, str] = {}
         self.kind_of: dict[str, str] = {}
@@ -166,9 +105,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What may happen
 
-    @initialize(welcome=st.booleans())
-    def begin(self, welcome: bool) -> None:
+    @initialize(welcome=st.booleans(), busy=st.booleans(), data=st.data())
+    def begin(self, welcome: bool, busy: bool, data: st.DataObject) -> None:
+        self.often = 4 if busy else 1
         self.spent_before = self.run(self.store.read(by_days, "ann"))
+        self.run(self.forget_grants())
         created = self.run(new_session(self.store, welcome=Welcome() if welcome else None))
         self.id = created.session.id
         self.see(created.rows)
@@ -176,6 +117,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.waiting.append(turn.id)
             self._knows(turn)
         self.opened = len(self.waiting)
+        if busy:
+            self._send("message 0", "a")
+            self.claim(data.draw)
+            self.lose(data.draw)
 
     @rule(data=st.data())
     def happens(self, data: st.DataObject) -> None:
@@ -189,19 +134,32 @@ class StoreMachine(RuleBasedStateMachine):
             (self.edit, 4, len(self.sent) > 1),
             (self.amend, 3, bool(self.waiting)),
             (self.amend, 1, bool(self.message_of)),
-            (self.switch, 5, ended and not self.waiting and self.owner is None),
+            (self.switch, 5, ended and not self.waiting and self.open_id is None),
             (self.switch, 1, ended),
             (self.switch_later, 1, bool(self.switches)),
             (self.fork, 1, ended and self.forks < 2),
-            (self.claim, 8, bool(self.waiting)),
+            (self.claim, 8, bool(self.waiting) and self.open_id is None),
+            (self.claim, 8 * self.often, self.is_claimable and self.open_id is not None),
+            (self.claim, 1, self.open_id is not None),
             (self.say, 10, bool(self.claims)),
             (self.say_again, 1, any(one.entered for one in self.claims)),
             (self.steer, 6, self.owner is not None and not self.steers.isdisjoint(self.waiting)),
             (self.steer, 1, bool(self.claims)),
-            (self.finish, 4, bool(self.claims)),
+            (self.act, 12 * self.often, self.owner is not None),
+            (self.act, 1, bool(self.claims)),
+            (self.decide, 6 * self.often, self.asking is not None),
+            (self.decide, 1, bool(self.approvals)),
+            (self.expire, 2 * self.often, self.asking is not None),
+            (self.revoke, 1, bool(self.grants)),
+            (self.give_back, 1 + self.often, self.owner is not None),
+            (self.give_back, 1, bool(self.claims)),
+            (self.tidy, 1, self.open_id is not None or bool(self.waiting)),
+            (self.finish, 3, bool(self.claims)),
             (self.cancel, 2, bool(self.sent)),
             (self.withdraw, 1, bool(self.sent)),
             (self.rescue, 2, bool(self.claims)),
+            (self.crash, 1 + self.often, self.owner is not None),
+            (self.lose, 4 * self.often, self.owner is not None),
             (self.change, 1, True),
             (self.clear, 1, len(self.sent) > 5),
             (self.compact, 2, ended),
@@ -247,7 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
         key, text, mode = f"message {len(self.sent)}", draw(texts), draw(modes)
         fields: dict[str, Any] = {"kind": "edit", "edits": row.id}
         admitted = not self.closed and len(self.waiting) < QUEUE_LIMIT
-        if admitted and not (mode == "reject" and (self.owner or self.waiting)):
+        if admitted and not (mode == "reject" and (self.open_id or self.waiting)):
             if row.role != "user":
                 return self.refused(Invalid, self._accept(key, text, mode=mode, **fields))
             if row.status == "queued":
@@ -299,7 +257,7 @@ class StoreMachine(RuleBasedStateMachine):
         work = self.store.write(branching.switch, self.id, "ann", plan)
         if self.closed:
             return self.refused(SessionClosed, work)
-        if self.owner or self.waiting:
+        if self.open_id or self.waiting:
             return self.refused(TurnInProgress, work)
         before = self.run(self.moment())
         switched = self.run(work)
@@ -352,40 +310,41 @@ class StoreMachine(RuleBasedStateMachine):
         return draw(st.sampled_from(rows)) if rows else None
 
     def claim(self, draw: Draw) -> None:
-        claimed = self.run(
-            self.store.write(claiming.claim, self.id, Claimant(worker_id=draw(workers), agents={"demo": None}))
-        )
-        if self.owner is not None:
+        policy = draw(policies)
+        claimant = Claimant(worker_id=draw(workers), agents={"demo": None}, on_crash={"demo": policy})
+        claimed = self.run(self.store.write(claiming.claim, self.id, claimant))
+        if not self.is_claimable:
             assert claimed is None
             return
         assert claimed is not None
-        assert claimed.turn.id == self.waiting.pop(0)
         assert all(claimed.epoch > earlier.claimed.epoch for earlier in self.claims)
-        self.owner = Ownership(claimed, claimed.turn.answer_id or "")
+        if self.open_id is None:
+            assert claimed.turn.id == self.waiting.pop(0)
+            assert claimed.resumed is None
+            self.begins(claimed.turn.id, policy)
+        else:
+            assert claimed.turn.id == self.open_id
+            self.resumes(claimed)
+        self.owner = Ownership(claimed, claimed.turn.answer_id or "", self.attempt(claimed))
         self.claims.append(self.owner)
         self.see(claimed.rows)
 
     def say(self, draw: Draw) -> None:
         """An owner, or one who was replaced and does not know it, commits what it has."""
-        one = self._ownership(draw)
+        one = self.ownership(draw)
         told = tuple(draw(st.lists(_events(one), min_size=1, max_size=3)))
-        number = len(one.entered) + 1
-        row = self._append(one, number, told)
-        assert (row is not None) == (one is self.owner)
-        if row is not None:
-            one.entered[number] = told
-            self.see([row])
+        self.tell(one, told)
 
     def say_again(self, draw: Draw) -> None:
         """The outcome of a commit was unknown: it is tried again."""
         one = draw(st.sampled_from([one for one in self.claims if one.entered]))
         number = draw(st.sampled_from(list(one.entered)))
-        found = self._append(one, number, one.entered[number], again=True)
+        found = self.append(one, number, one.entered[number], again=True)
         # After a clear nothing tells that it had entered; it is refused, as its epoch is not the session's.
         assert found is not None or one is not self.owner
 
     def steer(self, draw: Draw) -> None:
-        one = self._ownership(draw)
+        one = self.ownership(draw)
         steered = self.run(self.store.write(steering.steer, self.id, one.claimed.turn.id, one.claimed.epoch))
         taken = [turn_id for turn_id in self.waiting if turn_id in self.steers]
         if one is not self.owner or not taken:
@@ -398,7 +357,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.see(steered.rows)
 
     def finish(self, draw: Draw) -> None:
-        one, status = self._ownership(draw), draw(endings)
+        one, status = self.ownership(draw), draw(endings)
         error = ErrorInfo("agent_error", "It failed.") if status == "failed" else None
         how = Ending(status=status, reason="stop", error=error)
         turn_id = one.claimed.turn.id
@@ -408,13 +367,35 @@ class StoreMachine(RuleBasedStateMachine):
 
     def rescue(self, draw: Draw) -> None:
         """A worker was declared dead, rightly or not."""
-        one, worker = self._ownership(draw), draw(workers)
+        self._rescue(self.ownership(draw), draw(workers))
+
+    def crash(self, draw: Draw) -> None:
+        """The owner dies, often in the middle of something."""
+        assert self.owner is not None
+        self._rescue(self.owner, self.run(self.store.read(_worker, self.owner.claimed.turn.id)))
+
+    def lose(self, draw: Draw) -> None:
+        """The owner dies in the middle of a step, and another one goes on where it was."""
+        assert self.owner is not None
+        self.moments(self.owner, draw, until=lambda attempt: attempt.doing is not None and draw(st.booleans()))
+        if self.owner is not None:
+            self.crash(draw)
+        if self.is_claimable and self.open_id is not None:
+            self.claim(draw)
+            self.moments(self.owner, draw, until=lambda attempt: not attempt.knows_what_follows)
+
+    def _rescue(self, one: Ownership, worker: str) -> None:
         how = Ending(status="incomplete", reason="worker_lost")
         turn_id = one.claimed.turn.id
-        owned = one is self.owner and worker == self.run(self.store.read(_worker, turn_id))
+        open_now = self.owner is not None and self.owner.claimed.turn.id == turn_id  # under whichever epoch
+        owned = open_now and worker == self.run(self.store.read(_worker, turn_id))
         ended = self.run(self.store.write(rescuing.rescue, self.id, turn_id, worker, how, meter))
         assert (ended is not None) == owned
-        self._ended(turn_id, ended)
+        if owned and self.work[turn_id].may_go_on:
+            self.work[turn_id].crashes += 1
+            self.given_back(ended)
+        else:
+            self._ended(turn_id, ended)
 
     def cancel(self, draw: Draw) -> None:
         turn_id = draw(st.sampled_from(list(self.message_of)))
@@ -435,9 +416,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     def clear(self, draw: Draw) -> None:
         cleared = self.run(self.store.write(ending.clear, self.id, "ann", meter))
-        assert list(cleared.turn_ids) == ([self.owner.claimed.turn.id] if self.owner else []) + self.waiting
-        self.waiting, self.owner = [], None
+        assert list(cleared.turn_ids) == ([self.open_id] if self.open_id else []) + self.waiting
+        self.waiting = []
         self.see(cleared.rows)
+        self.is_over(removed=True)
+        self.gone |= set(self.approvals)
         assert self.run(self.moment())[0].messages == ()
         while draw(st.booleans()) and not self.run(self.store.write(clearing.remove, self.id)):
             pass  # or whoever cleared dies on the way
@@ -460,7 +443,9 @@ class StoreMachine(RuleBasedStateMachine):
         after = self.run(self.moment())[0].messages
         assert after == before[len(before) - len(after) :] or after[1:] == before[len(before) - len(after) + 1 :]
         placed = [message for message in after if message.status != "queued"]
-        assert plan.blocked or len(placed) <= limit or len({m.turn_id for m in placed if m.role == "user"}) <= 1
+        # What was steered into an answer that is given again stays with what that one answers.
+        asked = {m.turn_id for m in placed if m.role == "user" and self.kind_of[m.turn_id] != "retry"}
+        assert plan.blocked or len(placed) <= limit or len(asked) <= 1
         assert not self.run(self.store.read(trimming.plan, self.id, limit)).slices
 
     def plan(self, draw: Draw) -> None:
@@ -479,6 +464,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows = self.run(self.store.write(trimming.cut, self.id, plan.epoch, piece)).rows
         self.see(rows)
         self.trimmed |= set(piece.gone) if rows else set()
+        self.gone |= {apr for apr, one in self.approvals.items() if one.turn_id in piece.turns} if rows else set()
         return bool(rows)
 
     def follow(self, draw: Draw) -> None:
@@ -505,7 +491,8 @@ class StoreMachine(RuleBasedStateMachine):
         waiting = [turn.id for turn in state.turns if turn.status == "queued"]
         running = [turn.id for turn in state.turns if turn.status == "in_progress"]
         assert waiting == self.waiting
-        assert running == ([self.owner.claimed.turn.id] if self.owner else [])
+        assert running == ([self.open_id] if self.open_id else [])
+        self.check_approvals(state)
 
     def teardown(self) -> None:
         if not hasattr(self, "id"):
@@ -520,6 +507,7 @@ class StoreMachine(RuleBasedStateMachine):
         for event in journal.turn_events(rows):  # of what was trimmed nobody is told more than that it is gone
             of_trimmed = getattr(event, "message_id", None) in self.trimmed
             assert not of_trimmed or (isinstance(event, MessageEvent) and event.op == "removed"), event
+            assert not (isinstance(event, ApprovalEvent) and event.approval.id in self.gone), event
         counts = self.run(self.store.read(_counts, self.id))
         assert counts == (self.opened + len(self.sent), len(self.sent))  # one turn for each message that was accepted
         assert len(self.watcher.status) == self.opened + len(self.sent)
@@ -530,30 +518,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     # How
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        result: T = self._run(work)
-        return result
-
-    def refused(self, error: type[Exception], work: Coroutine[Any, Any, object]) -> None:
-        try:
-            self.run(work)
-        except error:
-            return
-        raise AssertionError(f"{error.__name__} was expected")
-
-    def see(self, rows: Any) -> None:
-        for row in rows:
-            self.watcher.see(row)
-
-    def moment(self) -> Coroutine[Any, Any, Any]:
-        return self.store.read(snapshots.snapshot, self.id, "ann", EVERYTHING)
-
     def _send(self, key: str, text: str, mode: Any = "queue", **fields: Any) -> None:
         work = self._accept(key, text, mode=mode, **fields)
         if self.closed:
             self.refused(SessionClosed, work)
             return self._reopen()
-        if mode == "reject" and (self.owner or self.waiting):
+        if mode == "reject" and (self.open_id or self.waiting):
             return self.refused(TurnInProgress, work)
         if len(self.waiting) >= QUEUE_LIMIT:
             return self.refused(QueueFull, work)
@@ -572,10 +542,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.sent[key] = (body, turn.id)
         self._knows(turn)
         interrupts = mode in ("interrupt", "rollback")
-        assert accepted.ended_turn_id == (self.owner.claimed.turn.id if self.owner and interrupts else None)
+        assert accepted.ended_turn_id == (self.open_id if interrupts else None)
+        left = self.calls_left() if mode == "interrupt" else {}
         self.see(accepted.rows)
         if interrupts:
-            self.owner = None
+            self.is_over(removed=mode == "rollback", closed=left)
         # A rollback may take the message of a waiting retry with it, and ends that one as well.
         self.waiting = [turn_id for turn_id in self.waiting if self.watcher.status[turn_id] == "queued"]
         self.waiting.insert(0 if interrupts else len(self.waiting), turn.id)
@@ -601,25 +572,15 @@ class StoreMachine(RuleBasedStateMachine):
         )
         return self.store.write(accepting.accept, send, meter)
 
-    def _append(self, one: Ownership, number: int, told: tuple[Event, ...], *, again: bool = False) -> Row | None:
-        (row,) = self.run(self.store.append([batch(one.claimed, number, *told, again=again)]))
-        return row
-
-    def _ownership(self, draw: Draw) -> Ownership:
-        """Mostly the owner, sometimes one who was replaced."""
-        if self.owner is not None and draw(st.integers(0, 9)) < 8:
-            return self.owner
-        one: Ownership = draw(st.sampled_from(self.claims))
-        return one
-
     def _ended(self, turn_id: str, ended: ending.Ended | None) -> None:
         if ended is None:
             return
+        left = self.calls_left() if turn_id == self.open_id else {}
         self.see(ended.rows)
         assert self.watcher.status[turn_id] == ended.turn.status
         self.waiting = [waiting for waiting in self.waiting if waiting != turn_id]
-        if self.owner is not None and self.owner.claimed.turn.id == turn_id:
-            self.owner = None
+        if turn_id == self.open_id:
+            self.is_over(closed=left)
 
     def _is_there(self, turn_id: str) -> bool:
         return self.run(self.store.read(messages.get, self.message_of[turn_id])) is not None

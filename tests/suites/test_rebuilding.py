@@ -10,7 +10,7 @@ from legato.store import schema
 from legato.store.diagnosis import Diagnosis, diagnose
 from legato.store.rebuilding import Rebuilt, rebuild
 from legato.store.replay import replay
-from tests.suites.damaging import choose, happen, rows, said
+from tests.suites.damaging import choose, hanging, happen, put_policy_back, rows, said
 from tests.suites.machine import StoreMachine
 from tests.suites.test_machine import EXAMPLES, Loop, postgres_loop, runner, sqlite_loop
 
@@ -34,7 +34,9 @@ class RottingMachine(StoreMachine):
             return
         found = self.diagnosis()
         assert found.findings, f"{what} was not found"
+        hung = self.run(self.store.read(hanging, self.id))
         done = self.rebuilt()
+        assert self.run(self.store.read(hanging, self.id)) == hung, what
         if found.restorable:
             assert done.after.findings == (), what
             assert said(self.run(self.store.read(rows, self.id))) == before, what
@@ -44,6 +46,7 @@ class RottingMachine(StoreMachine):
             assert what.column == "head", f"{what}: {found.findings}"
             self.run(self.store.write(_put_right, self.id, before["sessions"][self.id]["head"]))
             assert self.rebuilt().after.findings == ()
+        self.run(self.store.write(put_policy_back, stored["turns"]))
 
     def rebuilt(self) -> Rebuilt:
         done = self.run(self.store.write(rebuild, self.id))

@@ -6,7 +6,8 @@ import random
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -557,3 +558,40 @@ def test_the_library_is_the_standard_one_where_that_is_new_enough(monkeypatch: p
 
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 41, 9))
     assert sqlite._dbapi().__name__ == "pysqlite3.dbapi2"
+
+
+@pytest.mark.promise("R-05")
+@pytest.mark.parametrize("way", ["read", "write", "write beside another", "append"])
+async def test_who_forgets_an_error_closes_no_cursor_of_another_threads(store: SqliteStore, way: str) -> None:
+    """It would reset the statement that the connection runs by then: "bad parameter or other API misuse"."""
+    cursors: list[weakref.ref[Any]] = []
+
+    def decoded(rows: Any) -> Iterator[str]:
+        for row in rows:
+            raise ValueError(row)
+        yield ""
+
+    def fails(conn: Any) -> None:
+        text = "SELECT 1 UNION ALL SELECT 2"
+        rows = conn.execute(text) if way == "append" else conn.exec_driver_sql(text)
+        cursors.append(weakref.ref(rows if way == "append" else rows.cursor))
+        try:
+            next(decoded(rows))
+        except ValueError as error:
+            raise Corrupted from error
+
+    async def beside_another() -> None:
+        with closed_gate(store):
+            tasks = await submitted(store, fails, lambda conn: None)
+        await asyncio.gather(*tasks)
+
+    ways: dict[str, Callable[[], Awaitable[None]]] = {
+        "read": lambda: store.read(fails),
+        "write": lambda: store.write(fails),
+        "write beside another": beside_another,
+        "append": lambda: store._alone(fails),  # on the driver's own connection, as appends are
+    }
+    with pytest.raises(Corrupted) as told:
+        await ways[way]()
+    assert told.value.__cause__ is not None, "somebody still has the error"
+    assert [cursor() for cursor in cursors] == [None]

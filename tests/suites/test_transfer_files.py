@@ -15,6 +15,7 @@ from legato.core.ids import new_id
 from legato.core.model import FilePart, Message, TextPart
 from legato.store import file_contents, snapshots
 from legato.store.port import Store
+from legato.transfer import ours
 from legato.transfer.reading import conversations
 from legato.transfer.records import Conversation, FileLine, FileRecord, Line, PieceLine, line
 from legato.transfer.writing import Format
@@ -78,6 +79,17 @@ async def test_all_of_an_owners_sessions_carry_theirs(store: Store) -> None:
     report = await ferry.into(await ferry.all_out())
     assert (report.sessions, report.skipped_count) == (2, 0)
     assert (await counted(store))[:2] == (20, 8)
+
+
+async def test_files_are_no_part_of_what_a_session_may_say(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk, ferry = await talked(store), Ferry(store)
+    there = await ferry.out(talk.id, "jsonl")
+    monkeypatch.setattr(ours, "MAX_ELEMENT_BYTES", 100_000)
+    report = await ferry.into(there)
+    assert (report.sessions, report.skipped_count) == (1, 0), report
+    monkeypatch.setattr(ours, "MAX_ELEMENT_BYTES", 1_000)  # what is said counts all the same
+    report = await ferry.into(there, owner="carl")
+    assert (report.sessions, [skipped.what for skipped in report.skipped]) == (0, ["session"])
 
 
 async def test_a_dry_run_keeps_nothing(store: Store) -> None:

@@ -56,6 +56,7 @@ class Ferry:
             models=models,
             tasks=tasks,
             attachments=Attachments(store=store, tasks=tasks, settings=EngineSettings()),
+            worker=lambda: "wrk_1",
         )
         self.forking = Forking(
             store=store, publisher=publisher, importing=self.importing, policy=lambda agent_id: Policy()

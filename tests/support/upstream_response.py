@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from legato.agents.calling import GO_ON
+
 
 class Exchange:
     """One request and what became of it.
@@ -28,14 +30,25 @@ class Exchange:
     @property
     def asked(self) -> str:
         """The newest of what the user said; of messages that were joined, the last."""
-        said = [text for message in self._messages if message.get("role") == "user" for text in texts(message)]
+        said = [text for message in self._spoken if message.get("role") == "user" for text in texts(message)]
         return said[-1].rsplit("\n\n", 1)[-1] if said else ""
 
     @property
     def prefilled(self) -> str:
-        """The answer's beginning, if the request has one to go on from."""
-        last = self._messages[-1] if self._messages else {}
+        """The answer's beginning, if the request has one to go on from, by itself or because it says so."""
+        last = self._spoken[-1] if self._spoken else {}
         return "".join(texts(last)) if last.get("role") == "assistant" else ""
+
+    @property
+    def results(self) -> list[str]:
+        """What tools have come to since the user spoke."""
+        found: list[str] = []
+        for message in reversed(self._spoken):
+            if message.get("role") == "user" and texts(message):
+                break
+            if message.get("role") == "tool":
+                found += texts(message)
+        return found[::-1]
 
     @property
     def after_tool(self) -> bool:
@@ -47,6 +60,12 @@ class Exchange:
     def prompt_tokens(self) -> int:
         """Words."""
         return sum(len(text.split()) for message in self._messages for text in texts(message))
+
+    @property
+    def _spoken(self) -> list[dict[str, Any]]:
+        """Without the request to go on, which nobody has said."""
+        last = self._messages[-1] if self._messages else {}
+        return self._messages[:-1] if last.get("role") == "user" and texts(last) == [GO_ON] else self._messages
 
     @property
     def _messages(self) -> list[dict[str, Any]]:
@@ -76,6 +95,7 @@ class Response:
         self.asked = exchange.asked
         self.prefilled = exchange.prefilled
         self.after_tool = exchange.after_tool
+        self.results = exchange.results
         self.prompt_tokens = exchange.prompt_tokens
         self.finished = False
         self.refused = False

@@ -32,6 +32,7 @@ torn                          tokens whose bytes are no UTF-8 (``TORN``), betwee
 deep, control                 2 words, then JSON nested too deeply, or with a raw NUL in a string
 wordy                         ``count 3``, with ids and a reason to stop of 100,000 characters
 absurd usage                  3 words, then counts that no model can have meant
+errands N [at R/s]            calls ``pay`` N times, one after the other (in the middle ``launch``), then tells the results
 tool, reason, empty, blank, surrogate, crlf, dribble, gzip, big
                               what the names say
 anything else                 ``You said: …``
@@ -41,7 +42,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 HUGE: Final = "1 MB \U0001f377\u65e5\r\n\u2028é " * 45_000
@@ -66,6 +67,7 @@ class Stage(Protocol):
     asked: str
     prefilled: str
     after_tool: bool
+    results: list[str]
 
     def times_asked(self) -> int: ...
     async def open(self, content_type: str = "text/event-stream", *, gzip: bool = False) -> None: ...
@@ -410,6 +412,30 @@ async def _tool(stage: Stage, match: Match) -> None:
     await stage.finish("tool_calls")
 
 
+def errand(number: int, count: int, results: Sequence[str]) -> str:
+    """What ``errands`` says before errand ``number``; after the last one, what all came to."""
+    return f"Errand {number} of {count}. " if number <= count else f"Done: {'; '.join(results)}."
+
+
+async def _errands(stage: Stage, match: Match) -> None:
+    await stage.open()
+    count, number = int(match["count"]), len(stage.results) + 1
+    pause_s = 1 / float(match["rate"]) if match["rate"] else 0.0
+    for piece in re.findall(r"\S+\s*|\s+", errand(number, count, stage.results).removeprefix(stage.prefilled)):
+        await stage.delta({"content": piece})
+        await asyncio.sleep(pause_s)
+    if number > count:
+        await stage.finish()
+        return
+    name = "launch" if number == (count + 1) // 2 else "pay"
+    head = {"index": 0, "id": f"call_{number}", "type": "function"}
+    await stage.delta({"tool_calls": [head | {"function": {"name": name, "arguments": ""}}]})
+    for piece in ('{"number"', f": {number}}}"):
+        await stage.delta({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+        await asyncio.sleep(pause_s)
+    await stage.finish("tool_calls")
+
+
 async def _reason(stage: Stage, match: Match) -> None:
     await stage.open()
     await stage.delta({"reasoning_content": "Let me "})
@@ -509,6 +535,7 @@ _SCRIPTS: Final[tuple[tuple[re.Pattern[str], Script], ...]] = tuple(
         (r"stops for (?P<reason>\w+)", _stops),
         (r"lingers", _lingers),
         (r"absurd usage", _absurd),
+        (r"errands (?P<count>\d+)(?: at (?P<rate>[\d.]+)/s)?", _errands),
         (r"tool", _tool),
         (r"reason", _reason),
         (r"empty", _empty),

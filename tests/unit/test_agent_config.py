@@ -9,6 +9,7 @@ from legato.agents.config import load_config, parse_config
 from legato.agents.demo import demo
 from legato.agents.setup import Setup, from_environment, make_setup
 from legato.core.errors import Misuse
+from legato.providers.options import Options
 
 pytestmark = pytest.mark.promise("A-01")
 
@@ -264,6 +265,18 @@ def test_a_fallback_whose_key_is_missing_is_left_out_and_the_log_says_so(caplog:
     assert made.catalog().fallbacks("openai:gpt-5-mini") == ("openai:gpt-4.1-mini",)
     assert "models[0].fallbacks: anthropic:claude-haiku-5-5 is left out." in caplog.text
     assert "ANTHROPIC_API_KEY" in caplog.text
+
+
+def test_a_provider_of_the_hosts_stands_whatever_the_file_says_of_its_name() -> None:
+    config = parse_config(
+        "[providers.openai]\ncontext_window = 4000\n[[agents]]\nid = 'a'\nmodel = 'openai:m'", source="file"
+    )
+    own = {"openai": Options(base_url="http://nowhere", context_window=64_000)}
+
+    made = make_setup(config, {}, own=own)
+
+    assert made.providers == own
+    assert made.agents[0].available, "the host's own needs no key"
 
 
 def test_an_agent_of_a_file_that_names_no_model_takes_that_of_the_environment() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from legato.core.model import Message
 from legato.core.prompt import Budget, PromptCall, PromptFile, PromptMessage, build_prompt
 from legato.core.tokens import estimate_tokens
 from legato.providers.anthropic_body import DEFAULT_MAX_TOKENS, encode_request, unsent
+from legato.providers.options import Kind
 from legato.providers.port import ModelRequest, ToolSpec
 from tests.support.provider import deltas_of, opened, text_of
 from tests.support.upstream import Upstream
@@ -173,3 +175,25 @@ def test_files_come_before_the_words_and_after_what_tools_said() -> None:
     assert [block["type"] for block in second["content"]] == ["tool_result", "image", "document", "text"]
     (alone,) = body(PromptMessage("user", "", files=(cat,)))["messages"]
     assert [block["type"] for block in alone["content"]] == ["image"]
+
+
+@pytest.mark.promise("S-18")
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["anthropic", "openai"])
+async def test_files_are_encoded_beside_the_event_loop(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    cat = PromptFile("fil_1", "cat.png", "image/png", 30, 800, b"c" * 30)
+    threads: list[int] = []
+    async with Upstream() as upstream, opened(upstream.url, kind=kind) as provider:
+        encode = provider._encode
+
+        def told(request: ModelRequest) -> bytes:
+            threads.append(threading.get_ident())
+            return encode(request)
+
+        monkeypatch.setattr(provider, "_encode", told)
+        for files in ((cat,), ()):
+            await deltas_of(
+                provider, ModelRequest(model="m", messages=(PromptMessage("user", "count 1", files=files),))
+            )
+    with_file, without = threads
+    assert with_file != threading.get_ident() == without

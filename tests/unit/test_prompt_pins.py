@@ -4,15 +4,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from legato.core import recall
 from legato.core.errors import ContextOverflow
-from legato.core.model import Message, Summary, TextPart
+from legato.core.model import Message, Summary, TextPart, ToolCallPart, ToolResultPart
 from legato.core.prompt import NOTHING, Budget, Earlier, Prompt, build_prompt, count_prompt
-from legato.core.summary import CLOSE, MOST_CHARS, OPEN, checked, tell
+from legato.core.summary import CLOSE, MOST_CHARS, MOST_TOKENS, OPEN, SYSTEM, checked, tell
 from legato.core.tokens import estimate_tokens
 from legato.providers.body import encode_request
 from legato.providers.options import Settings
@@ -182,6 +183,29 @@ def test_what_the_small_model_reads_is_bounded_and_says_how_far_it_goes() -> Non
     huge = tell(None, [[message(n, "字" * 90_000, turn=0) for n in range(40)]])
     assert huge.messages == 40
     assert estimate_tokens(huge.text) < 6_500
+
+
+@given(
+    st.none() | st.text(max_size=6_000),
+    st.lists(
+        st.lists(st.tuples(st.sampled_from("a字🎼\x01é "), st.integers(0, 9_000)), min_size=1, max_size=60),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_whatever_it_reads_fits_its_window(earlier: str | None, turns: list[list[tuple[str, int]]]) -> None:
+    tool = [ToolCallPart("c", "f", '{"x": "' + "y" * 3_000 + '"}'), ToolResultPart("c", "🎼" * 3_000)] * 9
+    made = [
+        [
+            msgspec.structs.replace(message(n, sign * size or "-"), parts=(TextPart(sign * size), *tool[: n % 19]))
+            for n, (sign, size) in enumerate(turn)
+        ]
+        for turn in turns
+    ]
+    told = tell(earlier, made)
+    assert told.messages >= len(made[0])
+    assert sum(estimate_tokens(line) for line in told.text.splitlines()) <= 5_000
+    assert estimate_tokens(SYSTEM) + 5_000 + MOST_TOKENS < 8_192
 
 
 @pytest.mark.parametrize("said", [None, "", "  \n", "x" * (MOST_CHARS + 1)])

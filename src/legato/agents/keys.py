@@ -31,13 +31,17 @@ def _by_openai(env: Mapping[str, str]) -> bool:
 
 
 class Providers:
-    """``options`` by name, with the host's own among them. ``openai`` and ``anthropic`` are there without being configured."""
+    """``options`` by name. ``openai`` and ``anthropic`` are there without being configured.
+
+    A provider that the host brings (``own``) stands, whatever the configuration says of its name: it needs none of its keys.
+    """
 
     def __init__(self, config: Config, env: Mapping[str, str], own: Mapping[str, Options] | None = None) -> None:
         self.options: dict[str, Options] = dict(own or {})
         self._lacking: dict[str, str] = {}
         for name, entry in config.providers.items():
-            self._add(name, entry, env)
+            if name not in self.options:
+                self._add(name, entry, env)
         if "openai" not in self.options:
             self._add_from(env, "openai", "OPENAI", env.get("OPENAI_BASE_URL"))
         if "anthropic" not in self.options:

@@ -237,6 +237,7 @@ class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls
         """Sends a message: its turn, and the position from which to follow.
 
         ``edits``: an earlier message of the person's, whose place it takes; what followed that one stays as another branch.
+        Its files stay, unless ``files`` are given.
         Every attempt carries the same ``message_id`` (made here if not given), so that the message is
         accepted once whatever happens to the connection. Nobody waits for a turn of ``priority="background"``:
         it gives way to people. ``files`` were uploaded before (``upload``); with some, ``text`` may be empty.

@@ -1,5 +1,6 @@
 """Branches and forks, what waits in a session, and what its prompt holds."""
 
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -71,27 +72,30 @@ class Branching:
     ) -> Session:
         """A new session that goes on from a message (the last finished one), with copies of what led to it.
 
-        The client makes its id: a repeated attempt can't make two.
+        A repeated attempt can't make two: the session has an id from the start, the client's if none is given. A fork of
+        this session that has it already is returned.
+
+        Raises:
+            SessionExists: ``new_session_id`` is that of another session.
         """
         new = new_session_id or new_id("ses")
         body: dict[str, Any] = {"id": new} | _given(message_id=message_id, title=title)
-        try:
-            return await self._http.call(Session, "POST", _path(session_id, "fork"), body=body)
-        except SessionExists:
-            if new_session_id is not None:
-                raise
-            return await self._made(new)
-
-    async def _made(self, session_id: str) -> Session:
-        """What an earlier attempt has made, or is about to: of a long session that takes longer than an answer may."""
         ambient = self._http.ambient
         deadline = ambient.clock() + self._http.patience.retry_for_s
         while True:
             try:
-                return (await self._http.call(ViewBody, "GET", _path(session_id))).state.session
-            except SessionNotFound:
-                if ambient.clock() >= deadline:
-                    raise
+                return await self._http.call(Session, "POST", _path(session_id, "fork"), body=body)
+            except SessionExists as error:
+                taken = error
+            # An earlier attempt has made it, or is about to, which may take longer than an answer may; or it died on the
+            # way, and the server takes away what there was of it.
+            with suppress(SessionNotFound):
+                found = (await self._http.call(ViewBody, "GET", _path(new))).state.session
+                if found.forked_from is None or found.forked_from.session_id != session_id:
+                    raise taken
+                return found
+            if ambient.clock() >= deadline:
+                raise taken
             await ambient.sleep(_LOOK_AGAIN_S)
 
     async def queue(self, session_id: str) -> list[Waiting]:

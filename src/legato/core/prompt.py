@@ -26,6 +26,7 @@ from legato.core.tokens import CountTokens as CountTokens
 from legato.core.tokens import estimate_tokens as estimate_tokens
 
 MESSAGE_OVERHEAD: Final = 8  # tokens for role and separators; OpenAI's cookbook counts 3 to 4 per message
+MOST_PINNED: Final = 50  # messages of a session
 BEGINNING: Final = "(Open the conversation: nobody has written yet.)"
 OPENING: Final = "(The assistant opened the conversation.)"
 INTERRUPTED: Final = "[This answer was interrupted before its end.]"

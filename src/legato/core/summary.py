@@ -4,7 +4,7 @@ Who writes it reads the summary that there is and the turns that follow it, as n
 every prompt to come: in the user's name, wrapped as memories are, so that nothing in it can end the wrapper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,6 +18,8 @@ from legato.core.tokens import estimate_tokens
 MOST_CHARS: Final = 6_000
 MOST_TOKENS: Final = 1_500  # of an answer, with room for a model that thinks before it writes
 _MOST_TOLD_TOKENS: Final = 5_000  # with the instructions and an answer it fits the window of an unknown model (8,192)
+_MOST_LINE_TOKENS: Final = 2_400  # of one message, and of a summary
+_MOST_LINES: Final = 40  # of a turn that alone is too long
 _MOST_TOLD_CHARS: Final = 3_000  # of one message
 _OUTPUT_CHARS: Final = 500  # of a tool's result: what came of it stands in the answer
 
@@ -55,56 +57,67 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 def tell(earlier: str | None, turns: Sequence[Sequence[Message]]) -> Told:
-    """Whole turns, the oldest first, as many as a small model can read at once; one at least, however long it is."""
-    lines = [msgspec.json.encode({"summary": earlier}).decode()] if earlier else []
+    """Whole turns, the oldest first, as many as a small model can read at once; one at least, cut where it is too long."""
+    lines = (
+        [_shortened(lambda chars: _encoded({"summary": _cut(earlier, chars)}), _MOST_LINE_TOKENS)] if earlier else []
+    )
     left, count = _MOST_TOLD_TOKENS - sum(map(estimate_tokens, lines)), 0
     for turn in turns:
-        told = [_line(message) for message in turn]
+        told = [_line(message, _MOST_LINE_TOKENS) for message in turn]
         cost = sum(map(estimate_tokens, told))
         if cost > left:
             if count:
                 break
-            told = _fitting(told, left)
+            told = _fitting(turn, left)
         lines += told
         count += len(turn)
         left -= cost
     return Told("\n".join(lines), count)
 
 
-def _fitting(lines: Sequence[str], limit: int) -> list[str]:
-    """Of a turn that alone is too long, what has room, its first line at least, and a sign that something is missing."""
-    kept = [lines[0]]
-    for line in lines[1:]:
-        limit -= estimate_tokens(kept[-1])
-        if estimate_tokens(line) > limit:
-            return [*kept, _line_of(_Line("assistant", "[…]"))]
-        kept.append(line)
-    return kept
+def _fitting(turn: Sequence[Message], limit: int) -> list[str]:
+    """A turn that alone is too long: each message has its share, and of very many those in the middle are missing."""
+    ends = turn if len(turn) <= _MOST_LINES else [*turn[: _MOST_LINES // 2], *turn[-_MOST_LINES // 2 :]]
+    return [_line(message, limit // len(ends)) for message in ends]
 
 
-def _line(message: Message) -> str:
+def _line(message: Message, most_tokens: int) -> str:
     text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
     if names := [f"[file {part.name}]" for part in message.parts if isinstance(part, FilePart)]:
         text = " ".join([*names, text])
-    calls = [_cut(f"{p.name} {p.arguments}", _OUTPUT_CHARS) for p in message.parts if isinstance(p, ToolCallPart)]
-    results = [_cut(p.output, _OUTPUT_CHARS) for p in message.parts if isinstance(p, ToolResultPart)]
-    shown = _MOST_TOLD_CHARS // _OUTPUT_CHARS
-    return _line_of(_Line(message.role, _cut(text, _MOST_TOLD_CHARS), calls[:shown], results[:shown]))
+    calls = [f"{part.name} {part.arguments}" for part in message.parts if isinstance(part, ToolCallPart)]
+    results = [part.output for part in message.parts if isinstance(part, ToolResultPart)]
+
+    def cut(chars: int) -> str:
+        few, short = chars // _OUTPUT_CHARS, min(chars, _OUTPUT_CHARS)
+        tools = [[_cut(each, short) for each in some[:few]] for some in (calls, results)]
+        return _encoded(_Line(message.role, _cut(text, chars), *tools))
+
+    return _shortened(cut, most_tokens)
 
 
-def _line_of(line: _Line) -> str:
+def _shortened(cut: Callable[[int], str], most_tokens: int) -> str:
+    """What ``cut`` makes of so many characters of each thing as come to no more than these tokens."""
+    chars = _MOST_TOLD_CHARS
+    while estimate_tokens(line := cut(chars)) > most_tokens and chars:
+        chars //= 2
+    return line
+
+
+def _encoded(line: object) -> str:
     return msgspec.json.encode(line).decode()
 
 
 def _cut(text: str, most: int) -> str:
     """The beginning and the end, where it is longer."""
-    return text if len(text) <= most else f"{text[: most // 2]} […] {text[-(most // 2) :]}"
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} […] {text[len(text) - half :]}"
 
 
 def checked(said: str | None) -> str | None:
     """A model's answer as a summary; None where it is none."""
     text = normalise(said or "").strip()
-    return text if 0 < len(text) <= MOST_CHARS else None
+    return text if 0 < len(text) <= MOST_CHARS and estimate_tokens(text) <= _MOST_LINE_TOKENS else None
 
 
 def block(text: str) -> str:

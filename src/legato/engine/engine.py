@@ -71,11 +71,15 @@ CANCELLED = Ending(status="cancelled", reason="cancelled")
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on."""
+    """A message to be answered. ``edits``: the user's message beside which it goes, and what follows it from then on.
+
+    ``keeps_files``: an edit of the words alone.
+    """
 
     parts: tuple[Part, ...]
     message_id: str | None = None
     edits: str | None = None
+    keeps_files: bool = False
     mode: Mode = "queue"
     priority: Priority = "interactive"
     model_id: str | None = None
@@ -124,7 +128,7 @@ class Engine:
         self._chores = chores
         self._settings = settings
         self._clearing = Clearing(store=store)
-        self.pins = Pins(store=store, publisher=publisher, registry=registry, models=models)
+        self.pins = Pins(publisher=publisher, registry=registry, models=models)
         self.queue = Queue(store=store, publisher=publisher, acceptable=self._check_words)
         self.quarantine = Quarantine(store=store, publisher=publisher)
         hub.on_damage = self.quarantine.hear
@@ -146,7 +150,9 @@ class Engine:
             models=models,
             tasks=publisher.tasks,
             attachments=self.attachments,
+            worker=lambda: dispatcher.worker_id,
         )
+        self.importing.on_left = chores.due
         self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
     def cursor(self, seq: int) -> Cursor:
@@ -336,7 +342,8 @@ class Engine:
     async def _send(self, owner: str, session_id: str, request: SendRequest) -> Sent:
         parts, edits = normalised(request.parts), request.edits
         kind: TurnKind = "send" if edits is None else "edit"
-        told = ("send",) if edits is None else ("edit", edits)
+        keeps_files = request.keeps_files and edits is not None
+        told = ("send",) if edits is None else ("edit", edits, "words" if keeps_files else "all")
         send = accepting.Send(
             session_id=session_id,
             owner=owner,
@@ -345,6 +352,7 @@ class Engine:
             parts=parts,
             kind=kind,
             edits=edits,
+            keeps_files=keeps_files,
             mode=request.mode,
             priority=request.priority,
             model_id=request.model_id,

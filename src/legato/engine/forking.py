@@ -13,12 +13,12 @@ from legato.core.ids import new_id
 from legato.core.model import Fork, Session
 from legato.engine.importing import Importing
 from legato.engine.publish import Publisher
-from legato.store import chores, exporting, forking
+from legato.store import exporting, forking, summaries
 from legato.store.forking import Source
 from legato.store.legible import DAMAGED
 from legato.store.lifecycle import Policy
 from legato.store.port import Store
-from legato.transfer.arriving import arrive
+from legato.transfer.arriving import Arrival, arrive
 from legato.transfer.forking import copied
 
 _AT_ONCE: Final = 2
@@ -67,11 +67,19 @@ class Forking:
             arrival = await asyncio.to_thread(arrive, conversation, session.agent_id, session.id)
             if await self._importing.enter(session, arrival, None) is None:
                 raise SessionExists
-        await self._store.write(chores.ask, session.id, "summary")  # the other one may have had one
+        await self._summarise(source, session, arrival)
         policy = self._policy(session.agent_id)
         if policy.single_current:
             await self._publisher.write(forking.make_way, session, policy)
         return session
+
+    async def _summarise(self, source: Source, session: Session, arrival: Arrival) -> None:
+        """What the branch was summarised to stands for its copy, too."""
+        leaf_id = source.message_ids[-1] if source.message_ids else None
+        found = await self._store.read(summaries.copied, leaf_id, arrival.leaf_id, source.session.id)
+        if found is not None:
+            summary, message_id = found
+            await self._store.write(summaries.keep, session.id, message_id, summary.messages, summary.text)
 
     async def _pages(self, read: Callable[[Connection, Sequence[str]], list[T]], ids: Sequence[str]) -> list[T]:
         found: list[T] = []

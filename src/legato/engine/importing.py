@@ -6,7 +6,7 @@ that takes away the one that is not; the next run takes up the rest, as what is 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
@@ -53,13 +53,16 @@ class Importing:
         models: Models,
         tasks: Tasks,
         attachments: Attachments,
+        worker: Callable[[], str],
     ) -> None:
+        self.on_left: Callable[[], None] = lambda: None  # told when something is to be erased
         self._store = store
         self._publisher = publisher
         self._registry = registry
         self._models = models
         self._tasks = tasks
         self._attachments = attachments
+        self._worker = worker
         self._running = 0
         self._uploading: set[str] = set()
         self._messages = 16  # in a slice; as many as the last ones were quick enough for
@@ -218,7 +221,10 @@ class Importing:
                 await self._abandon(session.id)
 
     async def _entered(self, session: Session, arrival: Arrival, origin: str | None) -> Given | None:
-        head = await self._store.write(importing.begin, session)
+        head = await self._store.write(importing.begin, session, self._worker())
+        if head is None:
+            self.on_left()
+            raise SessionExists("What there was of it is being erased; try again.")
         waiting = [_entry(each) for each in arrival.pieces]
         at = 0
         while at < len(waiting):

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from legato.core.cursor import Cursor
 from legato.core.errors import Unavailable
-from legato.core.events import Done, Event, Snapshot, decode_event
+from legato.core.events import Done, Event, Reset, Snapshot, Token, Warning, decode_event
 from legato.core.model import Approval, Message, Mode, Priority, Session, State, Stats, Summary, TextPart, Turn
 from legato.core.sse import Parser
 from legato.engine.engine import Engine, SendRequest, Sent
@@ -16,6 +16,13 @@ from legato.store.listing import SessionStatus
 from legato.store.sessions import Page
 
 _SILENCE_S = 15.0
+
+
+class Unkept(NamedTuple):
+    """An answer that nobody stores, and the warning that says so."""
+
+    text: str
+    warning: str
 
 
 class Owner:
@@ -114,6 +121,30 @@ class Owner:
             locale=locale,
         )
         return await self._engine.send(self.id, session_id, request)
+
+    async def answered_without_store(self, session_id: str, text: str) -> Unkept | None:
+        """For a send that has met Unavailable: an answer without history that nobody stores, where the agent wants that
+        (``on_store_failure``). Raises as ``Engine.answer_without_store``."""
+        asked = SendRequest(parts=(TextPart(text),))
+        answer = await self._engine.answer_without_store(self.id, session_id, asked)
+        if answer is None:
+            return None
+        parser, said, warning = Parser(), list[str](), ""
+        try:
+            while (frames := await answer.next(_SILENCE_S)) is not None:
+                for frame in parser.feed(frames):
+                    match decode_event(frame.event, frame.data):
+                        case Token(kind="text") as token:
+                            said.append(token.text)
+                        case Reset():
+                            said.clear()
+                        case Warning() as told:
+                            warning = warning or told.message
+                        case _:
+                            pass
+        finally:
+            answer.stop("abandoned")
+        return Unkept("".join(said), warning)
 
     async def continue_(self, session_id: str, turn_id: str, message_id: str | None = None) -> Sent:
         return await self._engine.go_on(self.id, session_id, turn_id, message_id)

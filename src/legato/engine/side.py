@@ -14,7 +14,7 @@ from legato.core.model import Session, Usage
 from legato.core.prompt import PromptMessage
 from legato.core.tokens import estimate_tokens
 from legato.engine.tasks import Tasks
-from legato.providers.port import ModelDelta, ModelRequest, TextDelta, UsageDelta
+from legato.providers.port import ModelDelta, ModelRequest, StopDelta, TextDelta, UsageDelta
 from legato.store import usage
 from legato.store.dialect import utc_us
 from legato.store.port import Store
@@ -38,7 +38,7 @@ class SideModel:
     async def ask(
         self, spec: AgentSpec, session: Session, kind: SideKind, system: str, text: str, *, max_tokens: int
     ) -> str | None:
-        """What it answers; None where the agent has no model for it, or what has its place does not answer with text.
+        """What it answers; None where the agent has no model for it, or it does not come to its end, or answers with no text.
 
         Both texts count against the model's window. It has a task of its own: code that takes no cancellation holds up neither
         the next chore nor the shutdown.
@@ -69,7 +69,7 @@ class SideModel:
 
     async def _ask_model(
         self, spec: AgentSpec, session: Session, kind: SideKind, model_id: str, system: str, text: str, max_tokens: int
-    ) -> str:
+    ) -> str | None:
         provider = self._models.provider(model_id)
         messages = (PromptMessage("system", system), PromptMessage("user", text))
         request = ModelRequest(
@@ -77,11 +77,14 @@ class SideModel:
         )
         said: list[str] = []
         reported: UsageDelta | None = None
+        cut_off = False
         try:
             async with aclosing(provider.stream(request)) as upstream:
                 async for delta in upstream:
                     if isinstance(delta, TextDelta):
                         said.append(delta.text)
+                    elif isinstance(delta, StopDelta):
+                        cut_off = delta.reason == "length"
                     elif isinstance(delta, UsageDelta):
                         reported = delta
                     elif isinstance(delta, ModelDelta):
@@ -93,7 +96,7 @@ class SideModel:
             used = msgspec.structs.replace(used, cost_usd=self._models.catalog.cost(model_id, used))
             # Also when it timed out: a write that has begun is not cancelled.
             await self._store.write(_spent, session.owner, session.agent_id, model_id, kind, used)
-        return "".join(said)
+        return None if cut_off else "".join(said)
 
 
 def _heard(asked: "asyncio.Task[str | None]") -> None:

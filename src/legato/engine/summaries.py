@@ -24,14 +24,25 @@ from legato.store.summaries import Material
 
 _OLDEST: Final = 100  # messages that a round looks at
 _NEWEST: Final = 200  # messages that are looked at to tell whether it is time
+_MOST_SHARE: Final = 0.9  # turns are reckoned dearer than they are: beyond it some would fall out first
+_LEAST_ROOM: Final = 200  # tokens: where there is less for what is said, each turn would ask for a summary
+_LEAST_MESSAGES: Final = 4  # that a call is made for
 
 
 class _Room(NamedTuple):
-    """What a prompt of an agent's has, in tokens, and how they are counted."""
+    """What a prompt of an agent's has, and how it is counted."""
 
-    tokens: int
+    budget: Budget
     count: CountTokens
     capabilities: Collection[str]
+
+    def left(self, found: Material, system: str) -> int:
+        """Tokens for what is said: without the system prompt, memories, the summary, and what is pinned long ago."""
+        held = {message.id for message in found.newest}
+        pinned = [message for message in found.pinned if message.id not in held]
+        taken = self.count(system) + self.budget.memory + turn_cost(pinned, self.count, self.capabilities)
+        taken += self.count(block(found.summary.text)) if found.summary else 0
+        return self.budget.prompt_tokens - taken
 
 
 class Summaries:
@@ -57,8 +68,8 @@ class Summaries:
         if spec.summarise_at is None or model_id is None or not spec.available or found.session.quarantined:
             return None
         model, count = self._models.catalog.get(model_id), self._models.catalog.counter(model_id)
-        budget = Budget(model.context_window, spec.reserve)
-        going = _going(found, spec, _Room(budget.prompt_tokens, count, model.capabilities))
+        budget = Budget(model.context_window, spec.reserve, memory=spec.memory_tokens if spec.memory else 0)
+        going = _going(found, spec, _Room(budget, count, model.capabilities))
         return await self._round(spec, found, going) if going else None
 
     async def _round(self, spec: AgentSpec, found: Material, going: int) -> float | None:
@@ -73,35 +84,40 @@ class Summaries:
             log.warning("no summary for %s: the small model did not write one", found.session.id)
             return None
         last, count = found.oldest[told.messages - 1], (before.messages if before else 0) + told.messages
-        kept = await self._store.write(summaries.keep, found.session.id, last.id, count, text)
+        kept = await self._store.write(
+            summaries.keep, found.session.id, last.id, count, text, first_id=found.oldest[0].id, upon=before
+        )
         return 0.0 if kept and told.messages < going else None
 
 
 def is_time(spec: AgentSpec, sent: ContextInfo | None, answered: int) -> bool:
-    """Whether a session is to be looked at after a turn, as what was ``sent`` and ``answered`` (in tokens) fills the prompt."""
+    """Whether a session is to be looked at after a turn: by what was ``sent`` and ``answered`` (in tokens), and by ``tail``."""
     if spec.summarise_at is None or sent is None:
         return False
-    return sent.dropped > 0 or sent.tokens + answered >= spec.summarise_at * sent.budget
+    many = bool(spec.tail) and sent.messages >= spec.summarise_at * spec.tail
+    return many or sent.dropped > 0 or sent.tokens + answered >= spec.summarise_at * sent.budget
 
 
 def _going(found: Material, spec: AgentSpec, room: _Room) -> int:
-    """How many of the oldest messages are to be summarised; 0 while there is no need.
+    """How many of the oldest messages are to be summarised; 0 while there is no need, or nothing to be gained.
 
-    Then half of what fills the prompt stays, by tokens and by the agent's ``tail``, and the newest turn always.
+    Of the room, what no summary makes smaller is left out. Half of what then fills the prompt stays, by tokens and by the
+    agent's ``tail``, and the newest turn always.
     """
-    full = (spec.summarise_at or 1.0) * room.tokens
-    head = room.count(spec.system) + (room.count(block(found.summary.text)) if found.summary else 0)
+    at = min(spec.summarise_at or 1.0, _MOST_SHARE)
+    full, limit = at * room.left(found, spec.system), int(at * spec.tail) if spec.tail else found.count
     costs = [(len(turn), turn_cost(turn, room.count, room.capabilities)) for turn in _turns(found.newest)]
-    many = bool(spec.tail) and found.count > spec.tail
-    if not many and found.count == len(found.newest) and head + sum(cost for _, cost in costs) < full:
+    fits = found.count == len(found.newest) and sum(cost for _, cost in costs) < full
+    if full < _LEAST_ROOM or (fits and found.count <= limit):
         return 0
-    kept, spent = 0, head
+    kept, spent = 0, 0
     for count, cost in reversed(costs):
         spent += cost
-        if kept and (spent > full / 2 or (spec.tail and kept + count > max(1, spec.tail // 2))):
+        if kept and (spent > full / 2 or kept + count > max(1, limit // 2)):
             break
         kept += count
-    return found.count - kept
+    going = found.count - kept
+    return going if going >= _LEAST_MESSAGES else 0
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:

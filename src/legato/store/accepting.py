@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from legato.core.errors import (
     Conflict,
+    Corrupted,
     Invalid,
     MessageIdReused,
     MessageNotFound,
@@ -34,7 +35,8 @@ from legato.store.turns import open_turn, unfinished
 class Send(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks to be answered. ``body_hash`` tells a repeat from another message with the same id.
 
-    ``edits``, with kind ``edit``: the user's message beside which this one goes.
+    ``edits``, with kind ``edit``: the user's message beside which this one goes. ``keeps_files``: it has the files of that one,
+    before its own parts.
     """
 
     session_id: str
@@ -48,6 +50,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = "interactive"
     source_turn_id: str | None = None
     edits: str | None = None
+    keeps_files: bool = False
     model_id: str | None = None
     locale: str | None = None
     queue_limit: int = 100
@@ -90,7 +93,7 @@ def accept(
     session = lock(conn, send.session_id, send.owner)
     if (repeat := repeated(conn, send)) is not None:
         return repeat
-    send = msgspec.structs.replace(send, parts=attaching.looked_up(conn, send.owner, send.parts))
+    send = msgspec.structs.replace(send, parts=_looked_up(conn, send))
     check(session.known, send)
     waiting = _admit(session, send)
     edited = _edited(session, send)  # before anything makes way: it may be what is answered now
@@ -146,6 +149,23 @@ def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
     if rollback:
         end_bereft(session, ending, meter)
     return str(running.id)
+
+
+def _looked_up(conn: Connection, send: Send) -> tuple[Part, ...]:
+    """The parts with what is known of their files, after the files that stay. Raises FileNotFound."""
+    kept = attaching.left_of(conn, send.owner, _parts_of_edited(conn, send)) if send.keeps_files else ()
+    return (*kept, *attaching.looked_up(conn, send.owner, send.parts))
+
+
+def _parts_of_edited(conn: Connection, send: Send) -> tuple[Part, ...]:
+    """None where it can't be edited, or not be read: the former is refused later, for what it is."""
+    if send.edits is None:
+        return ()
+    try:
+        message = messages.get(conn, send.edits)
+    except Corrupted:
+        return ()
+    return message.parts if message is not None and message.session_id == send.session_id else ()
 
 
 def _edited(session: Locked, send: Send) -> Any:

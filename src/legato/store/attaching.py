@@ -41,8 +41,15 @@ def looked_up(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Pa
     return tuple(_part(found[part.file_id]) if isinstance(part, FilePart) else part for part in parts)
 
 
+def left_of(conn: Connection, owner: str, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Of the parts of a message of the owner's, those that name files that are still there, as ``looked_up``."""
+    named = [part.file_id for part in parts if isinstance(part, FilePart)]
+    found = locked_rows(conn, named, owner) if named else {}
+    return tuple(_part(found[file_id]) for file_id in named if file_id in found)
+
+
 def spare(conn: Connection, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts that ``looked_up`` has given, with files that no message has: for one that a message has, one with its bytes.
+    """Parts that were looked up, with files that no message has: for one that a message has, one with its bytes.
 
     To be called before anything is removed: what is sent again may be that message's.
     """

@@ -16,8 +16,8 @@ from legato.store.importing import session_columns
 from legato.store.legible import columns
 from legato.store.replay import Hole, Replay, replay
 from legato.store.rows import to_json, to_message, to_session, to_turn
+from legato.store.schema import approvals, sessions
 from legato.store.schema import messages as message_table
-from legato.store.schema import sessions
 from legato.store.schema import turns as turn_table
 from legato.store.search_repairs import Entries, differences
 
@@ -75,7 +75,8 @@ def diagnose(conn: Connection, session_id: str) -> Diagnosis | None:
         return None
     session = legible.row(row)
     told = replay(conn, session_id)
-    stored = _Stored(conn, session_id, told)
+    told.cleared(session.cleared_seq)
+    stored = _Stored(conn, session, told)
     tail = session.head > told.reached
     found = _Comparison(session, stored, told, trusted_after=max((hole.last for hole in told.holes), default=0))
     found.look()
@@ -95,13 +96,29 @@ def _runs(told: Replay) -> bool:
 
 
 class _Stored:
-    """The projections as they are, row by row, whether or not they can be read."""
+    """The projections as they are, row by row, whether or not they can be read.
 
-    def __init__(self, conn: Connection, session_id: str, told: Replay) -> None:
-        self.messages = _rows(conn, message_table, session_id, told.fold.messages)
-        self.turns = _rows(conn, turn_table, session_id, told.turns())
-        highest = select(func.max(turn_table.c.epoch)).where(turn_table.c.session_id == session_id)
+    ``cleared`` are messages that nobody sees any more and ``clearing`` takes away. ``asked`` are the approvals that wait for an
+    answer, by their turns.
+    """
+
+    def __init__(self, conn: Connection, session: SimpleNamespace, told: Replay) -> None:
+        self.messages = _rows(conn, message_table, session.id, told.fold.messages)
+        self.turns = _rows(conn, turn_table, session.id, told.turns())
+        highest = select(func.max(turn_table.c.epoch)).where(turn_table.c.session_id == session.id)
         self.epoch: int = conn.execute(highest).scalar() or 0
+        self.asked = {row.turn_id: row.id for row in map(legible.row, conn.execute(_ASKED, {"session_id": session.id}))}
+        self.cleared = [
+            id_
+            for id_, row in self.messages.items()
+            if id_ not in told.fold.messages and self._ended_by(row.turn_id, session.cleared_seq, told)
+        ]
+        for id_ in self.cleared:
+            del self.messages[id_]
+
+    def _ended_by(self, turn_id: str, seq: int, told: Replay) -> bool:
+        done_seq = self.turns[turn_id].done_seq if turn_id in self.turns else told.done_seqs.get(turn_id)
+        return done_seq is not None and done_seq <= seq
 
 
 def _rows(conn: Connection, table: Any, session_id: str, wanted: Mapping[str, Any]) -> dict[str, SimpleNamespace]:
@@ -266,7 +283,14 @@ class _Comparison:
             known["start_seq"] = start_seq
         if (done_seq := self._told.done_seqs.get(id_)) is not None or status in ("queued", "in_progress"):
             known["done_seq"] = done_seq
+        if status == "in_progress":
+            known |= self._waits(id_)
         return known
+
+    def _waits(self, id_: str) -> dict[str, Any]:
+        """What a turn in progress waits for, which its approvals tell: it is nobody's then."""
+        asks = self._stored.asked.get(id_)
+        return {"asks": None} if asks is None else {"asks": asks, "worker_id": None}
 
     def _ran(self, id_: str) -> bool:
         """Whether a turn ever ran here: what was imported did not, and is not billed."""
@@ -318,12 +342,14 @@ class _Comparison:
         )
 
     def _as_they_will_be(self) -> Iterator[tuple[str, Message | None]]:
-        """The messages when the repairs are made; None for one that stays damaged."""
+        """The messages when the repairs are made; None for one that stays damaged, or is about to go."""
         for id_, row in self._stored.messages.items():
             if id_ not in self._messages and id_ not in self._lost_messages:
                 yield id_, _read(to_message, row)
         for id_, (message, _) in self._messages.items():
             yield id_, message
+        for id_ in self._stored.cleared:  # its entries go with it
+            yield id_, None
 
 
 def _read(convert: Callable[[Any], T], row: SimpleNamespace) -> T | None:
@@ -347,5 +373,8 @@ def _is_json(text: str) -> bool:
 
 
 #: What a session can do without, and no event tells.
-_DISPENSABLE: Final = ("remembered_id", "former_owner", "quarantine_reason")
+_DISPENSABLE: Final = ("remembered_id", "former_owner", "laid_by", "quarantine_reason")
+_ASKED: Final = select(*columns(approvals)).where(
+    approvals.c.session_id == bindparam("session_id"), approvals.c.status == "pending"
+)
 _SESSION: Final = select(*columns(sessions)).where(sessions.c.id == bindparam("session_id"))

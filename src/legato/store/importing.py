@@ -23,7 +23,7 @@ from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
 from legato.store.rows import to_json, to_time, to_us
-from legato.store.schema import NOBODY, sessions, turns
+from legato.store.schema import NOBODY, sessions, turns, workers
 from legato.store.schema import chores as chore_table
 
 #: After it, what was left half done is erased.
@@ -76,17 +76,23 @@ def taken(conn: Connection, owner: str, agent_id: str, context: str) -> bool:
     return conn.execute(_TAKEN, {"owner": owner, "agent_id": agent_id, "context": context}).scalar() is not None
 
 
-def begin(conn: Connection, session: Session) -> int:
+def begin(conn: Connection, session: Session, worker_id: str) -> int | None:
     """Lay out a session that nobody can reach yet; the head of its journal.
+
+    None: its owner's earlier try to lay out this one died with its worker, and what there was of it is erased now.
 
     Raises:
         SessionExists: the id is taken.
     """
+    if _is_left(conn, session):
+        chores.ask(conn, session.id, "erase")
+        return None
     now: int = conn.execute(select(utc_us())).scalar_one()
     payload = encode_lines([SessionEvent(session)])
     values = session_columns(session) | {
         "owner": NOBODY,
         "former_owner": session.owner,
+        "laid_by": worker_id,
         "context": None,
         "head": 1,
         "epoch": 0,
@@ -98,6 +104,10 @@ def begin(conn: Connection, session: Session) -> int:
     insert_row(conn, Row(session.id, 1, 1, payload), None)
     chores.ask(conn, session.id, "erase", now + ABANDONED_US)
     return 1
+
+
+def _is_left(conn: Connection, session: Session) -> bool:
+    return conn.execute(_LEFT, {"session_id": session.id, "owner": session.owner}).first() is not None
 
 
 def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) -> Taken:
@@ -148,6 +158,7 @@ def _give(
     values = {
         "owner": session.owner,
         "former_owner": None,
+        "laid_by": None,
         "context": session.context,
         "imported_from": origin,
         "leaf_id": last.leaf_id,
@@ -250,6 +261,13 @@ _TAKEN: Final = select(sessions.c.id).where(
     sessions.c.owner == bindparam("owner"),
     sessions.c.agent_id == bindparam("agent_id"),
     sessions.c.context == bindparam("context"),
+)
+_LEFT: Final = select(sessions.c.id).where(
+    sessions.c.id == bindparam("session_id"),
+    sessions.c.owner == NOBODY,
+    sessions.c.former_owner == bindparam("owner"),
+    sessions.c.laid_by.is_not(None),
+    sessions.c.laid_by.not_in(select(workers.c.id)),
 )
 _NOBODYS: Final = select(sessions.c.id).where(sessions.c.id == bindparam("session_id"), sessions.c.owner == NOBODY)
 _NOBODYS_LOCKED: Final = locked(_NOBODYS)

@@ -1,21 +1,20 @@
 """Pinning messages: what is pinned never falls out of the prompt (promise C-03)."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, select
 
 from legato.core.errors import Invalid, MessageNotFound, SessionQuarantined, TurnNotFinished
 from legato.core.events import MessageEvent
 from legato.core.model import Message, Session
+from legato.core.prompt import MOST_PINNED
 from legato.store import messages
-from legato.store.locked import lock, readable
+from legato.store.locked import lock
 from legato.store.port import Row
-from legato.store.rows import to_session
 from legato.store.schema import messages as table
 from legato.store.turns import unfinished
-
-MOST: Final = 50  # of a session
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -25,19 +24,24 @@ class Pinned(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...] = ()
 
 
-class Held(msgspec.Struct, frozen=True):
-    """A session, and what is pinned in it."""
-
-    session: Session
-    messages: tuple[Message, ...]
+#: Raises what makes these messages too much to be pinned in a session. It looks at nothing but its arguments.
+Check = Callable[[Session, Sequence[Message]], None]
 
 
-def pin(conn: Connection, session_id: str, owner: str, message_id: str, *, pinned: bool) -> Pinned:
-    """Pin a message, or take its pin away.
+def pin(
+    conn: Connection,
+    session_id: str,
+    owner: str,
+    message_id: str,
+    *,
+    pinned: bool,
+    check: Check = lambda session, messages: None,
+) -> Pinned:
+    """Pin a message, or take its pin away; ``check`` is given all that is pinned then, with the questions of answers.
 
     Raises:
         SessionNotFound, SessionQuarantined, MessageNotFound; TurnNotFinished: the turn that brought it waits or runs; Invalid:
-        too many are pinned.
+        too many are pinned; and what ``check`` raises.
     """
     session = lock(conn, session_id, owner)
     if session.quarantined:
@@ -47,26 +51,21 @@ def pin(conn: Connection, session_id: str, owner: str, message_id: str, *, pinne
         return Pinned(message)
     if message.turn_id in {row.id for row in unfinished(conn, session_id)}:
         raise TurnNotFinished("A message can be pinned when its turn is over.", turn_id=message.turn_id)
-    if pinned and conn.execute(_COUNT, {"session_id": session_id}).scalar_one() >= MOST:
-        raise Invalid(f"At most {MOST} messages of a session can be pinned.")
+    if pinned:
+        ids = list(conn.execute(_PINNED, {"session_id": session_id}).scalars())
+        if len(ids) >= MOST_PINNED:
+            raise Invalid(f"At most {MOST_PINNED} messages of a session can be pinned.")
+        check(session.known, _with_questions(conn, [*ids, message_id]))
     message = msgspec.structs.replace(message, pinned=pinned)
     messages.mark_pinned(conn, message_id, pinned=pinned)
     session.append([MessageEvent("changed", message_id, message)])
     return Pinned(message, session.save())
 
 
-def with_one_more(conn: Connection, session_id: str, owner: str, message_id: str) -> Held:
-    """What is pinned, and this message beside it.
-
-    Raises:
-        SessionNotFound, SessionQuarantined, MessageNotFound.
-    """
-    row = readable(conn, session_id, owner)
-    if row.quarantined_at is not None:
-        raise SessionQuarantined
-    ids = {*conn.execute(_PINNED, {"session_id": session_id}).scalars(), message_id}
-    _readable(conn, session_id, message_id)
-    return Held(to_session(row), tuple(messages.by_ids(conn, list(ids)).values()))
+def _with_questions(conn: Connection, ids: Sequence[str]) -> list[Message]:
+    held = messages.by_ids(conn, ids)
+    asked = {each.parent_id for each in held.values() if each.role == "assistant" and each.parent_id} - held.keys()
+    return [*held.values(), *messages.by_ids(conn, list(asked)).values()]
 
 
 def any_of(conn: Connection, ids: set[str]) -> bool:
@@ -83,8 +82,5 @@ def _readable(conn: Connection, session_id: str, message_id: str) -> Message:
 
 
 _PINNED: Final = select(table.c.id).where(
-    table.c.session_id == bindparam("session_id"), table.c.pinned, messages.NOT_CLEARED
-)
-_COUNT: Final = select(func.count()).where(
     table.c.session_id == bindparam("session_id"), table.c.pinned, messages.NOT_CLEARED
 )

@@ -130,6 +130,10 @@ class Replay:
             elif turn.status == "in_progress" and turn.answer_id in added:
                 self.start_seqs.setdefault(turn.id, last_seq)
 
+    def cleared(self, seq: int) -> None:
+        """What was told up to there is being taken away: nobody misses any of it."""
+        self.holes = [hole for hole in self.holes if hole.last > seq]
+
     def turns(self) -> dict[str, Turn]:
         """Every turn that is known whole, as its row should say."""
         open_ones = {id_: turn for id_, turn in self.fold.turns.items() if not is_terminal(turn.status)}

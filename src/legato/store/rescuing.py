@@ -22,14 +22,15 @@ MAX_CRASHES: Final = 3  # a turn that kills its process each time must not go on
 def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended | None:
     """Give a turn back, for another process to take; None when it may not be said again, or is not the caller's.
 
-    One that has said nothing always may; another one as its agent's crash policy says.
+    One that has said nothing always may; another one as its agent's crash policy says; in quarantine none, where nobody would
+    take it and what it has said stays.
 
     Raises:
         SessionNotFound: it has been deleted.
     """
     session = lock(conn, session_id, None)
     row = row_of(conn, session_id, turn_id)
-    if session.epoch != epoch or row.status != "in_progress":
+    if session.epoch != epoch or row.status != "in_progress" or session.quarantined:
         return None
     fold = open_fold(conn, row)
     answer = fold.message(row.answer_id)
@@ -42,7 +43,7 @@ def park(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Ended |
 def rescue(
     conn: Connection, session_id: str, turn_id: str, worker_id: str, ending: Ending, meter: Meter
 ) -> Ended | None:
-    """A turn whose owner is dead: nobody's again, or ended, as its agent's crash policy says.
+    """A turn whose owner is dead: nobody's again, or ended, as its agent's crash policy says; in quarantine always ended.
 
     None when somebody else has, or a new owner runs it.
 
@@ -53,7 +54,7 @@ def rescue(
     row = row_of(conn, session_id, turn_id)
     if row.status != "in_progress" or row.worker_id != worker_id:
         return None
-    if row.on_crash != "incomplete" and row.crashes < MAX_CRASHES:
+    if row.on_crash != "incomplete" and row.crashes < MAX_CRASHES and not session.quarantined:
         with contextlib.suppress(Corrupted):
             fold = open_fold(conn, row)
             if (answer := fold.message(row.answer_id)) is not None:

@@ -92,6 +92,8 @@ sessions: Final = Table(
     Column("owner", _Name(255), nullable=False),
     # Whose it was before it was nobody's: for the lists of other processes, which are told.
     Column("former_owner", _Name(255)),
+    # The worker that lays it out, while nobody has it yet (``store.importing``).
+    Column("laid_by", _Name(40)),
     Column("agent_id", _Name(128), nullable=False),
     Column("agent_name", _Name(255), nullable=False),
     Column("parent_role", _Name(128)),

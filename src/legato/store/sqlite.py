@@ -12,8 +12,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -116,7 +118,7 @@ class SqliteStore:
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            with self._reading.connect() as conn, conn.begin():
+            with self._reading.connect() as conn, conn.begin(), _nothing_left_open():
                 return query(conn)
         except DatabaseError as error:
             if not _is_the_databases_own(_cause(error)):
@@ -288,7 +290,7 @@ class _Writer:
                 begun = True
                 _run_by_driver(connection, group)
                 return
-            with self._engine.connect() as conn, conn.begin():
+            with self._engine.connect() as conn, conn.begin(), _nothing_left_open():
                 begun = True
                 for job in group:
                     _attempt(conn, job, alone=len(group) == 1)
@@ -306,7 +308,8 @@ class _Writer:
 
     def _run_alone(self, job: _Alone[Any]) -> None:
         try:
-            job.result = job.change(self._driver())
+            with _nothing_left_open():
+                job.result = job.change(self._driver())
         except Exception as error:  # as above
             job.error = of_sqlite(error) if _is_the_databases_own(error) else error
 
@@ -319,9 +322,10 @@ class _Writer:
 def _run_by_driver(connection: Any, group: list[_Job[Any]]) -> None:
     """Appends need no savepoints: what is refused is no error, and what fails is the database's own."""
     try:
-        for job in group:
-            assert job.by_driver is not None  # noqa: S101 - all of them have one
-            job.error, job.result = None, job.by_driver(connection)
+        with _nothing_left_open():
+            for job in group:
+                assert job.by_driver is not None  # noqa: S101 - all of them have one
+                job.error, job.result = None, job.by_driver(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -341,12 +345,29 @@ def _attempt(conn: Connection, job: _Job[Any], *, alone: bool) -> None:
         job.result = job.change(conn)
         return
     try:
-        with conn.begin_nested():
+        with conn.begin_nested(), _nothing_left_open():
             job.result = job.change(conn)
     except Exception as error:
         if _is_the_databases_own(_cause(error)):
             raise  # nobody's transaction can go on
         job.error = error  # belongs to whoever submitted it, who gets it
+
+
+@contextmanager
+def _nothing_left_open() -> Iterator[None]:
+    """Empties the frames of an exception while its thread still has the connection.
+
+    They hold cursors that were read in part. Closed by whoever forgets the exception last, in another thread, such a cursor
+    resets a statement that somebody else runs by then, who is told of an "API misuse".
+    """
+    try:
+        yield
+    except Exception as error:
+        told: BaseException | None = error
+        while told is not None:
+            traceback.clear_frames(told.__traceback__)
+            told = told.__context__
+        raise
 
 
 def _cause(error: BaseException) -> BaseException:

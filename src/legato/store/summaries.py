@@ -5,7 +5,7 @@ leaf is the one in force. The messages themselves stay where they are. It goes w
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     """What may be summarised: the messages of the active branch that no summary tells of, ``count`` in all.
 
     ``oldest`` and ``newest`` are the ends of them, oldest first; they may overlap. ``summary`` tells of what is before.
+    ``pinned`` are sent whatever happens.
     """
 
     session: Session
@@ -34,22 +35,27 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     oldest: tuple[Message, ...]
     newest: tuple[Message, ...]
+    pinned: tuple[Message, ...]
 
 
 def earlier(conn: Connection, session_id: str, leaf_id: str, *, summarised: bool) -> Earlier:
     """What a prompt for ``leaf_id`` holds besides the newest messages of its branch; a summary only if it is ``summarised``."""
-    made = _made(conn, session_id) if summarised else {}
-    pins = set(conn.execute(_PINNED, {"session_id": session_id}).scalars())
+    made = _places(conn, session_id) if summarised else set()
+    pins = _pins(conn, session_id)
     if not made and not pins:
         return NOTHING
     climb = messages.Climb(conn, leaf_id)
     while climb.goes_on and not (_has_met(climb, made) and pins <= climb.places.keys()):
         climb.climb()
-    summary = _nearest(climb, made)
+    summary = _nearest(conn, climb, made)
     since = len(climb.places) if summary is None else climb.places[summary.message_id]
     pinned = _pinned(conn, climb, [each for each in pins if each in climb.places])
     covered = 0 if summary is None else sum(place >= since for place in pinned)
     return Earlier(summary, since, tuple(pinned[place] for place in sorted(pinned, reverse=True)), covered)
+
+
+def _pins(conn: Connection, session_id: str) -> set[str]:
+    return set(conn.execute(_PINNED, {"session_id": session_id}).scalars())
 
 
 def _pinned(conn: Connection, climb: messages.Climb, ids: Sequence[str]) -> dict[int, Message]:
@@ -67,8 +73,8 @@ def current(conn: Connection, session_id: str, owner: str) -> Summary:
         SessionNotFound; SummaryNotFound: none is.
     """
     row = readable(conn, session_id, owner)
-    made = _made(conn, session_id)
-    found = _nearest(_climbed(conn, row.leaf_id, made), made) if made else None
+    made = _places(conn, session_id)
+    found = _nearest(conn, _climbed(conn, row.leaf_id, made), made) if made else None
     if found is None:
         raise SummaryNotFound
     return found
@@ -83,9 +89,9 @@ def material(conn: Connection, session_id: str, oldest: int, newest: int) -> Mat
     row = conn.execute(_SESSION, {"session_id": session_id}).first()
     if row is None:
         raise SessionNotFound
-    made = _made(conn, session_id)
+    made = _places(conn, session_id)
     climb = _climbed(conn, row.leaf_id, made)
-    summary = _nearest(climb, made)
+    summary = _nearest(conn, climb, made)
     ids = list(climb.places)[: None if summary is None else climb.places[summary.message_id]][::-1]
     return Material(
         session=to_session(row),
@@ -93,21 +99,36 @@ def material(conn: Connection, session_id: str, oldest: int, newest: int) -> Mat
         count=len(ids),
         oldest=tuple(messages.each(conn, ids[:oldest])),
         newest=tuple(messages.each(conn, ids[-newest:])),
+        pinned=earlier(conn, session_id, row.leaf_id, summarised=True).pinned if row.leaf_id else (),
     )
 
 
-def keep(conn: Connection, session_id: str, message_id: str, count: int, summary: str) -> bool:
+def keep(
+    conn: Connection,
+    session_id: str,
+    message_id: str,
+    count: int,
+    summary: str,
+    *,
+    first_id: str | None = None,
+    upon: Summary | None = None,
+) -> bool:
     """Store a summary of the first ``count`` messages of the branches through ``message_id``.
 
-    False where that one is gone, and in quarantine.
+    It was made of what follows the summary ``upon``, from ``first_id`` on: False where any of that is gone by now, as a trim
+    or a clear has taken it away, and in quarantine.
 
     Raises:
         SessionNotFound: it has been deleted.
     """
     session = lock(conn, session_id, None)
-    if session.quarantined or messages.place(conn, session_id, message_id) is None:
+    if upon is not None and upon.message_id not in _places(conn, session_id):
         return False
-    conn.execute(delete(summaries).where(summaries.c.message_id == message_id))
+    told_of = {message_id, first_id or message_id}
+    if session.quarantined or any(messages.place(conn, session_id, one) is None for one in told_of):
+        return False
+    if conn.execute(delete(summaries).where(summaries.c.message_id == message_id)).rowcount:
+        scrubbing.want(conn)
     values = {"session_id": session_id, "messages": count, "text": summary, "created_at": session.now}
     conn.execute(insert(summaries), values | {"message_id": message_id, "crc": _crc(message_id, summary)})
     _limit(conn, session_id)
@@ -123,18 +144,35 @@ def _limit(conn: Connection, session_id: str) -> None:
         scrubbing.want(conn)
 
 
-def forget_all(conn: Connection, session_id: str) -> None:
-    """What a session's messages were summarised to goes; ``scrubbing`` is the caller's."""
-    conn.execute(delete(summaries).where(summaries.c.session_id == session_id))
+def forget_all(conn: Connection, session_id: str) -> bool:
+    """What a session's messages were summarised to goes, if there is any; ``scrubbing`` is the caller's."""
+    return bool(conn.execute(delete(summaries).where(summaries.c.session_id == session_id)).rowcount)
 
 
-def _made(conn: Connection, session_id: str) -> dict[str, Summary]:
-    """A session's summaries by the messages where they stand. A damaged one is none: another takes its place in time."""
-    found = conn.execute(_OF_SESSION, {"session_id": session_id})
-    return {row.message_id: _to_summary(row) for row in found if row.crc == _crc(row.message_id, row.text)}
+def copied(
+    conn: Connection, leaf_id: str | None, copy_leaf_id: str | None, session_id: str
+) -> tuple[Summary, str] | None:
+    """The summary in force at ``leaf_id``, and the message of a copy of its branch where it stands there.
+
+    The copy is the whole branch, message by message, in another session.
+    """
+    made = _places(conn, session_id)
+    climb = _climbed(conn, leaf_id, made)
+    summary = _nearest(conn, climb, made)
+    if summary is None:
+        return None
+    place, copy = climb.places[summary.message_id], messages.Climb(conn, copy_leaf_id)
+    while copy.goes_on and len(copy.places) <= place:
+        copy.climb()
+    return next(((summary, message_id) for message_id, at in copy.places.items() if at == place), None)
 
 
-def _climbed(conn: Connection, leaf_id: str | None, made: Mapping[str, Summary]) -> messages.Climb:
+def _places(conn: Connection, session_id: str) -> set[str]:
+    """Where a session's summaries stand."""
+    return set(conn.execute(_OF_SESSION, {"session_id": session_id}).scalars())
+
+
+def _climbed(conn: Connection, leaf_id: str | None, made: Collection[str]) -> messages.Climb:
     """From the leaf to the first summary, or to the root."""
     climb = messages.Climb(conn, leaf_id)
     while climb.goes_on and not (made and _has_met(climb, made)):
@@ -142,13 +180,17 @@ def _climbed(conn: Connection, leaf_id: str | None, made: Mapping[str, Summary])
     return climb
 
 
-def _has_met(climb: messages.Climb, made: Mapping[str, Summary]) -> bool:
-    return not made or not made.keys().isdisjoint(climb.places)
+def _has_met(climb: messages.Climb, made: Collection[str]) -> bool:
+    return not made or not climb.places.keys().isdisjoint(made)
 
 
-def _nearest(climb: messages.Climb, made: Mapping[str, Summary]) -> Summary | None:
-    met = made.keys() & climb.places.keys()
-    return made[min(met, key=lambda each: climb.places[each])] if met else None
+def _nearest(conn: Connection, climb: messages.Climb, made: Collection[str]) -> Summary | None:
+    """The one nearest to the leaf. A damaged one is none: another takes its place in time."""
+    for message_id in sorted(climb.places.keys() & made, key=lambda each: climb.places[each]):
+        row = conn.execute(_AT, {"message_id": message_id}).one()
+        if row.crc == _crc(row.message_id, row.text):
+            return _to_summary(row)
+    return None
 
 
 def _crc(message_id: str, summary: str) -> int:
@@ -160,7 +202,8 @@ def _to_summary(row: Any) -> Summary:
 
 
 _SESSION: Final = select(sessions).where(sessions.c.id == bindparam("session_id"), sessions.c.owner != NOBODY)
-_OF_SESSION: Final = select(summaries).where(summaries.c.session_id == bindparam("session_id"))
+_OF_SESSION: Final = select(summaries.c.message_id).where(summaries.c.session_id == bindparam("session_id"))
+_AT: Final = select(summaries).where(summaries.c.message_id == bindparam("message_id"))
 _PINNED: Final = select(message_table.c.id).where(
     message_table.c.session_id == bindparam("session_id"), message_table.c.pinned, messages.NOT_CLEARED
 )

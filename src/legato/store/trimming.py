@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from legato.core.errors import SessionNotFound
 from legato.core.events import MessageEvent
-from legato.store import approvals, journal, messages, pinning, scrubbing
+from legato.store import approvals, chores, journal, messages, pinning, scrubbing, summaries
 from legato.store.ending import last_finished
 from legato.store.locked import lock
 from legato.store.port import Row
@@ -113,6 +113,8 @@ def cut(conn: Connection, session_id: str, epoch: int, what: Slice) -> Trimmed:
         return Trimmed()
     messages.remove(conn, what.gone)
     messages.make_root(conn, what.root)
+    if summaries.forget_all(conn, session_id):  # each told of what was first
+        chores.ask(conn, session_id, "summary")
     last = {turn.id for turn in last_finished(conn, session_id)}
     journal.bury_turns(conn, session_id, {id_: seqs for id_, seqs in what.turns.items() if id_ not in last})
     for turn_id in last & what.turns.keys():

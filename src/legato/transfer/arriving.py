@@ -13,6 +13,7 @@ from legato.core.events import Done, Event, MessageEvent, TurnEvent, UsageEvent,
 from legato.core.fold import Fold, gauge_told
 from legato.core.ids import Prefix, new_id
 from legato.core.model import FilePart, Gauge, Message, Turn
+from legato.core.prompt import MOST_PINNED
 from legato.core.states import TerminalStatus, is_terminal
 from legato.transfer.records import Conversation, Skipped, leave_out, size_of
 
@@ -95,7 +96,7 @@ def arrive(conversation: Conversation, agent_id: str, session_id: str | None = N
     """Give a conversation ids of ours and tell it in events. ``agent_id`` is whose turns are that name no agent."""
     session_id, ids = session_id or new_id("ses"), _Ids()
     tree, skipped = _as_a_tree(conversation)
-    messages = [_message(each, session_id, ids, agent_id) for each in tree]
+    messages = [_message(each, session_id, ids, agent_id) for each in _pinned_within(conversation, tree, skipped)]
     turns = [_turn(each, session_id, ids, agent_id) for each in conversation.turns]
     leaf_id = _leaf(conversation, messages, ids)
     heard = _Heard()
@@ -133,6 +134,18 @@ def _as_a_tree(conversation: Conversation) -> tuple[list[Message], list[Skipped]
             placed.add(each.id)
             out.append(each)
     return out, skipped
+
+
+def _pinned_within(conversation: Conversation, tree: Sequence[Message], skipped: list[Skipped]) -> Iterator[Message]:
+    """Of more pins than a session may have, the newest."""
+    surplus = sum(message.pinned for message in tree) - MOST_PINNED
+    for message in tree:
+        if message.pinned and surplus > 0:
+            surplus -= 1
+            place = f"{conversation.place}, message {message.id[:64]}"
+            leave_out(skipped, Skipped(place=place, what="pin", why=f"a session may have {MOST_PINNED}"))
+            message = msgspec.structs.replace(message, pinned=False)
+        yield message
 
 
 def _message(message: Message, session_id: str, ids: _Ids, agent_id: str) -> Message:

@@ -106,7 +106,10 @@ Part = Annotated[TextOf | FileOf, Field(discriminator="type")]
 
 
 class SendTurn(_Body):
-    """A message to be answered: ``text``, or ``parts``. ``edits``: your message that this one takes the place of."""
+    """A message to be answered: ``text``, or ``parts``. ``edits``: your message that this one takes the place of.
+
+    With ``edits``, ``text`` takes the place of its words, ``parts`` also of its files.
+    """
 
     message_id: MessageId | None = None
     edits: Name | None = None

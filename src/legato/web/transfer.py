@@ -1,6 +1,7 @@
 """Routes of files: sessions out, sessions in."""
 
 import asyncio
+import errno
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from legato.core.errors import Invalid, LegatoError
+from legato.core.errors import Invalid, LegatoError, StoreFull
 from legato.engine.tasks import report
 from legato.transfer.reading import Source
 from legato.transfer.report import ImportProgress, ImportReport
@@ -26,6 +27,7 @@ IMPORT: Final = "/v1/import"
 _LINES: Final = "application/x-ndjson"
 _WRITE_BYTES: Final = 1 << 20
 # How long an upload may take: so long, and longer with each byte that comes.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE_S: Final = 60.0
 _SLOWEST: Final = 32 * 1024  # bytes a second
 
@@ -111,24 +113,37 @@ async def import_file(
 async def receive(request: Request, file: BinaryIO) -> None:
     """The body into a file, with a megabyte of it in memory. Who sends it too slowly is not waited for.
 
-    Raises Invalid: it broke off, came too slowly, or is empty.
+    Raises Invalid: it broke off, came too slowly, or is empty; StoreFull.
     """
-    waiting = bytearray()
     try:
-        async with asyncio.timeout(_PATIENCE_S) as patience:
-            async for chunk in request.stream():
-                patience.reschedule((patience.when() or 0.0) + len(chunk) / _SLOWEST)
-                waiting += chunk
-                if len(waiting) >= _WRITE_BYTES:
-                    await asyncio.to_thread(file.write, bytes(waiting))
-                    waiting.clear()
+        await _received(request, file)
     except ClientDisconnect as error:
         raise Invalid("The connection was lost before the file was whole.") from error
     except TimeoutError as error:
         raise Invalid("The file came too slowly.") from error
-    await asyncio.to_thread(file.write, bytes(waiting))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreFull("The server's disk has no room for the file.") from error
     if not await asyncio.to_thread(file.tell):
         raise Invalid("The file is empty.")
+
+
+async def _received(request: Request, file: BinaryIO) -> None:
+    waiting = bytearray()
+    async with asyncio.timeout(_PATIENCE_S) as patience:
+        async for chunk in request.stream():
+            patience.reschedule((patience.when() or 0.0) + len(chunk) / _SLOWEST)
+            waiting += chunk
+            if len(waiting) >= _WRITE_BYTES:
+                await asyncio.to_thread(_write, file, bytes(waiting))
+                waiting.clear()
+    await asyncio.to_thread(_write, file, bytes(waiting))
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    file.write(piece)
+    file.flush()  # here it is noticed that the disk is full
 
 
 async def _told(steps: AsyncIterator[ImportProgress | ImportReport]) -> AsyncIterator[bytes]:

@@ -36,6 +36,7 @@ async def send(
         parts=body.content(),
         message_id=body.message_id or (normalise(idempotency_key) if idempotency_key else None),
         edits=body.edits,
+        keeps_files=body.text is not None,
         mode=body.mode,
         priority=body.priority,
         model_id=body.model_id,

@@ -7,13 +7,13 @@ import anyio
 import pytest
 from sqlalchemy import Connection, delete, update
 
-from legato.core.errors import Corrupted, FileInUse, FileNotFound, FilesFull, Invalid
+from legato.core.errors import Corrupted, FileInUse, FileNotFound, FilesFull, Invalid, MessageNotFound
 from legato.core.files import PIECE_BYTES
 from legato.core.ids import new_id
-from legato.core.model import FilePart, Message, TextPart
+from legato.core.model import FilePart, Message, Part, TextPart, Turn
 from legato.engine.attachments import load
 from legato.engine.searching import find
-from legato.store import attaching, erasing, file_contents, files, schema, snapshots
+from legato.store import accepting, attaching, erasing, file_contents, files, messages, schema, snapshots
 from legato.store.attaching import Carried
 from legato.store.files import NewFile
 from legato.store.finding import Filters
@@ -39,6 +39,12 @@ async def sent(conversation: Conversation, *kept: Any, text: str = "Look") -> Me
     await conversation.finish()
     found = {message.id: message for message in (await conversation.state()).messages}
     return found[accepted.turn.message_id]
+
+
+async def message_of(store: Store, turn: Turn) -> Message:
+    found = await store.read(messages.get, turn.message_id)
+    assert found is not None
+    return found
 
 
 async def cleaned(store: Store) -> None:
@@ -214,6 +220,48 @@ class Attaching:
             await conversation.amend(waiting.id, parts=(FilePart(new_id("fil"), "", "", 0),))
         await cleaned(store)
         assert await counted(store) == (1, 1, 1)
+
+    @pytest.mark.promise("S-14")
+    async def test_an_edit_of_the_words_keeps_the_files(self, store: Store, conversation: Conversation) -> None:
+        one, two = await keep(store, noise(1_000)), await keep(store, noise(1_001))
+        first = await sent(conversation, one, two, one)
+        checked: list[FilePart] = []
+        send = conversation.ask("Rather", kind="edit", edits=first.id, keeps_files=True)
+        check = lambda _, send: checked.extend(part for part in send.parts if isinstance(part, FilePart))  # noqa: E731
+        accepted = await store.write(accepting.accept, send, meter, None, check)
+        message = await message_of(store, accepted.turn)
+        kept = files_of(message)
+        assert checked == files_of(first)  # a model must take them
+        assert [each.size for each in kept] == [1_000, 1_001, 1_000]
+        assert message.parts[-1] == TextPart("Rather")
+        assert {each.file_id for each in kept}.isdisjoint({one.id, two.id})
+        assert await content_of(store, kept[0].file_id) == await content_of(store, one.id) == noise(1_000)
+
+    @pytest.mark.promise("S-14")
+    async def test_an_edit_keeps_the_files_of_what_makes_way_for_it(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        running = await conversation.start("first", parts=(part(await keep(store)), TextPart("first")))
+        edit = await conversation.edit(running.turn.message_id, keeps_files=True, mode="rollback")
+        await cleaned(store)
+        (kept,) = files_of(await message_of(store, edit.turn))
+        assert await content_of(store, kept.file_id) == png()
+        assert await counted(store) == (1, 1, 1)
+
+    @pytest.mark.promise("S-14")
+    async def test_an_edit_keeps_what_is_left_and_nobody_elses(self, store: Store) -> None:
+        conversation, kept = await Conversation.begin(store), await keep(store)
+        first = await sent(conversation, kept, text="with a cat")
+        other = await Conversation.begin(store)
+        checked: list[Part] = []
+        send = other.ask("Rather", kind="edit", edits=first.id, keeps_files=True)
+        with pytest.raises(MessageNotFound):
+            await store.write(accepting.accept, send, meter, None, lambda _, asked: checked.extend(asked.parts))
+        assert checked == [TextPart("Rather")]
+        assert (await counted(store))[0] == 1
+        await store.write(lambda conn: conn.execute(delete(schema.files)))  # as what never came in with a fork
+        edit = await conversation.edit(first.id, keeps_files=True)
+        assert files_of(await message_of(store, edit.turn)) == []
 
     @pytest.mark.promise("S-15")
     async def test_a_fork_has_files_of_its_own(self, store: Store) -> None:

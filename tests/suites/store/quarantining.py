@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from legato.core.errors import Corrupted, SessionNotFound, SessionQuarantined
-from legato.core.model import TextPart
+from legato.core.model import CrashPolicy, TextPart
 from legato.store import (
     accepting,
     branching,
@@ -16,6 +16,7 @@ from legato.store import (
     legible,
     pinning,
     quarantine,
+    rescuing,
     retention,
     schema,
     snapshots,
@@ -56,7 +57,6 @@ class Quarantining:
         for refused in (
             store.read(branching.plan, *asked, first.message_id),
             store.read(forking.source, *asked, None),
-            store.read(pinning.with_one_more, *asked, first.message_id),
             store.write(pinning.pin, *asked, first.message_id, pinned=True),
         ):
             with pytest.raises(SessionQuarantined):
@@ -107,6 +107,24 @@ class Quarantining:
             await conversation.took(done.rows)
             assert (done.turn.id, done.turn.status, done.turn.reason) == (turn.id, "cancelled", "session_quarantined")
         assert await store.write(workers.claim, conversation.id, claimant(), meter) is None
+
+    @pytest.mark.promise("X-06", "R-07")
+    @pytest.mark.parametrize("on_crash", ["incomplete", "restart", "continue"])
+    async def test_what_a_running_turn_has_said_stays_whatever_becomes_of_its_process(
+        self, store: Store, conversation: Conversation, on_crash: CrashPolicy
+    ) -> None:
+        await conversation.send("runs")
+        running = await conversation.claim(on_crash={"demo": on_crash})
+        assert running is not None
+        await conversation.say("what was said")
+        await set_apart(conversation)
+
+        assert await store.write(rescuing.park, conversation.id, running.turn.id, running.epoch) is None
+        rescued = await conversation.rescue(running.turn.id)
+
+        assert rescued is not None
+        assert rescued.turn.status == "incomplete"
+        assert await conversation.texts() == ["runs", "what was said"]
 
     @pytest.mark.promise("X-06", "S-06", "S-10", "E-03")
     async def test_no_rule_removes_any_of_it(self, store: Store, conversation: Conversation) -> None:

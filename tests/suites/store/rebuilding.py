@@ -4,16 +4,29 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from legato.core.events import SessionEvent
 from legato.core.model import Message
-from legato.store import damaged, messages, quarantine, schema, sessions, snapshots, upgrade
+from legato.store import (
+    approvals,
+    claiming,
+    clearing,
+    damaged,
+    messages,
+    quarantine,
+    schema,
+    sessions,
+    snapshots,
+    steps,
+    upgrade,
+)
 from legato.store.diagnosis import Diagnosis, diagnose
 from legato.store.port import Store
 from legato.store.rebuilding import Rebuilt, rebuild
+from tests.suites.store.approving import DONE, asked
 from tests.suites.store.damage import flip
-from tests.support.conversation import Conversation, text_of
+from tests.support.conversation import Conversation, claimant, text_of
 
 
 async def mended(told: Conversation) -> Rebuilt:
@@ -276,6 +289,67 @@ class Rebuilding:
         assert (await told.texts())[-1] == "so far"
         await told.agree()
 
+    @pytest.mark.promise("X-06", "R-10")
+    @pytest.mark.parametrize("asks", [None, "apr_of_nobody"])
+    async def test_a_turn_that_waits_for_a_person_goes_on_waiting(self, store: Store, asks: str | None) -> None:
+        told = await Conversation.begin(store)
+        turn = (await told.start()).turn
+        waiting = await asked(told)
+        await store.write(_change, schema.turns, turn.id, {"asks": asks})
+
+        done = await mended(told)
+
+        assert [each.place for each in done.before.findings] == ["turn"]
+        assert done.after.findings == ()
+        assert await store.write(claiming.claim, told.id, claimant()) is None
+        decided = await store.write(approvals.decide, waiting.approval.id, "ann", "allow")
+        await told.took(decided.rows)
+        again = await told.claimed("wrk_2")
+        assert again.resumed is not None
+        assert [(step.kind, step.value()) for step in again.resumed.steps] == [("ask", "allowed")]
+
+    @pytest.mark.promise("X-06", "R-08", "R-10")
+    async def test_a_lost_turn_finds_its_steps_and_its_question_again(self, store: Store) -> None:
+        """PostgreSQL loses no row without what hangs on it."""
+        if store.shared:
+            return
+        told = await Conversation.begin(store)
+        running = await told.start()
+        await store.write(steps.save, told.id, running.turn.id, running.epoch, [DONE])
+        await told.say("May I? ")
+        waiting = await asked(told)
+        before, recorded = await told.moment(), await store.read(steps.of_turn, running.turn.id)
+
+        done = await store.write(_lose_turn_alone, told.id, running.turn.id)
+
+        assert done is not None
+        assert [each.place for each in done.before.findings] == ["turn"]
+        assert done.after.findings == ()
+        assert await told.moment() == before
+        assert await store.read(steps.of_turn, running.turn.id) == recorded
+        assert await store.read(approvals.waiting, "ann", 10) == [waiting.approval]
+        assert await told.rescue(running.turn.id, "wrk_lost") is None
+
+    @pytest.mark.promise("X-06", "S-08")
+    async def test_what_was_cleared_and_is_not_yet_taken_away_is_no_damage(self, store: Store) -> None:
+        told = await Conversation.begin(store)
+        await told.answer("goes", "Well?")
+        await store.write(_damage_row_with, told.id, b"goes")
+        await told.emptied()
+        assert (await diagnosed(told)).findings == ()
+        turn = await told.answer("stays", "And?")
+        assert (await diagnosed(told)).findings == ()
+        await store.write(_change, schema.messages, turn.answer_id or "", {"crc": 1})
+
+        done = await mended(told)
+
+        assert [each.what.split(":")[0] for each in done.before.findings] == [turn.answer_id]
+        assert done.after.findings == ()
+        assert await told.texts() == ["And?", "stays"]
+        while not await store.write(clearing.remove, told.id):
+            assert (await diagnosed(told)).findings == ()
+        assert (await diagnosed(told)).findings == ()
+
     @pytest.mark.promise("X-06")
     async def test_a_session_that_is_deleted_is_nobodys_patient(self, store: Store) -> None:
         assert await store.read(diagnose, "ses_00000000000000000000000009") is None
@@ -335,6 +409,17 @@ def _change(conn: Connection, table: Any, id_: str, values: dict[str, Any]) -> N
 
 def _lose(conn: Connection, table: Any, id_: str) -> None:
     conn.execute(delete(table).where(table.c.id == id_))
+
+
+def _lose_turn_alone(conn: Connection, session_id: str, turn_id: str) -> Rebuilt | None:
+    """A rotten page takes nothing with it that hangs on it, as a statement does; rebuilt before the database looks."""
+    conn.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    hanging = (schema.steps, schema.approvals)
+    kept = [conn.execute(select(table).where(table.c.turn_id == turn_id)).all() for table in hanging]
+    _lose(conn, schema.turns, turn_id)
+    for table, rows in zip(hanging, kept, strict=True):
+        conn.execute(insert(table), [dict(row._mapping) for row in rows])
+    return rebuild(conn, session_id)
 
 
 def _change_entry(conn: Connection, message_id: str | None, values: dict[str, Any]) -> None:

@@ -1,15 +1,28 @@
 """Summaries and pins: what a prompt holds besides the newest messages, on every branch and whatever is taken away."""
 
+from collections.abc import Sequence
+
+import msgspec
 import pytest
 from sqlalchemy import Connection, func, select, update
 
-from legato.core.errors import Invalid, MessageNotFound, SessionNotFound, SummaryNotFound, TurnNotFinished
+from legato.core.errors import (
+    ContextOverflow,
+    Invalid,
+    MessageNotFound,
+    SessionNotFound,
+    SummaryNotFound,
+    TurnNotFinished,
+)
+from legato.core.events import TurnEvent
 from legato.core.ids import new_id
-from legato.core.model import Summary, TextPart, Turn
+from legato.core.model import ContextInfo, Gauge, Message, Session, Summary, TextPart, Turn
 from legato.core.prompt import Earlier
-from legato.store import exporting, pinning, schema, summaries
+from legato.store import chores, exporting, pinning, schema, snapshots, summaries, trimming
 from legato.store.port import Store
+from legato.transfer import arriving
 from tests.support.conversation import Conversation, text_of
+from tests.support.transferring import Ferry
 
 
 async def turns(conversation: Conversation, count: int, first: int = 0) -> list[Turn]:
@@ -149,7 +162,7 @@ class Summarising:
 
     @pytest.mark.promise("C-03")
     async def test_pins_are_limited(self, conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pinning, "MOST", 2)
+        monkeypatch.setattr(pinning, "MOST_PINNED", 2)
         told = await turns(conversation, 3)
         for turn in told[:2]:
             await conversation.pin(turn.message_id)
@@ -214,10 +227,79 @@ class Summarising:
         await conversation.trim(2)
         assert await conversation.texts() == ["question-4", "answer-4"]
 
+    @pytest.mark.promise("C-06")
+    async def test_the_gauge_of_a_running_turn_is_what_it_was_sent(self, conversation: Conversation) -> None:
+        running = (await conversation.start()).turn
+        context = ContextInfo(messages=1, tokens=40, dropped=0, budget=90, window=100)
+        await conversation.tell(TurnEvent(msgspec.structs.replace(running, context=context)))
+        assert (await conversation.state()).gauge == Gauge(40, 100)
+        await conversation.say("words")
+        await conversation.finish()
+        assert (await conversation.state()).gauge == Gauge(45, 100)
+
+    @pytest.mark.promise("S-10", "C-03")
+    async def test_trimmed_words_live_on_in_no_summary(self, conversation: Conversation) -> None:
+        told = await turns(conversation, 5)
+        await summarised(conversation, told[2], 6, "They said question-0.")
+        found = await conversation.store.read(summaries.material, conversation.id, 10, 10)
+        assert found.summary is not None
+        await conversation.trim(6)
+        assert (await held(conversation)).summary is None
+        assert await rows(conversation.store, conversation.id) == 0
+        assert await conversation.store.read(chores.due, "summary", "wrk_1", 10) == [conversation.id]
+        # Who was at it just now tells of what is gone: upon the summary that there was, or from the first message on.
+        key = conversation.id, told[4].answer_id or ""
+        assert not await conversation.store.write(summaries.keep, *key, 10, "late", upon=found.summary)
+        assert not await conversation.store.write(summaries.keep, *key, 10, "late", first_id=told[0].message_id)
+        assert await conversation.store.write(summaries.keep, *key, 6, "anew", first_id=told[2].message_id)
+
+    @pytest.mark.promise("C-03")
+    async def test_all_that_is_pinned_is_checked_with_its_questions(self, conversation: Conversation) -> None:
+        told = await turns(conversation, 3)
+        await conversation.pin(told[0].message_id)
+        seen: list[list[str]] = []
+
+        def check(session: Session, messages: Sequence[Message]) -> None:
+            seen.append(sorted(text_of(message) for message in messages))
+            raise ContextOverflow("too much")
+
+        key = conversation.id, conversation.owner, told[1].answer_id or ""
+        with pytest.raises(ContextOverflow):
+            await conversation.store.write(pinning.pin, *key, pinned=True, check=check)
+        assert seen == [["answer-1", "question-0", "question-1"]]
+        assert await pins(conversation) == ["question-0"]
+
+    @pytest.mark.promise("C-03", "S-15", "S-13")
+    async def test_a_copy_has_no_more_pins_than_a_session_may(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        conversation = await Conversation.begin(store)
+        for turn in await turns(conversation, 3):
+            await conversation.pin(turn.message_id)
+        monkeypatch.setattr(arriving, "MOST_PINNED", 2)
+        fork = await Ferry(store).forking.fork("ann", conversation.id)
+        state, _ = await store.read(snapshots.snapshot, fork.id, "ann", 10)
+        assert [text_of(message) for message in state.messages if message.pinned] == ["question-1", "question-2"]
+
+    @pytest.mark.promise("C-03", "S-15")
+    async def test_a_fork_has_the_summary_of_its_branch(self, store: Store) -> None:
+        conversation = await Conversation.begin(store)
+        told = await turns(conversation, 20)
+        await summarised(conversation, told[1], 4, "of the first two")
+        await summarised(conversation, told[18], 38, "too far")
+        fork = await Ferry(store).forking.fork("ann", conversation.id, told[17].answer_id)
+        found = await store.read(summaries.current, fork.id, "ann")
+        assert (found.text, found.messages) == ("of the first two", 4)
+        earlier = await store.read(
+            summaries.earlier,
+            fork.id,
+            (await store.read(snapshots.snapshot, fork.id, "ann", 1))[0].leaf_id or "",
+            summarised=True,
+        )
+        assert earlier.since == 32
+
     @pytest.mark.promise("S-10", "C-03")
     async def test_what_is_pinned_after_the_plan_was_made_stays(self, conversation: Conversation) -> None:
-        from legato.store import trimming
-
         told = await turns(conversation, 3)
         plan = await conversation.store.read(trimming.plan, conversation.id, 2)
         await conversation.pin(told[0].message_id)

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("former_owner", sa.String(length=255), nullable=True),
+        sa.Column("laid_by", sa.String(length=40), nullable=True),
         sa.Column("agent_id", sa.String(length=128), nullable=False),
         sa.Column("agent_name", sa.String(length=255), nullable=False),
         sa.Column("parent_role", sa.String(length=128), nullable=True),

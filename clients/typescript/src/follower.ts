@@ -3,8 +3,9 @@ import { Fold } from "./fold";
 import { Position } from "./position";
 import type { Requests } from "./requests";
 import type { Frame } from "./sse";
-import { Stream } from "./stream";
-import type { Connection, Event, Message, MessagePage, ReasonCode, State } from "./types";
+import { openStream, type SharedStream } from "./shared";
+import type { Stream } from "./stream";
+import type { Connection, Event, Message, MessagePage, ReasonCode, State, View } from "./types";
 
 export interface FollowedState {
   /** Null until the first snapshot. Immutable; what did not change is the same object as before. */
@@ -26,7 +27,7 @@ export class Follower {
   readonly #requests: Requests;
   readonly #fold = new Fold();
   readonly #position = new Position();
-  readonly #stream: Stream;
+  readonly #stream: Stream | SharedStream;
   readonly #listeners = new Set<() => void>();
   readonly #eventListeners = new Set<(event: Event) => void>();
   #state: FollowedState = { state: null, connection: "connecting" };
@@ -36,8 +37,13 @@ export class Follower {
   constructor(requests: Requests, sessionId: string) {
     this.#requests = requests;
     this.sessionId = sessionId;
-    this.#stream = new Stream(requests, `v1/sessions/${encodeURIComponent(sessionId)}/events`, {
+    const path = `v1/sessions/${encodeURIComponent(sessionId)}`;
+    this.#stream = openStream(requests, `${path}/events`, {
       query: () => ({ after: this.#position.cursor }),
+      whole: async () => {
+        const { state, cursor } = await requests.call<View>("GET", path);
+        return { event: "snapshot", id: cursor, data: JSON.stringify({ state }) };
+      },
       onFrame: (frame) => {
         this.#take(frame);
       },
@@ -46,7 +52,6 @@ export class Follower {
         this.#publish();
       },
     });
-    this.#stream.open();
   }
 
   get state(): FollowedState {

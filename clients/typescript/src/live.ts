@@ -1,16 +1,18 @@
 import type { Requests } from "./requests";
-import { Stream } from "./stream";
+import { openStream, type SharedStream } from "./shared";
+import type { Stream } from "./stream";
 import type { Connection, Hint, ReasonCode } from "./types";
 
 /** What to fetch again to keep a list of sessions: `refetch` comes first, and after every gap. */
 export class LiveList {
-  readonly #stream: Stream;
+  readonly #stream: Stream | SharedStream;
   readonly #listeners = new Set<(hint: Hint) => void>();
   connection: Connection = "connecting";
 
   constructor(requests: Requests) {
-    this.#stream = new Stream(requests, "v1/events", {
+    this.#stream = openStream(requests, "v1/events", {
       query: () => ({}),
+      whole: () => Promise.resolve({ event: "list", id: null, data: '{"what":"refetch"}' }),
       onFrame: (frame) => {
         if (frame.event !== "list") return;
         const hint = JSON.parse(frame.data) as Hint;
@@ -20,7 +22,6 @@ export class LiveList {
         this.connection = connection;
       },
     });
-    this.#stream.open();
   }
 
   readonly subscribe = (listener: (hint: Hint) => void): (() => void) => {

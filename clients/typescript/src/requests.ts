@@ -14,6 +14,8 @@ export interface LegatoOptions {
   retryForMs?: number;
   /** A stream that brings nothing for so long is dead: the server's heartbeat comes every 15 s. */
   silenceMs?: number;
+  /** Whether all tabs of a browser read a stream together; by default in browsers, where cookies say who asks. */
+  shared?: boolean;
   onReport?: (code: ReasonCode, detail: string) => void;
 }
 
@@ -36,6 +38,7 @@ export class Requests {
   readonly random: () => number;
   readonly silenceMs: number;
   readonly onReport: (code: ReasonCode, detail: string) => void;
+  readonly shared: boolean;
   readonly #options: LegatoOptions;
 
   constructor(options: LegatoOptions) {
@@ -44,6 +47,8 @@ export class Requests {
     this.random = options.random ?? Math.random;
     this.silenceMs = options.silenceMs ?? 40_000;
     this.onReport = options.onReport ?? (() => undefined);
+    const alike = globalThis.document !== undefined && options.headers === undefined;
+    this.shared = (options.shared ?? alike) && globalThis.navigator?.locks !== undefined && globalThis.BroadcastChannel !== undefined;
   }
 
   url(path: string, query: Query = {}): string {

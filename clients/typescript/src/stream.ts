@@ -4,10 +4,15 @@ import { unreachable, type Query, type Requests } from "./requests";
 import { SseParser, type Frame } from "./sse";
 import type { Connection, ReasonCode } from "./types";
 
+export interface Told {
+  retryAt?: number;
+  error?: LegatoError;
+}
+
 export interface Listening {
   query: () => Query;
   onFrame: (frame: Frame) => void;
-  onConnection: (connection: Connection, told?: { retryAt?: number; error?: LegatoError }) => void;
+  onConnection: (connection: Connection, told?: Told) => void;
 }
 
 /** One logical stream over any number of connections, until `close`: whatever ends a connection, it goes on. */
@@ -40,7 +45,7 @@ export class Stream {
 
   close(reason: ReasonCode = "client.stream.user-abort"): void {
     if (!this.#running) return;
-    this.#stop();
+    this.stop();
     this.#requests.onReport(reason, this.#path);
     this.#listening.onConnection("closed");
   }
@@ -61,7 +66,8 @@ export class Stream {
     if (globalThis.document.visibilityState === "visible") this.hurry(false);
   };
 
-  #stop(): void {
+  /** Without a word to anybody. */
+  stop(): void {
     this.#running = false;
     globalThis.removeEventListener?.("online", this.#onOnline);
     globalThis.document?.removeEventListener("visibilitychange", this.#onVisible);
@@ -83,7 +89,7 @@ export class Stream {
   }
 
   #refused(error: LegatoError): void {
-    this.#stop();
+    this.stop();
     this.#requests.onReport("client.stream.reader-error", error.code);
     this.#listening.onConnection(error.status === 404 ? "gone" : "closed", { error });
   }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Legato, LegatoError, isTerminal, type Follower, type ReasonCode, type State } from "../src/index";
+import { Legato, LegatoError, type ReasonCode } from "../src/index";
 import { Server } from "./server";
+import { answerOf, bare, ended, until } from "./watching";
 
 const server = new Server();
 const reports: ReasonCode[] = [];
@@ -11,39 +12,6 @@ beforeAll(async () => {
   legato = new Legato({ baseUrl: server.url, onReport: (code) => reports.push(code) });
 }, 60_000);
 afterAll(() => server.remove());
-
-/** Resolves when the follower's state is as wanted; hangs tests only into their time-out. */
-function until(follower: Follower, wanted: (state: State) => boolean): Promise<State> {
-  return new Promise((resolve) => {
-    const look = (): void => {
-      const { state } = follower.state;
-      if (state && wanted(state)) {
-        stop();
-        resolve(state);
-      }
-    };
-    const stop = follower.subscribe(look);
-    look();
-  });
-}
-const ended = (turnId: string) => (state: State): boolean => state.turns.some((turn) => turn.id === turnId && isTerminal(turn.status));
-
-const answerOf = (state: State): string => {
-  const parts = state.messages.findLast((message) => message.role === "assistant")?.parts ?? [];
-  return parts.map((part) => (part.type === "text" ? part.text : "")).join("");
-};
-
-const DEFAULTS: Record<string, unknown> = { kind: "send", mode: "queue", priority: "interactive", message_type: "message" };
-/** Without what may be left out as it is the default. */
-function bare(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(bare);
-  if (typeof value !== "object" || value === null) return value;
-  const left = Object.entries(value).filter(([name, each]) => {
-    const empty = each == null || each === false || each === 0 || (Array.isArray(each) && each.length === 0);
-    return !empty && each !== DEFAULTS[name];
-  });
-  return Object.fromEntries(left.map(([name, each]) => [name, bare(each)]));
-}
 
 test("an answer is followed, and what was assembled is what the server has", async () => {
   const session = await legato.createSession();

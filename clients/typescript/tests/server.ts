@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const PYTHON = process.env["LEGATO_PYTHON"] ?? join(import.meta.dirname, "../../../.venv/bin/python");
+export const PYTHON = process.env["LEGATO_PYTHON"] ?? join(import.meta.dirname, "../../../.venv/bin/python");
 
 /** `legato serve` with the demo agent, on a port and a database that outlive the process. */
 export class Server {

@@ -9,6 +9,8 @@ export default tseslint.config(
   hooks.configs.flat["recommended-latest"],
   {
     rules: {
+      // It does not know ||= and ??=; the compiler finds what is unused.
+      "no-unused-private-class-members": "off",
       // What people and models write reaches the document through React alone.
       "no-restricted-syntax": [
         "error",

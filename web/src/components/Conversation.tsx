@@ -28,6 +28,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   const [stopping, setStopping] = useState<string | null>(null);
   const open = state?.turns.filter((turn) => !isTerminal(turn.status)) ?? [];
   const running = open.find((turn) => turn.status === "in_progress");
+  const busy = open.length > 0;
   const stop = () => {
     const turn = open[0];
     if (!turn) return;
@@ -36,14 +37,14 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   };
   const runtime = useExternalStoreRuntime<Message>({
     messages: state?.messages ?? NONE,
-    isRunning: open.length > 0,
+    isRunning: busy,
     convertMessage,
     onNew: async (message) => void legato.send(id, textOf(message), "queue"),
     onCancel: async () => stop(),
   });
   const agent = agents.find((each) => each.id === state?.session.agent_id);
   const mine = outgoing.filter((entry) => entry.session === id && !entry.edits);
-  const context = useMemo(() => ({ state, busy: open.length > 0 }), [state, open.length]);
+  const context = useMemo(() => ({ state, busy }), [state, busy]);
   const title = state?.session.title || words(state ? "untitled" : "newChat");
   const readOnly = Boolean(state?.session.read_only || state?.session.quarantined);
   const usage = state?.turns.filter((turn) => isTerminal(turn.status)).at(-1)?.usage;
@@ -71,7 +72,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
           {state && <Waiting state={state} />}
           {readOnly && state ? <ReadOnly state={state} /> : (
             <Composer
-              draftOf={id} running={open.length > 0} stopping={stopping !== null && stopping === open[0]?.id}
+              draftOf={id} running={busy} stopping={stopping !== null && stopping === open[0]?.id}
               disabled={connection === "gone"} onSend={(text, mode) => legato.send(id, text, mode)} onStop={stop}
             />
           )}

@@ -4,6 +4,7 @@ import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
 import remarkMath from "remark-math";
 import { blocksOf } from "../state/markdownBlocks";
+import { mathMarks } from "../state/mathMarks";
 import { CodeBlock } from "./CodeBlock";
 import { Maths } from "./Maths";
 import { RemoteImage } from "./RemoteImage";
@@ -15,6 +16,20 @@ const SCHEMA = {
   attributes: { ...defaultSchema.attributes, code: [["className", /^language-[\w+#.-]+$/, "math-inline", "math-display"]] },
   protocols: { ...defaultSchema.protocols, href: ["http", "https", "mailto"], src: ["http", "https"] },
 } satisfies typeof defaultSchema;
+
+interface Node {
+  type: string;
+  children?: Node[];
+}
+
+/** HTML is shown as what it is, text: the sanitiser alone would take it out, and with it a part of what was said. */
+function remarkHtmlAsText() {
+  const change = (node: Node) => {
+    if (node.type === "html") node.type = "text";
+    node.children?.forEach(change);
+  };
+  return change;
+}
 
 function host(address: string | undefined): string {
   return address && URL.canParse(address) ? new URL(address).host : "";
@@ -40,8 +55,8 @@ const COMPONENTS: Components = {
 
 const Block = memo(function Block({ text }: { text: string }) {
   return (
-    <ReactMarkdown remarkPlugins={[remarkGfm, [remarkMath, { singleDollarTextMath: false }]]} rehypePlugins={[[rehypeSanitize, SCHEMA]]} components={COMPONENTS}>
-      {text}
+    <ReactMarkdown remarkPlugins={[remarkGfm, remarkMath, remarkHtmlAsText]} rehypePlugins={[[rehypeSanitize, SCHEMA]]} components={COMPONENTS}>
+      {mathMarks(text)}
     </ReactMarkdown>
   );
 });

@@ -2,11 +2,19 @@ import react from "@vitejs/plugin-react";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
   plugins: [react()],
   // Relative: Legato may be mounted under any path.
   base: "./",
-  resolve: { alias: { "legato-client": fileURLToPath(new URL("./src/wire/index.ts", import.meta.url)) } },
+  resolve: {
+    alias: {
+      "legato-client": here("./src/wire/index.ts"),
+      // Its browser's version asks innerHTML what "&nbsp;" means, which Trusted Types refuse; this one has a table.
+      "decode-named-character-reference": here("./node_modules/decode-named-character-reference/index.js"),
+    },
+  },
   build: {
     outDir: "../src/legato/web/dist",
     emptyOutDir: true,

@@ -62,7 +62,9 @@ class PageChat(Chat):
         state |= {"leaf_id": messages[-1]["id"], "gauge": None}
         told = f"retry: 60000\n\nid: x.1\nevent: snapshot\ndata: {json.dumps({'state': state})}\n\n"
         base = f"{self.url}/v1/sessions/{session_id}"
-        await self.page.route(f"{base}/events*", lambda route: route.fulfill(body=told, content_type="text/event-stream"))
+        await self.page.route(
+            f"{base}/events*", lambda route: route.fulfill(body=told, content_type="text/event-stream")
+        )
         page = {"data": [], "has_more": False, "next": None}
         await self.page.route(f"{base}/messages*", lambda route: route.fulfill(json=page))
         await self.page.goto(f"{self.url}/#{session_id}")

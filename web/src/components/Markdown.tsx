@@ -5,6 +5,7 @@ import remarkGfm from "remark-gfm";
 import remarkMath from "remark-math";
 import { blocksOf } from "../state/markdownBlocks";
 import { mathMarks } from "../state/mathMarks";
+import { Fallback } from "./Fallback";
 import { CodeBlock } from "./CodeBlock";
 import { Maths } from "./Maths";
 import { RemoteImage } from "./RemoteImage";
@@ -66,7 +67,7 @@ export function Markdown({ text, growing }: { text: string; growing: boolean }) 
   const blocks = useMemo(() => blocksOf(text), [text]);
   return (
     <div className={`text markdown ${growing ? "growing" : ""}`} dir="auto">
-      {blocks.map((block, index) => <Block key={index} text={block} />)}
+      {blocks.map((block, index) => <Fallback key={index} text={block}><Block text={block} /></Fallback>)}
     </div>
   );
 }

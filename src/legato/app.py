@@ -248,7 +248,8 @@ class Legato:
 
 def _configured(settings: EngineSettings, config: Config) -> EngineSettings:
     """The settings, with what a configuration file says about them."""
-    said = {"titles": config.titles, "retention_days": config.retention_days, "prune_hour": config.prune_hour}
+    names = ("titles", "retention_days", "prune_hour", "max_files_mb")
+    said = {name: getattr(config, name) for name in names}
     return msgspec.structs.replace(settings, **{name: value for name, value in said.items() if value is not None})
 
 
@@ -373,6 +374,7 @@ class _Running:
             Looper(step=self._lifecycle.close_idle, interval_s=settings.close_idle_every_s, name="idle sessions"),
             Looper(step=pruner.step, interval_s=settings.prune_every_s, name="retention"),
             self._side_work(),
+            *self._files(),
             Looper(step=scrubber.step, interval_s=settings.scrub_s, name="scrub"),
             Looper(step=Tidying(store=self._store).step, interval_s=settings.tidy_every_s, name="tidying"),
             Looper(step=self._hub.rest, interval_s=settings.rest_s, name="rest"),
@@ -385,6 +387,12 @@ class _Running:
         loop = Looper(step=self._chores.step, interval_s=self._settings.chores_s, name="chores")
         self._chores.on_due = loop.wake
         return loop
+
+    def _files(self) -> tuple[Looper, Looper]:
+        attachments, settings = self.engine.attachments, self._settings
+        clean = Looper(step=attachments.clean, interval_s=settings.tidy_every_s, name="removed files")
+        attachments.on_gone = clean.wake
+        return clean, Looper(step=attachments.sweep, interval_s=settings.sweep_files_s, name="unused files")
 
     async def start(self) -> None:
         """Start from the bottom up; what fails takes down again what stood already."""

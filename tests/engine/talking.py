@@ -14,7 +14,7 @@ from legato.engine.engine import Engine, SendRequest, Sent
 from legato.store import journal
 from legato.store.port import Row
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0  # a hang, not a slow minute
 
 E = TypeVar("E")
 

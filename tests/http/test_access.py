@@ -66,6 +66,7 @@ def request_of(route: str) -> tuple[str, str]:
         agent_id="a",
         memory_id=new_id("mem"),
         search_id=new_id("sch"),
+        file_id=new_id("fil"),
         approval_id=new_id("apr"),
         grant_id="0" * 32,
     )

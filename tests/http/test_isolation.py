@@ -27,6 +27,10 @@ OPEN: Final = {
     "HEAD /openapi.json",
 }
 OWN: Final = {
+    "DELETE /v1/files/{file_id}",
+    "GET /v1/files/{file_id}",
+    "GET /v1/files/{file_id}/content",
+    "POST /v1/files",
     "DELETE /v1/searches/{search_id}",
     "GET /v1/events",
     "GET /v1/export",

@@ -24,6 +24,7 @@ from tests.http.puppets import Puppets
 from tests.http.serving import serving
 from tests.http.speaking import CODES
 from tests.http.test_isolation import ROUTES
+from tests.support.attachments import png
 
 pytestmark = pytest.mark.promise("H-01")
 
@@ -56,6 +57,7 @@ class Live:
         with httpx2.Client(base_url=url, headers=USER) as http:
             session_id = http.post("/v1/sessions", json={"agent_id": "echo"}).json()["id"]
             turn = http.post(f"/v1/sessions/{session_id}/turns", json={"text": "Hi"}).json()["turn"]
+            file = http.post("/v1/files", params={"name": "cat.png"}, content=png()).json()
             search = http.post("/v1/searches", json={"name": "Greetings", "query": "Hi"}).json()
         self.ids = {
             "session_id": session_id,
@@ -67,6 +69,7 @@ class Live:
             "memory_id": new_id("mem"),
             "approval_id": new_id("apr"),
             "grant_id": "0" * 32,
+            "file_id": file["id"],
         }
 
 

@@ -376,7 +376,7 @@ async def test_who_sends_too_slowly_is_not_waited_for(monkeypatch: pytest.Monkey
 
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
     with anyio.fail_after(20), pytest.raises(Invalid, match="too slowly"):
-        await transfer._receive(request, io.BytesIO())
+        await transfer.receive(request, io.BytesIO())
 
 
 async def test_files_go_both_ways_while_answers_stream(api: Api, stranger: Api, puppets: Puppets) -> None:

@@ -10,13 +10,14 @@ from typing import Final
 
 import pytest
 
-from legato.client import Client
+from legato.client import Client, File
 from legato.core.errors import SessionNotFound
 from tests.process.nursery import FAILPOINT
+from tests.support.attachments import png
 from tests.support.canary import places
 from tests.support.server import ServerProcess
 
-pytestmark = [pytest.mark.promise("S-07"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.promise("S-07"), pytest.mark.promise("S-18"), pytest.mark.timeout(240)]
 
 CANARY: Final = "Rumpelstilzchen"
 WITHIN_S: Final = 60.0
@@ -48,6 +49,7 @@ def told(client: Client, folder: Path) -> str:
     session = client.create_session(title=CANARY, context=CANARY, metadata={CANARY: CANARY})
     for question in (f"My name is {CANARY}", f"{CANARY.lower()} {CANARY.upper()}", "/long 400 400"):
         list(client.answer(session.id, question))
+    list(client.answer(session.id, "", files=attached(client)))
     client.send(session.id, f"/long 5000 100 {CANARY}")  # still runs when the session goes
     client.send(session.id, f"And then, {CANARY}?")  # still waits
     with closing(sqlite3.connect(folder / "legato.db")) as console:
@@ -55,6 +57,12 @@ def told(client: Client, folder: Path) -> str:
         console.execute(REMEMBER, (CANARY, CANARY, session.id))
         console.commit()
     return session.id
+
+
+def attached(client: Client) -> list[File]:
+    """Files that have the canary in their names and all through their bytes."""
+    image = png() + f"{CANARY} ".encode() * 50_000
+    return [client.upload(image, f"{CANARY}.png"), client.upload(f"{CANARY}\n".encode() * 3, f"{CANARY}.txt")]
 
 
 def streamed(client: Client) -> str:
@@ -106,11 +114,20 @@ def test_a_server_that_dies_in_the_middle_goes_on_when_it_is_back(server: Server
         wait_until_gone(folder)
 
 
+def test_a_file_that_was_never_sent_leaves_no_byte(server: ServerProcess, folder: Path) -> None:
+    with Client(server.url) as client:
+        files = attached(client)
+        assert places(folder, CANARY)
+        for file in files:
+            client.delete_file(file.id)
+        wait_until_gone(folder)
+
+
 @pytest.mark.promise("S-08")
 def test_a_cleared_session_keeps_its_name_and_not_a_byte_of_what_was_said(server: ServerProcess, folder: Path) -> None:
     with Client(server.url) as client:
         session = client.create_session(title="Kept")
-        list(client.answer(session.id, f"My name is {CANARY}"))
+        list(client.answer(session.id, f"My name is {CANARY}", files=attached(client)))
         client.clear(session.id)
         wait_until_gone(folder)
         assert client.session(session.id).state.session.title == "Kept"

@@ -11,7 +11,16 @@ from sqlalchemy import Connection, delete
 
 from legato.store.opening import open_store
 from legato.store.port import Store
-from legato.store.schema import preferences, search_entries, searches, sessions, usage_days, workers
+from legato.store.schema import (
+    file_contents,
+    files,
+    preferences,
+    search_entries,
+    searches,
+    sessions,
+    usage_days,
+    workers,
+)
 from tests.support.conversation import Conversation
 from tests.support.postgres import drop_database, new_database, postgres_server
 
@@ -106,5 +115,5 @@ async def _migrate(url: str) -> None:
 
 def _forget(conn: Connection) -> None:
     # The rest goes with its session.
-    for table in (sessions, workers, search_entries, searches, preferences, usage_days):
+    for table in (sessions, files, file_contents, workers, search_entries, searches, preferences, usage_days):
         conn.execute(delete(table))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Connection, func, select
@@ -40,7 +41,7 @@ from legato.core.events import (
     decode_lines,
 )
 from legato.core.fold import Fold
-from legato.core.model import ErrorInfo, TextPart, Turn
+from legato.core.model import ErrorInfo, FilePart, Message, TextPart, Turn
 from legato.core.states import TERMINAL, may_follow
 from legato.engine.hub import after
 from legato.store import (
@@ -50,6 +51,7 @@ from legato.store import (
     clearing,
     compaction,
     ending,
+    files,
     journal,
     messages,
     queueing,
@@ -329,9 +331,11 @@ class StoreMachine(RuleBasedStateMachine):
         if row is None and source and source[-1].status == "in_progress":
             source.pop()
         state, _ = await self.store.read(snapshots.snapshot, made.id, "ann", EVERYTHING)
-        assert [(m.role, m.parts, m.status, m.error) for m in state.messages] == [
-            (m.role, m.parts, m.status, m.error) for m in source
-        ]
+        assert list(map(_said, state.messages)) == list(map(_said, source))
+        for message in state.messages:
+            for part in message.parts:
+                if isinstance(part, FilePart):  # its own, with the same bytes
+                    assert (await self.store.read(files.get, part.file_id, "ann")).message_id == message.id
         assert made.forked_from is not None
         assert (made.forked_from.session_id, made.forked_from.message_id) == (
             self.id,
@@ -659,7 +663,8 @@ def _worker(conn: Connection, turn_id: str) -> str:
 
 def _messages(conn: Connection, session_id: str) -> list[Any]:
     table = schema.messages
-    found = select(table.c.id, table.c.role, table.c.status).where(table.c.session_id == session_id)
+    mine = table.c.session_id == session_id, messages.NOT_CLEARED
+    found = select(table.c.id, table.c.role, table.c.status).where(*mine)
     return list(conn.execute(found.order_by(table.c.created_at, table.c.role.desc(), table.c.id)).all())
 
 
@@ -670,3 +675,11 @@ def _counts(conn: Connection, session_id: str) -> tuple[int, int]:
         for table in tables
     ]
     return told, sent
+
+
+def _said(message: Message) -> object:
+    """What a copy of a message has in common with it."""
+    parts = [
+        msgspec.structs.replace(each, file_id="") if isinstance(each, FilePart) else each for each in message.parts
+    ]
+    return message.role, parts, message.status, message.error

@@ -7,6 +7,7 @@ import pytest
 from tests.suites.store.accepting import Accepting
 from tests.suites.store.appending import Appending
 from tests.suites.store.approving import Approving
+from tests.suites.store.attaching import Attaching
 from tests.suites.store.branches import Branches
 from tests.suites.store.branching import Branching
 from tests.suites.store.claiming import Claiming
@@ -37,6 +38,7 @@ class StoreSuite(
     Isolation,
     Accepting,
     Approving,
+    Attaching,
     Branches,
     Branching,
     Queueing,

@@ -1,11 +1,11 @@
 """Whether the index of the search is what the messages say, looked at from below: the entries, and the terms of each."""
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Connection, select, text
 
-from legato.core.model import Message, TextPart
+from legato.core.model import FilePart, Message, Part, TextPart
 from legato.core.words import words
 from legato.store import messages, schema
 from legato.store.dialect import is_postgresql
@@ -38,7 +38,12 @@ def _both(conn: Connection, session_id: str) -> tuple[dict[str, str], dict[str, 
 def _words(message: Message) -> str:
     if message.status == "in_progress" or message.message_type == "continue":
         return ""
-    return " ".join(words("\n".join(part.text for part in message.parts if isinstance(part, TextPart))))
+    said = [part.name if isinstance(part, FilePart) else part.text for part in message.parts if _is_said(part)]
+    return " ".join(words("\n".join(said)))
+
+
+def _is_said(part: Part) -> TypeGuard[TextPart | FilePart]:
+    return isinstance(part, TextPart | FilePart)
 
 
 def _check_terms(conn: Connection) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from legato.core import events as ev
+from legato.core.files import IMAGES, PDF, TEXT
 from legato.core.model import (
     Approval,
     ContextInfo,
     ErrorInfo,
+    FilePart,
     Message,
     Part,
     ReasoningPart,
@@ -59,6 +61,9 @@ parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(ReasoningPart, texts),
     st.builds(ToolCallPart, names, texts, texts),
     st.builds(ToolResultPart, names, texts, st.booleans()),
+    st.builds(
+        FilePart, names, texts, st.sampled_from([*IMAGES, PDF, TEXT]), st.integers(0, 1 << 24), st.integers(0, 5_000)
+    ),
 )
 statuses: Any = st.sampled_from(["queued", "in_progress", "completed", "cancelled", "failed", "incomplete"])
 terminal: Any = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])

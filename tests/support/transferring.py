@@ -11,14 +11,16 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Turn as Running
 from legato.app import Models
 from legato.core.fold import Fold
-from legato.core.model import Message, Turn
+from legato.core.model import FilePart, Message, Turn
 from legato.doorbell.local import LocalDoorbell
+from legato.engine.attachments import Attachments
 from legato.engine.exporting import Exporting
 from legato.engine.forking import Forking
 from legato.engine.hub import Hub
 from legato.engine.importing import Importing
 from legato.engine.lists import Lists
 from legato.engine.publish import Publisher
+from legato.engine.settings import EngineSettings
 from legato.engine.tasks import Tasks
 from legato.providers.catalog import Catalog
 from legato.store import journal, snapshots
@@ -47,7 +49,14 @@ class Ferry:
         publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
         self.tasks = tasks
         self.exporting = Exporting(store=store, stopped=lambda: False, on_damage=lambda session_id, error: None)
-        self.importing = Importing(store=store, publisher=publisher, registry=registry, models=models, tasks=tasks)
+        self.importing = Importing(
+            store=store,
+            publisher=publisher,
+            registry=registry,
+            models=models,
+            tasks=tasks,
+            attachments=Attachments(store=store, tasks=tasks, settings=EngineSettings()),
+        )
         self.forking = Forking(
             store=store, publisher=publisher, importing=self.importing, policy=lambda agent_id: Policy()
         )
@@ -111,7 +120,10 @@ def without_ids(found: Document) -> dict[str, Any]:
 
 
 def _said(message: Message) -> Message:
-    return msgspec.structs.replace(message, id="", session_id="", turn_id="", parent_id=None)
+    parts = tuple(
+        msgspec.structs.replace(part, file_id="") if isinstance(part, FilePart) else part for part in message.parts
+    )
+    return msgspec.structs.replace(message, id="", session_id="", turn_id="", parent_id=None, parts=parts)
 
 
 def _told(turn: Turn) -> Turn:

@@ -10,9 +10,13 @@ Body = dict[str, Any]
 _KNOWN: Final = frozenset(
     {"model", "messages", "system", "max_tokens", "stream", "temperature", "thinking", "tools", "tool_choice"}
 )
+_IMAGES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS: Final = {
     "text": {"type", "text"},
+    "image": {"type", "source"},
+    "document": {"type", "source"},
     "tool_use": {"type", "id", "name", "input"},
     "tool_result": {"type", "tool_use_id", "content", "is_error"},
 }
@@ -68,6 +72,8 @@ def _block_problems(block: Body, role: str) -> Iterator[str]:
         return
     if kind == "text" and not (isinstance(block.get("text"), str) and block["text"].strip()):
         yield "a text is empty"
+    if kind in ("image", "document"):
+        yield from _source_problems(block, role)
     if kind == "tool_use":
         if role != "assistant" or not isinstance(block.get("input"), dict):
             yield "a tool use of the user's, or without an object"
@@ -78,6 +84,17 @@ def _block_problems(block: Body, role: str) -> Iterator[str]:
             yield "a tool result of the assistant's"
         if "content" in block and not (isinstance(block["content"], str) and block["content"].strip()):
             yield "a tool result is empty"
+
+
+def _source_problems(block: Body, role: str) -> Iterator[str]:
+    source = block.get("source")
+    types = _IMAGES if block["type"] == "image" else ("application/pdf",)
+    if role != "user":
+        yield "a file of the assistant's"
+    elif not isinstance(source, dict) or source.keys() != {"type", "media_type", "data"} or source["type"] != "base64":
+        yield "a file without a source"
+    elif source["media_type"] not in types or not _BASE64.fullmatch(source["data"]):
+        yield "a file of another type, or not in base 64"
 
 
 def _order_problems(messages: list[Body]) -> Iterator[str]:

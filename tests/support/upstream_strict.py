@@ -1,6 +1,7 @@
 """What the strictest provider accepts. A request that passes here is valid everywhere (promise C-05)."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _KNOWN: Final = frozenset(
         "tools",
     }
 )
+_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]{20,}={0,2}\Z")
+_DOCUMENT: Final = re.compile(r"data:application/pdf;base64,[A-Za-z0-9+/]{20,}={0,2}\Z")
 _FIELDS: Final = {
     "system": {"role", "content"},
     "user": {"role", "content"},
@@ -73,10 +76,28 @@ def _message_problems(message: Body) -> Iterator[str]:
     if calls is not None and not calls:
         yield "tool_calls is empty"
     content = message.get("content")
-    if not (content is None and calls) and not (isinstance(content, str) and content.strip()):
+    if role == "user" and isinstance(content, list):
+        yield from _content_problems(content)
+    elif not (content is None and calls) and not (isinstance(content, str) and content.strip()):
         yield "content is empty"
     for call in calls or ():
         yield from _call_problems(call)
+
+
+def _content_problems(content: list[Body]) -> Iterator[str]:
+    """Of a user's message with files."""
+    if not content:
+        yield "content is empty"
+    for part in content:
+        match part:
+            case {"type": "text", "text": str(text)} if text.strip() and len(part) == 2:
+                continue
+            case {"type": "image_url", "image_url": {"url": str(url)}} if _IMAGE.match(url):
+                continue
+            case {"type": "file", "file": {"filename": str(), "file_data": str(url)}} if _DOCUMENT.match(url):
+                continue
+            case _:
+                yield f"a part that nobody knows: {str(part)[:80]}"
 
 
 def _call_problems(call: Body) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What is asked of Anthropic, which is strict, and that an answer goes on where it broke off."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from legato.core.errors import ProviderRefused
 from legato.core.model import Message
-from legato.core.prompt import Budget, PromptCall, PromptMessage, build_prompt
+from legato.core.prompt import Budget, PromptCall, PromptFile, PromptMessage, build_prompt
 from legato.core.tokens import estimate_tokens
 from legato.providers.anthropic_body import DEFAULT_MAX_TOKENS, encode_request, unsent
 from legato.providers.port import ModelRequest, ToolSpec
@@ -157,3 +158,18 @@ async def test_a_model_that_can_not_go_on_says_so() -> None:
     async with Upstream() as upstream, opened(upstream.url, kind="anthropic") as provider:
         with pytest.raises(ProviderRefused, match="prefill"):
             await deltas_of(provider, request)
+
+
+@pytest.mark.promise("S-18")
+def test_files_come_before_the_words_and_after_what_tools_said() -> None:
+    cat = PromptFile("fil_1", "cat.png", "image/png", 30, 800, b"c" * 30)
+    paper = PromptFile("fil_2", "paper.pdf", "application/pdf", 30, 800, b"p" * 30)
+    asked = PromptMessage("user", "What is it?", files=(cat, paper))
+    first, _, second = body(asked, CALLED, RESULT, asked)["messages"]
+
+    encoded = base64.b64encode(b"c" * 30).decode()
+    assert first["content"][0]["source"] == {"type": "base64", "media_type": "image/png", "data": encoded}
+    assert [block["type"] for block in first["content"]] == ["image", "document", "text"]
+    assert [block["type"] for block in second["content"]] == ["tool_result", "image", "document", "text"]
+    (alone,) = body(PromptMessage("user", "", files=(cat,)))["messages"]
+    assert [block["type"] for block in alone["content"]] == ["image"]

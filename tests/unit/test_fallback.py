@@ -16,7 +16,7 @@ from legato.core.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from legato.core.prompt import PromptMessage
+from legato.core.prompt import PromptFile, PromptMessage
 from legato.providers.catalog import Catalog, ModelEntry
 from legato.providers.fallback import Fallbacks
 from legato.providers.options import Options
@@ -65,7 +65,9 @@ class World:
         self.now_s = 5000.0
         self.providers = {name: Scripted(name) for name in "abc"}
         self.one, self.two, self.three = self.providers.values()
-        said = [ModelEntry(id=ONE, fallbacks=fallbacks), *entries]
+        said = [*entries]
+        if ONE not in [entry.id for entry in entries]:
+            said.append(ModelEntry(id=ONE, fallbacks=fallbacks))
         if TWO not in [entry.id for entry in entries]:
             said.append(ModelEntry(id=TWO, fallbacks=(THREE,)))
         self.catalog = Catalog(providers=dict.fromkeys("abc", OWN), entries=said)
@@ -283,3 +285,21 @@ async def test_whoever_closes_the_answer_closes_that_of_the_fallback() -> None:
     await stream.aclose()
 
     assert world.two.closed == 1
+
+
+@pytest.mark.promise("S-18")
+async def test_who_takes_over_takes_the_files_too() -> None:
+    cat = PromptFile("fil_1", "cat.png", "image/png", 3, 800, b"cat")
+    asked = (PromptMessage("user", "What is it?", files=(cat,)),)
+    world = World(
+        ModelEntry(id=ONE, fallbacks=(TWO, THREE), capabilities=("text", "images")),
+        ModelEntry(id=TWO, capabilities=("text", "pdf")),
+        ModelEntry(id=THREE, capabilities=("text", "images")),
+    )
+    failing(world, "a")
+    request = ModelRequest(model="one", messages=asked)
+    async with aclosing(world.all.of(ONE).stream(request)) as deltas:
+        said = [delta.text async for delta in deltas if isinstance(delta, TextDelta)]
+    assert said == [THREE]
+    assert world.three.asked[0].messages == asked
+    assert world.two.asked == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from legato.agents.attachments import with_content
 from legato.agents.tools import Tool
 from legato.core.errors import ContextOverflow, Misuse, ToolFailed
 from legato.core.ids import new_id
@@ -166,7 +167,7 @@ class ModelCalls:
         words = tuple(part for part in said if isinstance(part, TextPart))
         prefill = bool(words) and "prefill" in self._info.capabilities
         budget = Budget(self._info.context_window, spec.reserve, spec.tail, spec.memory_tokens)
-        done = list(self._said)
+        done, capabilities = list(self._said), self._info.capabilities
         while True:
             extended = history.copy()
             if parts := (*done, *words):
@@ -174,7 +175,9 @@ class ModelCalls:
             if words and not prefill:
                 extended.append(_of_this_turn(history[-1], "user", (TextPart(GO_ON),)))
             try:
-                return build_prompt(self._system, extended, budget, self._count, turn.memories, turn.earlier), prefill
+                return build_prompt(
+                    self._system, extended, budget, self._count, turn.memories, turn.earlier, capabilities
+                ), prefill
             except ContextOverflow:
                 if not _shorten(done):
                     raise
@@ -182,7 +185,7 @@ class ModelCalls:
     async def _call(self, prompt: Prompt, prefill: bool, reply: Reply) -> AsyncGenerator[str, None]:
         request = ModelRequest(
             model=self._model_id.partition(":")[2],
-            messages=prompt.messages,
+            messages=await with_content(prompt.messages, self._stage.load),
             tools=tuple(tool.spec for tool in self._tools.values()),
             prefill=prefill,
             max_tokens=self._spec.max_tokens,

@@ -70,8 +70,8 @@ class ProviderEntry(Settings, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A configuration file. ``default_agent`` is that of a session that names none; else it is the first.
 
-    ``side_model`` makes titles, memories and summaries for agents that name none; ``titles``, ``retention_days`` and
-    ``prune_hour`` (UTC) as in ``EngineSettings``.
+    ``side_model`` makes titles, memories and summaries for agents that name none; ``titles``, ``retention_days``,
+    ``prune_hour`` (UTC) and ``max_files_mb`` as in ``EngineSettings``.
     """
 
     agents: tuple[AgentEntry, ...] = ()
@@ -82,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     titles: bool | None = None
     retention_days: Days | None = None
     prune_hour: Hour | None = None
+    max_files_mb: Count | None = None
 
 
 def load_config(path: Path) -> Config:

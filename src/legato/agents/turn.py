@@ -13,7 +13,7 @@ from legato.agents.tools import ToolLike, as_tool
 from legato.core.errors import LegatoError, Misuse, OutcomeUnknown, StepFailed, ToolFailed, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, Warning
 from legato.core.memory import Remembered
-from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, Session, TextPart, Usage
+from legato.core.model import ApprovalStatus, ContextInfo, FilePart, Message, Part, Session, TextPart, Usage
 from legato.core.model import Turn as TurnState
 from legato.core.prompt import NOTHING, Earlier
 from legato.core.states import Phase
@@ -96,6 +96,10 @@ class Stage(Protocol):
 
     async def earlier(self, history: tuple[Message, ...]) -> Earlier:
         """What a prompt holds besides these newest messages."""
+        ...
+
+    async def load(self, file_id: str) -> bytes | None:
+        """The content of a file of the session; None where it has been removed."""
         ...
 
     async def steering(self) -> tuple[Message, ...]:
@@ -274,6 +278,15 @@ class Turn:
             return answer
         status = await self._stage.ask(step, question, tool, expires_s)
         return "allowed" if status == "allowed" else "denied"
+
+    @property
+    def files(self) -> tuple[FilePart, ...]:
+        """The files of the user's message; ``read`` gives their content."""
+        return tuple(part for part in self.message.parts if isinstance(part, FilePart))
+
+    async def read(self, file: FilePart) -> bytes | None:
+        """The content of a file of this message or of the history; None where it has been removed."""
+        return await self._stage.load(file.file_id)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:
         """Tell the readers what is being done. Raises Misuse: there is no such phase."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -24,6 +25,12 @@ def chat(
     token: Token = None,
     agent: Annotated[str | None, typer.Option(help="Who answers in a new session.", show_default=False)] = None,
     session: Annotated[str | None, typer.Option(help="Go on in this session.", show_default=False)] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Attach an image, a PDF or a text to the message; may be repeated.", exists=True, dir_okay=False
+        ),
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin a session, instead of taking up the newest.")] = False,
 ) -> None:
     """Chat with an agent. Ctrl-C cancels an answer, a second one leaves. Questions of one command begin a session.
@@ -37,6 +44,7 @@ def chat(
     with told(), asyncio.Runner() as runner:
         client = AsyncClient(url, token=token, retry_for_s=_PATIENCE_S, notify=terminal.notice)
         conversation = Conversation(client, terminal, agent_id=agent, interactive=text is None)
+        conversation.attached += file or []
         try:
             agents = runner.run(reach(client))
             terminal.is_connected = True

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -39,6 +40,7 @@ class Conversation:
         self.asked: Approval | None = None
         self._answer: AsyncAnswer | None = None
         self._shown = Shown()
+        self.attached: list[Path] = []  # to the next message
 
     def start_anew(self) -> None:
         """The next message begins a session."""
@@ -114,7 +116,10 @@ class Conversation:
         if self.session_id is None:
             # Somebody has a question: that is answered, not he welcomed.
             self.session_id = (await self._client.create_session(self.agent_id, welcome=False)).id
-        return await self._client.send(self.session_id, text)
+        files = [await self._client.upload(path) for path in self.attached]
+        sent = await self._client.send(self.session_id, text, files=files)
+        self.attached.clear()
+        return sent
 
     async def _sent(self, send: Callable[[], Awaitable[Sent]]) -> AsyncAnswer:
         return self._client.watch(await send())

@@ -4,14 +4,17 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
+
+import anyio
 
 from legato.cli.conversation import Conversation, Decision
 from legato.cli.ending import CANCELLED_HERE
 from legato.cli.terminal import Terminal, printable
 from legato.client import Agent, AsyncClient
 from legato.core.errors import Invalid, LegatoError
-from legato.core.model import Message, Session, State, TextPart
+from legato.core.model import FilePart, Message, Session, State, TextPart
 from legato.core.states import is_terminal
 
 _PROMPT: Final = "> "
@@ -22,6 +25,7 @@ _HELP: Final = """\
 :edit TEXT  say this instead of the last message
 :new        begin a session
 :sessions   list the newest sessions
+:file PATH  attach an image, a PDF or a text to the next message
 :open N     take up a session of that list (or give its id)
 :quit       leave (also Ctrl-D)
 Ctrl-C cancels an answer; a second one leaves. Everything else goes to the agent, "/" commands too; "::x" sends ":x"."""
@@ -55,6 +59,7 @@ class Prompt:
             "new": self._new,
             "sessions": self._sessions,
             "open": self._open,
+            "file": self._attach,
             "help": self._help,
         }
 
@@ -173,6 +178,14 @@ class Prompt:
             raise Invalid("Which one? :sessions lists them.")
         await self._take_up(rest)
 
+    async def _attach(self, rest: str) -> None:
+        path = await anyio.Path(rest).expanduser()
+        if not rest or not await path.is_file():
+            raise Invalid(f"There is no file {rest or '(which one?)'}.")
+        self._conversation.attached.append(Path(path))
+        names = ", ".join(printable(each.name) for each in self._conversation.attached)
+        self._terminal.note(f"· with your next message: {names}")
+
     async def _take_up(self, session_id: str) -> None:
         state = await self._conversation.open(session_id)
         self._terminal.note(f"· session {session_id}" + (f": {state.session.title}" if state.session.title else ""))
@@ -198,7 +211,8 @@ def _last_exchange(state: State) -> list[Message]:
 
 
 def _text(message: Message) -> str:
-    return printable("".join(part.text for part in message.parts if isinstance(part, TextPart)))
+    names = "".join(f"[{part.name}] " for part in message.parts if isinstance(part, FilePart))
+    return printable(names + "".join(part.text for part in message.parts if isinstance(part, TextPart)))
 
 
 def _when(session: Session) -> str:

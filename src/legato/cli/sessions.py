@@ -17,7 +17,18 @@ from legato.cli.output import Json, client_of, console, state_of, table_of, when
 from legato.cli.prune import prune
 from legato.cli.terminal import printable
 from legato.cli.transfer import export, import_
-from legato.core.model import Gauge, Message, Part, ReasoningPart, State, TextPart, ToolCallPart, ToolResultPart
+from legato.core.files import weight
+from legato.core.model import (
+    FilePart,
+    Gauge,
+    Message,
+    Part,
+    ReasoningPart,
+    State,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(prune)
@@ -128,6 +139,8 @@ def _line(part: Part) -> str:
             return f"(thinking) {part.text}"
         case ToolCallPart():
             return f"→ {part.name}({part.arguments})"
+        case FilePart():
+            return f"[{part.name}, {part.media_type}, {weight(part.size)}]"
         case ToolResultPart():
             return f"← {'error: ' if part.is_error else ''}{part.output}"
 

@@ -16,6 +16,7 @@ from legato.client.http import Notice
 from legato.client.model import Agent, Hint, Model, Page, Sent, View
 from legato.client.transfer import Imported, ImportProgress, ImportReport, LeftOut
 from legato.client.watching import AsyncAnswer, Update
+from legato.core.files import File
 from legato.core.found import Hit, SavedSearch
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "AsyncAnswer",
     "AsyncClient",
     "Client",
+    "File",
     "Hint",
     "Hit",
     "ImportProgress",

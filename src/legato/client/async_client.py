@@ -2,7 +2,7 @@
 
 import random as _random
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from legato.client.approving import Approving
 from legato.client.bodies import EventsBody, SentBody, ViewBody
 from legato.client.branching import Branching
 from legato.client.deleting import Deleting
+from legato.client.files import Files, message_of
 from legato.client.http import Http, Notice, decode
 from legato.client.living import Living
 from legato.client.memories import MemoryCalls
@@ -28,6 +29,7 @@ from legato.client.watching import AsyncAnswer
 from legato.core.cursor import Cursor, parse_cursor
 from legato.core.errors import SessionExists, TurnNotQueued
 from legato.core.events import Done, Event
+from legato.core.files import File
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Priority, Session, State, Stats, Turn
 from legato.core.states import is_terminal
@@ -36,7 +38,7 @@ from legato.core.text import normalise
 _MESSAGES_A_PAGE = 200
 
 
-class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls, Spending, Transfer):
+class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls, Spending, Transfer, Files):
     """A Legato server.
 
     Every call may raise an error of ``legato.core.errors`` as the server raised it, ``Unauthenticated`` and
@@ -230,17 +232,18 @@ class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls
         mode: Mode = "queue",
         priority: Priority = "interactive",
         model_id: str | None = None,
+        files: Sequence[File | str] = (),
     ) -> Sent:
         """Sends a message: its turn, and the position from which to follow.
 
         ``edits``: an earlier message of the person's, whose place it takes; what followed that one stays as another branch.
         Every attempt carries the same ``message_id`` (made here if not given), so that the message is
         accepted once whatever happens to the connection. Nobody waits for a turn of ``priority="background"``:
-        it gives way to people.
+        it gives way to people. ``files`` were uploaded before (``upload``); with some, ``text`` may be empty.
         """
         body = {
             "message_id": message_id or new_id("msg"),
-            "text": normalise(text),  # a lone surrogate can't travel; the server would replace it by the same rule
+            **message_of(text, files),
             "mode": mode,
             "model_id": model_id,
         }
@@ -341,10 +344,18 @@ class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls
         mode: Mode = "queue",
         priority: Priority = "interactive",
         model_id: str | None = None,
+        files: Sequence[File | str] = (),
     ) -> AsyncAnswer:
         """Sends a message, as ``send``; iterate over what comes back for the text of its answer."""
         sent = await self.send(
-            session_id, text, message_id=message_id, edits=edits, mode=mode, priority=priority, model_id=model_id
+            session_id,
+            text,
+            message_id=message_id,
+            edits=edits,
+            mode=mode,
+            priority=priority,
+            model_id=model_id,
+            files=files,
         )
         return self.watch(sent)
 

@@ -116,6 +116,10 @@ class Client(Bridge[AsyncClient]):
     export_session = BlockingIterator(AsyncClient.export_session)
     export_all = BlockingIterator(AsyncClient.export_all)
     import_file = BlockingIterator(AsyncClient.import_file)
+    upload = Blocking(AsyncClient.upload)
+    file = Blocking(AsyncClient.file)
+    file_content = BlockingIterator(AsyncClient.file_content)
+    delete_file = Blocking(AsyncClient.delete_file)
 
     @_signed_as(AsyncClient.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:

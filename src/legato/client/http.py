@@ -83,7 +83,7 @@ class Http:
         repeatable: bool = True,
         achieved: type[LegatoError] | None = None,
     ) -> T:
-        """The answer, decoded as ``into``.
+        """The answer, decoded as ``into``. A ``body`` of bytes goes as it is, any other as JSON.
 
         Not ``repeatable`` means that a second execution would do harm: such a call is sent again only while
         no connection was made. ``achieved`` is what the server raises where an earlier attempt, whose answer
@@ -134,8 +134,10 @@ class Http:
     async def _attempt(
         self, method: str, path: str, params: Mapping[str, str] | None, body: object, timeout_s: float
     ) -> bytes:
-        content = None if body is None else msgspec.json.encode(body)
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        raw = isinstance(body, bytes)  # a file
+        content = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
+        kind = "application/octet-stream" if raw else "application/json"
+        headers = {"Accept": "application/json"} | ({"Content-Type": kind} if content else {})
         try:
             response = await self._http.request(
                 method, path, params=params, content=content, headers=headers, timeout=timeout_s

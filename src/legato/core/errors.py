@@ -93,6 +93,12 @@ class GrantNotFound(NotFound):
     code = "grant_not_found"
 
 
+class FileNotFound(NotFound):
+    """There is no such file."""
+
+    code = "file_not_found"
+
+
 class AgentNotFound(NotFound):
     """There is no such agent."""
 
@@ -165,6 +171,18 @@ class AlreadyDecided(Conflict):
     code = "already_decided"
 
 
+class FileInUse(Conflict):
+    """The file belongs to a message; it goes with it."""
+
+    code = "file_in_use"
+
+
+class FilesFull(Conflict):
+    """Your files take up all the room there is for them; delete some, or sessions that have some."""
+
+    code = "files_full"
+
+
 class ClockJumped(Conflict):
     """The server's clock was put forward; nothing is removed for its age until it is sane."""
 
@@ -187,6 +205,30 @@ class ContextOverflow(Invalid):
     """The message does not fit into the model's context window."""
 
     code = "context_overflow"
+
+
+class FileUnsupported(Invalid):
+    """Only images (PNG, JPEG, GIF, WebP), PDF and text in UTF-8 can be attached."""
+
+    code = "file_unsupported"
+
+
+class FileTooLarge(Invalid):
+    """The file is too large."""
+
+    code = "file_too_large"
+
+
+class AttachmentUnsupported(Invalid):
+    """The model can't take this kind of file."""
+
+    code = "attachment_unsupported"
+
+
+class AttachmentsTooLarge(Invalid):
+    """The images and documents of one message are too large together."""
+
+    code = "attachments_too_large"
 
 
 class Busy(LegatoError):

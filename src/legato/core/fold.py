@@ -32,6 +32,7 @@ from legato.core.events import (
 from legato.core.model import (
     Approval,
     ContextInfo,
+    FilePart,
     Gauge,
     Message,
     Part,
@@ -89,7 +90,7 @@ def _longer(part: Part, text: str) -> Part:
             return ReasoningPart(part.text + text)
         case ToolCallPart():
             return msgspec.structs.replace(part, arguments=part.arguments + text)
-        case ToolResultPart():
+        case ToolResultPart() | FilePart():
             return part
         case _:
             assert_never(part)

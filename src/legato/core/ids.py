@@ -4,12 +4,12 @@ import re
 import secrets
 from typing import Final, Literal
 
-Prefix = Literal["ses", "trn", "msg", "call", "apr", "wrk", "mem", "sch"]
+Prefix = Literal["ses", "trn", "msg", "call", "apr", "wrk", "mem", "sch", "fil", "cnt"]
 
 # Crockford's base 32 in lower case: no i, l, o, u, so that an id survives being read aloud or typed.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26
-_PATTERN: Final = re.compile(rf"(ses|trn|msg|call|apr|wrk|mem|sch)_[{_ALPHABET}]{{{_LENGTH}}}")
+_PATTERN: Final = re.compile(rf"(ses|trn|msg|call|apr|wrk|mem|sch|fil|cnt)_[{_ALPHABET}]{{{_LENGTH}}}")
 
 
 def new_id(prefix: Prefix) -> str:

@@ -44,7 +44,17 @@ class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_re
     is_error: bool = False
 
 
-Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart
+class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+    """A file that was sent: ``media_type`` is what its bytes are, ``tokens`` what a model takes for it at most."""
+
+    file_id: str
+    name: str
+    media_type: str
+    size: int
+    tokens: int = 0
+
+
+Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | FilePart
 
 
 class Usage(msgspec.Struct, frozen=True):

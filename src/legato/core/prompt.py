@@ -6,18 +6,21 @@ is followed by its result, nothing is empty. A history damaged by any interrupti
 Budget (promises C-01 to C-03): the oldest whole turns fall out first, the system prompt, the newest message and what is pinned
 never. A summary, in the user's name, stands for turns of long ago. Memories (T-03) stand in the system prompt, within a budget
 of their own, and only where all these leave room.
+
+Files (promise S-18) stand beside the words of their message, and cost what their parts say. Those that the model can't take,
+and the oldest beyond what one request carries, leave a line that says so. Their content comes later, when the request is built.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Final, Literal
 
 import msgspec
 
-from legato.core import recall
+from legato.core import files, recall
 from legato.core.errors import ContextOverflow
 from legato.core.memory import Remembered
-from legato.core.model import ContextInfo, Message, Summary, TextPart, ToolCallPart, ToolResultPart
+from legato.core.model import ContextInfo, FilePart, Message, Summary, TextPart, ToolCallPart, ToolResultPart
 from legato.core.summary import block
 from legato.core.tokens import CountTokens as CountTokens
 from legato.core.tokens import estimate_tokens as estimate_tokens
@@ -39,13 +42,28 @@ class PromptCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class PromptFile(msgspec.Struct, frozen=True):
+    """A file in a prompt: what its part says, and its bytes once they are there (``agents.attachments``)."""
+
+    file_id: str
+    name: str
+    media_type: str
+    size: int
+    tokens: int
+    content: bytes = b""
+
+
 class PromptMessage(msgspec.Struct, frozen=True):
-    """One message for a provider. Role ``tool`` carries ``call_id``; an assistant may carry ``calls``."""
+    """One message for a provider. Role ``tool`` carries ``call_id``; an assistant may carry ``calls``, a user ``files``.
+
+    Files come before the words, which may be none then. Texts among them are part of the words when a provider is asked.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     calls: tuple[PromptCall, ...] = ()
     call_id: str | None = None
+    files: tuple[PromptFile, ...] = ()
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -75,7 +93,36 @@ def count_prompt(messages: Iterable[PromptMessage], count: CountTokens) -> int:
 
 def _count(message: PromptMessage, count: CountTokens) -> int:
     calls = sum(MESSAGE_OVERHEAD + count(call.name) + count(call.arguments) for call in message.calls)
-    return MESSAGE_OVERHEAD + count(message.content) + calls
+    attached = sum(_count_file(file, count) for file in message.files)
+    return MESSAGE_OVERHEAD + count(message.content) + calls + attached
+
+
+def _count_file(file: PromptFile, count: CountTokens) -> int:
+    around = files.inlined(file.file_id, file.name, "") if file.media_type == files.TEXT else file.name
+    return MESSAGE_OVERHEAD + file.tokens + count(around)
+
+
+def without_files(message: PromptMessage, capabilities: Collection[str]) -> PromptMessage:
+    """The message for a model of these capabilities: a line stands for each file that it can't take."""
+    lines = {
+        file.file_id: files.unseen(file.name, file.media_type, files.cannot(file.media_type))
+        for file in message.files
+        if (wanted := files.capability(file.media_type)) != "text" and wanted not in capabilities
+    }
+    return _replaced(message, lines) if lines else message
+
+
+def _replaced(message: PromptMessage, lines: dict[str, str]) -> PromptMessage:
+    said = "\n".join(lines[file.file_id] for file in message.files if file.file_id in lines)
+    return msgspec.structs.replace(
+        message,
+        content=_joined(said, message.content),
+        files=tuple(file for file in message.files if file.file_id not in lines),
+    )
+
+
+def _joined(before: str, after: str) -> str:
+    return f"{before}\n\n{after}" if before and after else before or after
 
 
 class Earlier(msgspec.Struct, frozen=True):
@@ -102,28 +149,37 @@ def build_prompt(
     count: CountTokens,
     memories: Sequence[Remembered] = (),
     earlier: Earlier = NOTHING,
+    capabilities: Collection[str] = (),
 ) -> Prompt:
     """The prompt for answering the newest message of ``history`` (oldest first; it ends with a user's message).
 
-    ``memories`` are the most important first; those that find no room are left out.
+    ``memories`` are the most important first; those that find no room are left out. ``capabilities`` are the model's: what
+    files it takes.
 
     Raises:
         ContextOverflow: system prompt, newest message and what is pinned alone exceed the budget; ``details`` has the numbers.
     """
-    return _Building(system, history, budget, count, earlier).build(memories)
+    return _Building(system, history, budget, count, earlier, capabilities).build(memories)
 
 
 class _Building:
     """One prompt: what must be in is counted first, then what may, the newest turns before the older ones."""
 
     def __init__(
-        self, system: str, history: Sequence[Message], budget: Budget, count: CountTokens, earlier: Earlier
+        self,
+        system: str,
+        history: Sequence[Message],
+        budget: Budget,
+        count: CountTokens,
+        earlier: Earlier,
+        capabilities: Collection[str],
     ) -> None:
         self._system = system
         self._budget = budget
         self._limit = budget.prompt_tokens
         self._count = count
         self._earlier = earlier
+        self._capabilities = capabilities
         self._newest = _after(history, earlier.summary)
         held = {message.id for message in self._newest}
         self._before = [message for message in earlier.pinned if message.id not in held]
@@ -150,13 +206,13 @@ class _Building:
             head, remembered = _with_memories(self._system, memories, allowed, room, self._count)
         first = self._first(count_prompt(head, self._count) + must)
         pinned = [self._before, *(pinned for at, pinned in self._pinned.items() if at < first)]
-        told = [message for turn in [*pinned, *self._turns[first:]] for message in _expanded(turn)]
-        messages = head + tuple(_alternate([*summary, *told]))
+        told = [message for turn in [*pinned, *self._turns[first:]] for message in _expanded(turn, self._capabilities)]
+        messages = head + tuple(_alternate([*summary, *_carried(told)]))
         included = sum(map(len, pinned)) + sum(map(len, self._turns[first:]))
         return Prompt(messages, self._info(messages, included, summarised=bool(summary), remembered=remembered))
 
     def _cost(self, messages: Sequence[Message], *, newest: bool = False) -> int:
-        return _cost(_expanded(messages), self._count, newest=newest) if messages else 0
+        return _cost(_expanded(messages, self._capabilities), self._count, newest=newest) if messages else 0
 
     def _refuse(self, needed: int) -> None:
         if needed > self._limit:
@@ -233,13 +289,29 @@ def _with_memories(
     return _system(system), 0
 
 
-def _expanded(group: Sequence[Message]) -> list[PromptMessage]:
-    return [expanded for message in group for expanded in _expand(message)]
+def _expanded(group: Sequence[Message], capabilities: Collection[str]) -> list[PromptMessage]:
+    return [without_files(expanded, capabilities) for message in group for expanded in _expand(message)]
 
 
-def turn_cost(messages: Sequence[Message], count: CountTokens) -> int:
-    """The most that a whole turn takes of a prompt."""
-    return _cost(_expanded(messages), count, newest=False)
+def _carried(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
+    """The messages with no more of images and documents than a request carries: the newest stay."""
+    left = files.MOST_SENT_BYTES
+    out: list[PromptMessage] = []
+    for message in reversed(messages):
+        lines: dict[str, str] = {}
+        for file in reversed(message.files):
+            if file.media_type == files.TEXT:
+                continue
+            left -= file.size
+            if left < 0:
+                lines[file.file_id] = files.unseen(file.name, file.media_type, "too much to be sent again")
+        out.append(_replaced(message, lines) if lines else message)
+    return out[::-1]
+
+
+def turn_cost(messages: Sequence[Message], count: CountTokens, capabilities: Collection[str]) -> int:
+    """The most that a whole turn takes of a prompt for a model of these capabilities."""
+    return _cost(_expanded(messages, capabilities), count, newest=False)
 
 
 def _cost(prompt: Sequence[PromptMessage], count: CountTokens, *, newest: bool) -> int:
@@ -251,7 +323,8 @@ def _expand(message: Message) -> list[PromptMessage]:
     """A stored message as a provider wants it: text, then calls, then their results, again and again."""
     if message.role == "user":
         said = "".join(part.text for part in message.parts if isinstance(part, TextPart))
-        return [PromptMessage("user", said)] if said.strip() else []
+        attached = tuple(_file(part) for part in message.parts if isinstance(part, FilePart))
+        return [PromptMessage("user", said if said.strip() else "", files=attached)] if said.strip() or attached else []
     results = {part.call_id: part for part in message.parts if isinstance(part, ToolResultPart)}
     out: list[PromptMessage] = []
     text: list[str] = []
@@ -283,6 +356,10 @@ def _expand(message: Message) -> list[PromptMessage]:
     return out
 
 
+def _file(part: FilePart) -> PromptFile:
+    return PromptFile(part.file_id, part.name, part.media_type, part.size, part.tokens)
+
+
 def _with_results(text: str, calls: list[PromptCall], results: dict[str, ToolResultPart]) -> list[PromptMessage]:
     answers = [PromptMessage("tool", _result_text(results.get(call.call_id)), (), call.call_id) for call in calls]
     return [PromptMessage("assistant", text, tuple(calls)), *answers]
@@ -309,8 +386,12 @@ def _alternate(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
         if last is None and message.role != "user":
             out.append(PromptMessage("user", OPENING))
         if last is not None and last.role == message.role != "tool" and not last.calls:
-            joined = f"{last.content}\n\n{message.content}" if message.content else last.content
-            out[-1] = PromptMessage(last.role, joined, message.calls)
+            out[-1] = PromptMessage(
+                last.role,
+                _joined(last.content, message.content),
+                message.calls,
+                files=last.files + message.files,
+            )
         else:
             out.append(message)
     return out

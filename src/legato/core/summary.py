@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from legato.core.model import Message, TextPart, ToolCallPart, ToolResultPart
+from legato.core.model import FilePart, Message, TextPart, ToolCallPart, ToolResultPart
 from legato.core.recall import escaped
 from legato.core.text import normalise
 from legato.core.tokens import estimate_tokens
@@ -84,6 +84,8 @@ def _fitting(lines: Sequence[str], limit: int) -> list[str]:
 
 def _line(message: Message) -> str:
     text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    if names := [f"[file {part.name}]" for part in message.parts if isinstance(part, FilePart)]:
+        text = " ".join([*names, text])
     calls = [_cut(f"{p.name} {p.arguments}", _OUTPUT_CHARS) for p in message.parts if isinstance(p, ToolCallPart)]
     results = [_cut(p.output, _OUTPUT_CHARS) for p in message.parts if isinstance(p, ToolResultPart)]
     shown = _MOST_TOLD_CHARS // _OUTPUT_CHARS

@@ -10,12 +10,34 @@ import msgspec
 
 from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
+from legato.core import files
 from legato.core.cursor import Cursor
-from legato.core.errors import AgentNotFound, Corrupted, Invalid, SessionQuarantined
+from legato.core.errors import (
+    AgentNotFound,
+    AttachmentsTooLarge,
+    AttachmentUnsupported,
+    Corrupted,
+    Invalid,
+    SessionQuarantined,
+)
 from legato.core.ids import new_id
-from legato.core.model import Message, Mode, Part, Priority, Session, State, Stats, Summary, TextPart, Turn, TurnKind
+from legato.core.model import (
+    FilePart,
+    Message,
+    Mode,
+    Part,
+    Priority,
+    Session,
+    State,
+    Stats,
+    Summary,
+    TextPart,
+    Turn,
+    TurnKind,
+)
 from legato.core.prompt import Budget, build_prompt
 from legato.engine.approvals import Approvals
+from legato.engine.attachments import Attachments
 from legato.engine.branches import Branches
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.clearing import Clearing
@@ -34,6 +56,7 @@ from legato.engine.quarantine import Quarantine
 from legato.engine.queue import Queue, normalised
 from legato.engine.run import Runner
 from legato.engine.settings import EngineSettings
+from legato.providers.catalog import ModelInfo
 from legato.store import accepting, damaged, ending, erasing, journal, sessions, snapshots, summaries
 from legato.store.chores import Kind
 from legato.store.ending import Ending, Meter
@@ -115,8 +138,14 @@ class Engine:
             close_s=settings.close_upstream_s,
         )
         self.exporting = Exporting(store=store, stopped=lambda: hub.stopped, on_damage=self.quarantine.hear)
+        self.attachments = Attachments(store=store, tasks=publisher.tasks, settings=settings)
         self.importing = Importing(
-            store=store, publisher=publisher, registry=registry, models=models, tasks=publisher.tasks
+            store=store,
+            publisher=publisher,
+            registry=registry,
+            models=models,
+            tasks=publisher.tasks,
+            attachments=self.attachments,
         )
         self.forking = Forking(store=store, publisher=publisher, importing=self.importing, policy=lifecycle.policy)
 
@@ -296,6 +325,8 @@ class Engine:
             SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress, ModelNotFound,
             Invalid; ContextOverflow: the message can't fit into the model's window;
             MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits.
+            FileNotFound, AttachmentUnsupported, AttachmentsTooLarge: of its files, one is not there, or the model can't take
+            one, or all together.
         """
         if request.priority == "background":
             return await self._send(owner, session_id, request)
@@ -329,6 +360,8 @@ class Engine:
             SessionNotFound, SessionClosed, SessionQuarantined, Invalid, ContextOverflow, ModelNotFound.
         """
         parts = normalised(request.parts)
+        if any(isinstance(part, FilePart) for part in parts):
+            return None  # what is in them is in the store
         self._check_size(parts)
         return await self.degrading.answer(
             owner,
@@ -425,6 +458,7 @@ class Engine:
 
     def _check_words(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         self._check_size(parts)
+        self._check_files(parts)
         self._check_context(session, model_id, parts)
 
     def _check_size(self, parts: tuple[Part, ...]) -> None:
@@ -435,8 +469,24 @@ class Engine:
                 limit=self._settings.max_message_chars,
                 given=said,
             )
-        if not any(isinstance(part, TextPart) and part.text.strip() for part in parts):
-            raise Invalid("A message needs some text.")
+        if not any(isinstance(part, FilePart) or (isinstance(part, TextPart) and part.text.strip()) for part in parts):
+            raise Invalid("A message needs some text, or a file.")
+
+    def _check_files(self, parts: tuple[Part, ...]) -> None:
+        attached = [part for part in parts if isinstance(part, FilePart)]
+        if len(attached) > self._settings.max_message_files:
+            raise Invalid(
+                f"A message may have {self._settings.max_message_files} files; this one has {len(attached)}.",
+                limit=self._settings.max_message_files,
+                given=len(attached),
+            )
+        size = sum(part.size for part in attached if part.media_type != files.TEXT)
+        if size > files.MOST_SENT_BYTES:
+            raise AttachmentsTooLarge(
+                f"The images and documents of one message may have {files.MOST_SENT_BYTES >> 20} MiB together.",
+                limit=files.MOST_SENT_BYTES,
+                given=size,
+            )
 
     def _check_context(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         """Promise C-01."""
@@ -447,7 +497,8 @@ class Engine:
         if model_id is None or not spec.available:
             return
         self.models.provider(model_id)
-        window = self.models.catalog.get(model_id).context_window
+        model = self.models.catalog.get(model_id)
+        _check_capabilities(model, parts)
         message = Message(
             id="",
             session_id="",
@@ -457,8 +508,24 @@ class Engine:
             created_at=session.created_at,
             parts=parts,
         )
-        budget = Budget(window, spec.reserve, spec.tail)
-        build_prompt(spec.system, [message], budget, self.models.catalog.counter(model_id))
+        budget = Budget(model.context_window, spec.reserve, spec.tail)
+        counter = self.models.catalog.counter(model_id)
+        build_prompt(spec.system, [message], budget, counter, capabilities=model.capabilities)
+
+
+def _check_capabilities(model: ModelInfo, parts: tuple[Part, ...]) -> None:
+    """Promise S-18: what a model can't take is refused, and not left out in silence."""
+    for part in parts:
+        if not isinstance(part, FilePart):
+            continue
+        wanted = files.capability(part.media_type)
+        if wanted != "text" and wanted not in model.capabilities:
+            raise AttachmentUnsupported(
+                f"The model {model.id} can't take {part.name} ({part.media_type}).",
+                model_id=model.id,
+                file_id=part.file_id,
+                media_type=part.media_type,
+            )
 
 
 def _welcome(spec: AgentSpec, model_id: str | None, locale: str | None) -> Welcome | None:

@@ -12,20 +12,23 @@ import msgspec
 from sqlalchemy import Connection
 
 from legato.core.errors import Corrupted, SessionNotFound, Unavailable
-from legato.core.model import Message, Turn
-from legato.store import exporting
+from legato.core.model import FilePart, Message, Turn
+from legato.engine.attachments import pieces_in_session
+from legato.engine.tasks import report
+from legato.store import exporting, files
 from legato.store.exporting import Instant
 from legato.store.legible import DAMAGED
 from legato.store.port import Store
 from legato.transfer.markdown import Markdown
 from legato.transfer.page import Page
-from legato.transfer.records import record_of
+from legato.transfer.records import FileRecord, record_of
 from legato.transfer.settling import settled_message, settled_turn
-from legato.transfer.writing import Format, Lines, OneDocument, Writer
+from legato.transfer.writing import Carrying, Format, Lines, OneDocument, Writer
 
 _CHUNK_BYTES: Final = 64 * 1024
 _PAGE_BYTES: Final = 256 * 1024
 _FIRST: Final = 32
+_TOLD: Final = ("name", "media_type", "size", "digest")
 _MOST: Final = 64
 
 T = TypeVar("T")
@@ -99,17 +102,35 @@ class Exporting:
         elsewhere = 0 if writer.whole else len(set(instant.message_ids) - set(instant.branch))
         yield writer.begin(record_of(instant.session, instant.leaf_id), elsewhere)
         ids = instant.message_ids if writer.whole else instant.branch
+        attached: list[str] = []
         async for messages in self._pages(ids, opened.messages, exporting.read_messages):
             as_they_stood = [_at(instant, message) for message in messages]
             if not instant.session.quarantined and (lost := [m.id for m in messages if m.error is DAMAGED]):
                 self._on_damage(instant.session.id, Corrupted(message_id=lost[0]))
             counts.messages += len(messages)
+            attached += [part.file_id for each in messages for part in each.parts if isinstance(part, FilePart)]
             yield await asyncio.to_thread(writer.messages, as_they_stood)
-        if not writer.whole:
+        if not isinstance(writer, Lines | OneDocument):
             return
         now = datetime.now(UTC)
         async for turns in self._pages(instant.turn_ids, opened.turns, exporting.read_turns):
             yield writer.turns([settled_turn(instant.unfinished.get(turn.id, turn), now) for turn in turns])
+        for file_id in dict.fromkeys(attached):
+            async for piece in self._file(writer, instant.session.id, file_id):
+                yield piece
+
+    async def _file(self, writer: Carrying, session_id: str, file_id: str) -> AsyncIterator[bytes]:
+        """A file with its bytes; one that has been removed is missing, and of a damaged one what is whole is there."""
+        file = await self._store.read(files.get_in_session, file_id, session_id)
+        if file is None:
+            return
+        yield writer.file(FileRecord(id=file.id, **{name: getattr(file, name) for name in _TOLD}))
+        try:
+            async for payload in pieces_in_session(self._store, session_id, file_id):
+                yield await asyncio.to_thread(writer.piece, file_id, payload)
+        except Corrupted as error:
+            report(error, f"file {file_id} is damaged")
+        yield writer.file_ended()
 
     async def _pages(
         self, ids: Sequence[str], first: Sequence[T], read: Callable[[Connection, Sequence[str]], list[T]]

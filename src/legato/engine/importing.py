@@ -18,12 +18,15 @@ from legato.agents.registry import AgentSpec, Registry
 from legato.agents.turn import Models
 from legato.core.errors import Busy, Invalid, ModelNotFound, SessionExists, Unavailable
 from legato.core.model import Session
+from legato.engine.attachments import Attachments
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks
+from legato.engine.unpacking import Unpacked
 from legato.store import importing
+from legato.store.attaching import Carried
 from legato.store.importing import Entry, Given, Last
 from legato.store.port import Store
-from legato.transfer.arriving import Arrival, arrive
+from legato.transfer.arriving import Arrival, Piece, arrive
 from legato.transfer.elements import Refused
 from legato.transfer.reading import Source, conversations
 from legato.transfer.records import Conversation, Skipped
@@ -41,12 +44,22 @@ _TELL_EVERY: Final = 500  # messages
 class Importing:
     """The imports of this process."""
 
-    def __init__(self, *, store: Store, publisher: Publisher, registry: Registry, models: Models, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher,
+        registry: Registry,
+        models: Models,
+        tasks: Tasks,
+        attachments: Attachments,
+    ) -> None:
         self._store = store
         self._publisher = publisher
         self._registry = registry
         self._models = models
         self._tasks = tasks
+        self._attachments = attachments
         self._running = 0
         self._uploading: set[str] = set()
         self._messages = 16  # in a slice; as many as the last ones were quick enough for
@@ -98,7 +111,11 @@ class Importing:
         latest = await self._store.read(importing.now) + _AHEAD
         found, weight = conversations(file, source), 0
         while (each := await asyncio.to_thread(_next, found, tally, latest)) is not None:
-            await self._take(arriving, each)
+            try:
+                await self._take(arriving, each)
+            finally:
+                if each.luggage is not None:
+                    each.luggage.close()
             weight += 1 + len(each.messages)
             if weight >= _TELL_EVERY:
                 weight = 0
@@ -128,6 +145,8 @@ class Importing:
             return
         tally.skip(conversation.skipped)
         session = self._session(arriving, conversation)
+        if not arriving.dry_run:
+            conversation = await self._with_files(arriving, conversation)
         arrival = await asyncio.to_thread(arrive, conversation, session.agent_id)
         tally.skip(arrival.skipped)
         dropped: bool = False
@@ -146,6 +165,12 @@ class Importing:
             why = "another session of yours with this agent has the same one"
             tally.skip([Skipped(place=conversation.place, what="context", why=why)])
         tally.came_in(entry)
+
+    async def _with_files(self, arriving: "_Arriving", conversation: Conversation) -> Conversation:
+        unpacked = Unpacked(self._attachments, arriving.owner, conversation)
+        conversation = await unpacked.conversation()
+        arriving.tally.skip(unpacked.skipped)
+        return conversation
 
     def _session(self, arriving: "_Arriving", conversation: Conversation) -> Session:
         """The session as it will be. An agent or a model that is not here would never answer: others take their place."""
@@ -194,7 +219,7 @@ class Importing:
 
     async def _entered(self, session: Session, arrival: Arrival, origin: str | None) -> Given | None:
         head = await self._store.write(importing.begin, session)
-        waiting = [Entry(each.turn, each.messages, each.count, each.payload) for each in arrival.pieces]
+        waiting = [_entry(each) for each in arrival.pieces]
         at = 0
         while at < len(waiting):
             entries = self._slice(islice(waiting, at, None))
@@ -234,6 +259,10 @@ class _Arriving(NamedTuple):
     spec: AgentSpec
     tally: Tally
     dry_run: bool
+
+
+def _entry(piece: Piece) -> Entry:
+    return Entry(piece.turn, piece.messages, piece.count, piece.payload, tuple(Carried(*each) for each in piece.files))
 
 
 def _weight(entry: Entry) -> int:

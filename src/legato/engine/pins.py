@@ -41,14 +41,14 @@ class Pins:
         model_id = held.session.model_id or spec.model_id
         if model_id is None:
             return
-        window, count = self._models.catalog.get(model_id).context_window, self._models.catalog.counter(model_id)
-        available = Budget(window, spec.reserve).prompt_tokens // 2
-        needed = sum(turn_cost([message], count) for message in held.messages)
+        model, count = self._models.catalog.get(model_id), self._models.catalog.counter(model_id)
+        available = Budget(model.context_window, spec.reserve).prompt_tokens // 2
+        needed = sum(turn_cost([message], count, model.capabilities) for message in held.messages)
         if needed > available:
             raise ContextOverflow(
                 f"What is pinned may take half of the prompt: {available} tokens; this would make it {needed}.",
                 needed=needed,
                 available=available,
-                window=window,
+                window=model.context_window,
                 reserved=spec.reserve,
             )

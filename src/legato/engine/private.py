@@ -111,6 +111,9 @@ class Private:
     async def earlier(self, history: tuple[Message, ...]) -> Earlier:
         return NOTHING
 
+    async def load(self, file_id: str) -> NoReturn:
+        raise Unavailable
+
     async def steering(self) -> tuple[Message, ...]:
         return ()
 

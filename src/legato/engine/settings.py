@@ -2,6 +2,8 @@
 
 import msgspec
 
+from legato.core.files import MOST_BYTES, MOST_OF_MESSAGE
+
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds."""
@@ -53,5 +55,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """S-06: the hour of the day, in UTC, from which what is too old is removed."""
     prune_every_s: float = 60.0
     """How often it is seen whether that hour has come."""
+    max_file_bytes: int = MOST_BYTES
+    """S-18: of one attachment."""
+    max_message_files: int = MOST_OF_MESSAGE
+    """S-18: attachments of one message."""
+    max_files_mb: int = 1024
+    """What the attachments of one owner may take in the store, in MiB; equal ones count once."""
+    unused_files_s: float = 24 * 3600.0
+    """How long a file is kept that no message has."""
+    sweep_files_s: float = 60.0
+    """How often those are looked for."""
     memory_idle_s: float = 1800.0
     """T-02: how long a session must be silent for facts to be drawn from it."""

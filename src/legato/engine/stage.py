@@ -16,6 +16,7 @@ from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, ToolRe
 from legato.core.prompt import NOTHING, Earlier
 from legato.core.steps import Change, Step, StepKind, Steps
 from legato.core.text import normalise
+from legato.engine import attachments
 from legato.engine.journal import BACKGROUND_ROOM_BYTES, RETRY_FOR_S, Fenced, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
@@ -293,6 +294,9 @@ class LiveTurn:
         return await self._store.read(
             summaries.earlier, self.state.session_id, self._leaf_id, summarised=self._summaries
         )
+
+    async def load(self, file_id: str) -> bytes | None:
+        return await attachments.load(self._store, self.state.session_id, file_id)
 
     async def steering(self) -> tuple[Message, ...]:
         if await self._store.read(steering.waits, self.state.session_id):

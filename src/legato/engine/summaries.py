@@ -5,7 +5,7 @@ a new one in its place; the next round goes on from there. Until it is written, 
 without summaries: no turn waits for one (guarantee G19).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from legato.agents.registry import AgentSpec, Registry
@@ -31,6 +31,7 @@ class _Room(NamedTuple):
 
     tokens: int
     count: CountTokens
+    capabilities: Collection[str]
 
 
 class Summaries:
@@ -55,8 +56,9 @@ class Summaries:
         model_id = found.session.model_id or spec.model_id
         if spec.summarise_at is None or model_id is None or not spec.available or found.session.quarantined:
             return None
-        budget = Budget(self._models.catalog.get(model_id).context_window, spec.reserve)
-        going = _going(found, spec, _Room(budget.prompt_tokens, self._models.catalog.counter(model_id)))
+        model, count = self._models.catalog.get(model_id), self._models.catalog.counter(model_id)
+        budget = Budget(model.context_window, spec.reserve)
+        going = _going(found, spec, _Room(budget.prompt_tokens, count, model.capabilities))
         return await self._round(spec, found, going) if going else None
 
     async def _round(self, spec: AgentSpec, found: Material, going: int) -> float | None:
@@ -89,7 +91,7 @@ def _going(found: Material, spec: AgentSpec, room: _Room) -> int:
     """
     full = (spec.summarise_at or 1.0) * room.tokens
     head = room.count(spec.system) + (room.count(block(found.summary.text)) if found.summary else 0)
-    costs = [(len(turn), turn_cost(turn, room.count)) for turn in _turns(found.newest)]
+    costs = [(len(turn), turn_cost(turn, room.count, room.capabilities)) for turn in _turns(found.newest)]
     many = bool(spec.tail) and found.count > spec.tail
     if not many and found.count == len(found.newest) and head + sum(cost for _, cost in costs) < full:
         return 0

@@ -1,5 +1,6 @@
 """A request in the words of Anthropic's ``POST /messages``."""
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable
@@ -7,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from legato.core.prompt import PromptCall, PromptMessage
+from legato.core.files import IMAGES
+from legato.core.prompt import PromptCall, PromptFile, PromptMessage
 from legato.providers.port import ModelRequest, ToolSpec
 
 DEFAULT_MAX_TOKENS: Final = 8192  # of an answer, where nothing is known about its model
@@ -106,7 +108,13 @@ def _blocks(message: PromptMessage, ids: _Ids) -> list[Block]:
             result = {"type": "tool_result", "tool_use_id": ids.of_result(message.call_id or "")}
             return [result | {"content": message.content} if message.content.strip() else result]
         case _:
-            return [*_text(message.content), *_calls(message.calls, ids)]
+            return [*map(_file, message.files), *_text(message.content), *_calls(message.calls, ids)]
+
+
+def _file(file: PromptFile) -> Block:
+    data = base64.b64encode(file.content).decode()
+    kind = "image" if file.media_type in IMAGES else "document"
+    return {"type": kind, "source": {"type": "base64", "media_type": file.media_type, "data": data}}
 
 
 def _text(content: str) -> Iterable[Block]:

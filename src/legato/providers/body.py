@@ -1,10 +1,12 @@
 """A request in the words of ``POST /chat/completions``."""
 
+import base64
 from typing import Any
 
 import msgspec
 
-from legato.core.prompt import PromptCall, PromptMessage
+from legato.core.files import IMAGES
+from legato.core.prompt import PromptCall, PromptFile, PromptMessage
 from legato.providers.options import Settings
 from legato.providers.port import ModelRequest, ToolSpec
 
@@ -61,7 +63,20 @@ def _message(message: PromptMessage) -> dict[str, Any]:
     if message.calls:
         said = message.content if message.content.strip() else None
         return {"role": message.role, "content": said, "tool_calls": [_call(call) for call in message.calls]}
+    if message.files:
+        return {"role": message.role, "content": [*map(_file, message.files), *_words(message.content)]}
     return {"role": message.role, "content": message.content}
+
+
+def _words(content: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if content.strip() else []
+
+
+def _file(file: PromptFile) -> dict[str, Any]:
+    data = f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
+    if file.media_type in IMAGES:
+        return {"type": "image_url", "image_url": {"url": data}}
+    return {"type": "file", "file": {"filename": file.name, "file_data": data}}
 
 
 def _call(call: PromptCall) -> dict[str, Any]:

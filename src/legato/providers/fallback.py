@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from legato.core.errors import ProviderError, ProviderRefused
+from legato.core.files import capability
 from legato.providers.catalog import Catalog, ModelInfo
 from legato.providers.circuit import Circuit
 from legato.providers.port import Delta, ModelDelta, ModelRequest, Provider
@@ -104,6 +105,7 @@ class Fallback:
     def _fit(self, request: ModelRequest) -> Iterator[str]:
         """The fallbacks that can do what is asked for."""
         needs = {name for name, needed in (("tools", request.tools), ("prefill", request.prefill)) if needed}
+        needs |= {capability(file.media_type) for message in request.messages for file in message.files}
         for model_id in self._all.catalog.fallbacks(self._asked):
             info = self._all.catalog.get(model_id)
             room = self._room(info, request)

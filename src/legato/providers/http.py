@@ -6,6 +6,7 @@ because what was streamed can't be taken back.
 
 import asyncio
 import contextlib
+import io
 import logging
 import random
 import warnings
@@ -34,6 +35,7 @@ from legato.providers.slots import Slots
 _log: Final = logging.getLogger(__name__)
 _MAX_PAUSE_S: Final = 8.0
 _FAREWELL_S: Final = 1.0
+_LARGE_BYTES: Final = 1 << 19
 _MAX_REFUSAL_BYTES: Final = 65_536
 _STREAM_TYPES: Final = ("text/event-stream", "application/octet-stream")  # the latter: no type was named
 
@@ -100,7 +102,7 @@ class HttpProvider(ABC):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See ``Provider.stream``."""
-        body = self._encode(request)
+        body = await self._encoded(request)
         async with self._slots.taken(background=request.background):
             answer, deltas = await self._begin(request, body)
             try:
@@ -112,6 +114,12 @@ class HttpProvider(ABC):
                 raise self._redacted(error) from error.__cause__
             finally:
                 answer.close()
+
+    async def _encoded(self, request: ModelRequest) -> bytes:
+        """Megabytes of images are encoded beside the event loop."""
+        if any(message.files for message in request.messages):
+            return await asyncio.to_thread(self._encode, request)
+        return self._encode(request)
 
     async def _begin(self, request: ModelRequest, body: bytes) -> tuple[Answer, list[Delta]]:
         """An answer and its first deltas, after as many tries as it may take."""
@@ -169,7 +177,9 @@ class HttpProvider(ABC):
         if self._http is None:
             raise Misuse(f"The provider {self.name!r} was not started.")
         try:
-            return await self._http.post(self._url, data=body, allow_redirects=False)
+            # Of megabytes aiohttp would write all at once, and warns.
+            data = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
+            return await self._http.post(self._url, data=data, allow_redirects=False)
         except aiohttp.ClientResponseError as error:
             raise ProviderNonsense("What answers at the model's provider does not speak HTTP.") from error
         except (aiohttp.ClientError, OSError) as error:

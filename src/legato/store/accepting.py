@@ -21,7 +21,7 @@ from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.ids import new_id
 from legato.core.model import Message, Mode, Part, Priority, Session, Turn, TurnKind
 from legato.core.states import is_terminal
-from legato.store import messages, turns
+from legato.store import attaching, messages, turns
 from legato.store.claiming import Claimant, Claimed, take
 from legato.store.ending import Ending, Meter, end_bereft, end_open, row_of
 from legato.store.locked import Locked, lock
@@ -84,14 +84,17 @@ def accept(
         SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress,
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
         MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits;
+        FileNotFound: a file of its parts is not there, or not the sender's;
         and what ``check`` raises.
     """
     session = lock(conn, send.session_id, send.owner)
     if (repeat := repeated(conn, send)) is not None:
         return repeat
+    send = msgspec.structs.replace(send, parts=attaching.looked_up(conn, send.owner, send.parts))
     check(session.known, send)
     waiting = _admit(session, send)
     edited = _edited(session, send)  # before anything makes way: it may be what is answered now
+    send = msgspec.structs.replace(send, parts=attaching.spare(conn, send.parts))
     start = session.head
     ahead = send.mode in ("interrupt", "rollback")
     ended = _make_way(session, send, meter) if ahead and waiting else None
@@ -220,6 +223,7 @@ def _message(session: Locked, send: Send, turn: Turn, parent_id: str | None) -> 
         created_at=turn.created_at,
     )
     messages.put(session.conn, message)
+    attaching.attach(session.conn, session.id, message.id, message.parts)
     return message
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from legato.store import chores, scrubbing, search
+from legato.store import attaching, chores, scrubbing, search
 from legato.store import memories as facts
 from legato.store.dialect import locked
 from legato.store.ending import Ending, Meter, end_open
@@ -124,6 +124,8 @@ def erase(conn: Connection, session_id: str, limit: int) -> Slice:
         return Slice(0, last=True, took_s=time.thread_time() - began_s)
     if taken := search.forget_session(conn, session_id, limit):
         scrubbing.want(conn)
+        return Slice(taken, last=False, took_s=time.thread_time() - began_s)
+    if taken := attaching.forget_session(conn, session_id, limit):
         return Slice(taken, last=False, took_s=time.thread_time() - began_s)
     for find, drop in _CONTENT:
         if rows < limit and size < SLICE_BYTES:

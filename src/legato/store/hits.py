@@ -5,10 +5,10 @@ from typing import Any
 
 from legato.core.errors import Corrupted
 from legato.core.found import FoundIn, Hit
-from legato.core.model import TextPart
 from legato.core.search import Term, score
 from legato.core.snippet import snippet
 from legato.store.rows import to_message, to_time
+from legato.store.search import findable
 from legato.store.search_place import Place
 
 
@@ -65,5 +65,5 @@ def _texts(told: Iterable[Any]) -> dict[str, str]:
             parts = to_message(row).parts
         except Corrupted:
             continue
-        said[row.id] = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        said[row.id] = findable(parts)
     return said

@@ -17,7 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from legato.core.errors import Conflict, SessionExists
 from legato.core.events import Event, SessionEvent, encode_lines
 from legato.core.model import ErrorInfo, Gauge, Message, Session, Turn
-from legato.store import chores, messages, search
+from legato.store import attaching, chores, messages, search
+from legato.store.attaching import Carried
 from legato.store.dialect import locked, utc_us
 from legato.store.journal import insert_row
 from legato.store.port import Row
@@ -30,12 +31,13 @@ ABANDONED_US: Final = 24 * 3_600_000_000
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One row of the journal with what it tells of: a turn and its messages. ``payload`` has ``count`` lines."""
+    """One row of the journal with what it tells of: a turn, its messages, their files. ``payload`` has ``count`` lines."""
 
     turn: Turn | None
     messages: tuple[Message, ...]
     count: int
     payload: bytes
+    files: tuple[Carried, ...] = ()
 
 
 class Last(msgspec.Struct, frozen=True):
@@ -107,6 +109,7 @@ def add(conn: Connection, session_id: str, head: int, entries: Sequence[Entry]) 
         insert_row(conn, row, entry.turn.id if entry.turn else None)
         for message in entry.messages:
             messages.put(conn, message)
+        attaching.take_over(conn, session_id, entry.files)
         if entry.turn is not None:
             conn.execute(_TURN, turn_columns(entry.turn, head))
     conn.execute(_MOVE, {"session_id": session_id, "moved": head})

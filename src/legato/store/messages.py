@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, Integer, Select, bindparam, delete, exists, insert, literal, select
 
 from legato.core.model import ErrorInfo, Message
-from legato.store import legible, search
+from legato.store import attaching, legible, search
 from legato.store.rows import from_message, parts_crc, to_message
 from legato.store.schema import messages, sessions, summaries, turns
 from legato.store.statements import ROW, update_by_id
@@ -99,6 +99,7 @@ def remove(conn: Connection, ids: Sequence[str]) -> None:
     conn.execute(delete(messages).where(messages.c.id.in_(ids)))
     conn.execute(delete(summaries).where(summaries.c.message_id.in_(ids)))
     search.gone(conn, ids)
+    attaching.let_go(conn, ids)
 
 
 def branch(conn: Connection, leaf_id: str | None, limit: int) -> list[Message]:

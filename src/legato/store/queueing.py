@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from legato.core.errors import Invalid, TurnNotQueued
 from legato.core.events import MessageEvent, TurnEvent
-from legato.core.model import Message, Part, Session, Turn
-from legato.store import messages, search
+from legato.core.model import FilePart, Message, Part, Session, Turn
+from legato.store import attaching, messages, search
 from legato.store.ending import row_of
 from legato.store.locked import Locked, lock, readable
 from legato.store.port import Row
@@ -33,9 +33,13 @@ class Last(msgspec.Struct, frozen=True):
 
 
 class Amend(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be changed: the words, and before which other turn it runs. None: that stays."""
+    """What is to be changed: what is asked, and before which other turn it runs. None: that stays.
+
+    ``keeps_files``: of what is asked, only the words.
+    """
 
     parts: tuple[Part, ...] | None = None
+    keeps_files: bool = False
     before: str | Last | None = None
 
 
@@ -74,15 +78,14 @@ def amend(
 
     Raises:
         SessionNotFound, TurnNotFound; TurnNotQueued: it has been claimed, or has ended, or the other one has;
-        Invalid: it has no words of its own; and what ``check`` raises.
+        Invalid: it has no words of its own; FileNotFound; and what ``check`` raises.
     """
     session = lock(conn, session_id, owner)
     turn = _still_queued(session, turn_id)
     if what.before is not None:
         _move(session, turn_id, what.before)
     if what.parts is not None:
-        check(session.known, turn, what.parts)
-        _rewrite(session, turn, what.parts)
+        _rewrite(session, turn, what.parts, check, keeps_files=what.keeps_files)
     rows = session.save()
     return Amended(to_turn(row_of(conn, session_id, turn_id)), rows)
 
@@ -94,12 +97,19 @@ def _still_queued(session: Locked, turn_id: str) -> Turn:
     return turn
 
 
-def _rewrite(session: Locked, turn: Turn, parts: tuple[Part, ...]) -> None:
+def _rewrite(session: Locked, turn: Turn, parts: tuple[Part, ...], check: Check, *, keeps_files: bool) -> None:
     message = messages.get(session.conn, turn.message_id) if turn.kind in _WORDED else None
     if message is None:
         raise Invalid("This turn has no words of its own.", turn_id=turn.id)
+    if keeps_files:
+        parts = (*(part for part in message.parts if isinstance(part, FilePart)), *parts)
+    else:
+        parts = attaching.looked_up(session.conn, session.owner, parts)
+    check(session.known, turn, parts)
     if message.parts == parts:
         return
+    if not keeps_files:
+        parts = attaching.replace(session.conn, session.owner, session.id, message.id, parts)
     message = msgspec.structs.replace(message, parts=parts)
     messages.replace(session.conn, message)
     search.note_rewritten(session.conn, message)

@@ -301,6 +301,72 @@ summaries: Final = Table(
     Index("ix_summaries_session", "session_id"),
 )
 
+# What was attached (promise S-18), once for each owner who has it: equal files of two owners are two, or each could find out
+# what the other one has. ``coming``: being written; ``gone``: nobody's any more, its pieces are taken away in slices.
+file_contents: Final = Table(
+    "file_contents",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("digest", _Name(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("state", _Name(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("state IN ('coming', 'ready', 'gone')", name="state"),
+    Index(
+        "uq_file_contents_ready",
+        "owner",
+        "digest",
+        unique=True,
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    # What has yet to come or to go.
+    Index(
+        "ix_file_contents_unready",
+        "state",
+        "created_at",
+        sqlite_where=text("state <> 'ready'"),
+        postgresql_where=text("state <> 'ready'"),
+    ),
+)
+
+file_pieces: Final = Table(
+    "file_pieces",
+    metadata,
+    Column("content_id", _Name(40), ForeignKey("file_contents.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("crc", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("content_id", "number"),
+)
+
+# A file is its owner's until a message has it; then it is that message's, and goes with it.
+files: Final = Table(
+    "files",
+    metadata,
+    Column("id", _Name(40), primary_key=True),
+    Column("owner", _Name(255), nullable=False),
+    Column("content_id", _Name(40), ForeignKey("file_contents.id"), nullable=False),
+    Column("name", _Name(255), nullable=False),
+    Column("media_type", _Name(64), nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("session_id", _Name(40), ForeignKey("sessions.id", ondelete="CASCADE")),
+    Column("message_id", _Name(40)),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("(session_id IS NULL) = (message_id IS NULL)", name="session_and_message"),
+    Index("ix_files_content", "content_id"),
+    Index("ix_files_session", "session_id"),
+    Index("ix_files_message", "message_id"),
+    # Those that no message has, for the duty that removes them.
+    Index(
+        "ix_files_unused",
+        "created_at",
+        sqlite_where=text("session_id IS NULL"),
+        postgresql_where=text("session_id IS NULL"),
+    ),
+)
+
 turns: Final = Table(
     "turns",
     metadata,

@@ -6,13 +6,13 @@ sooner by those who erase, with ``forget_session``.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
-from legato.core.model import Message, TextPart
+from legato.core.model import FilePart, Message, Part, TextPart
 from legato.core.words import words
 from legato.store import scrubbing
 from legato.store.dialect import is_postgresql, utc_us
@@ -107,10 +107,22 @@ def _take_slice(conn: Connection, found: Select[Any]) -> int:
 
 
 def words_of(message: Message) -> str:
-    """The words of a message, parted by spaces. What a model only thought is not said, nor what we made somebody ask for."""
+    """The words of a message and the names of its files, parted by spaces.
+
+    What a model only thought is not said, nor what we made somebody ask for.
+    """
     if message.status == "in_progress" or message.message_type == "continue":
         return ""
-    return " ".join(words("\n".join(part.text for part in message.parts if isinstance(part, TextPart))))
+    return " ".join(words(findable(message.parts)))
+
+
+def findable(parts: Iterable[Part]) -> str:
+    """What of a message can be found."""
+    return "\n".join(
+        part.text if isinstance(part, TextPart) else part.name
+        for part in parts
+        if isinstance(part, TextPart | FilePart)
+    )
 
 
 def enter(conn: Connection, owner: str, message: Message, said: str) -> None:

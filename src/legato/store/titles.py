@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from legato.core.errors import Corrupted
 from legato.core.events import SessionEvent
-from legato.core.model import Message, Session, TextPart, TitleSource
+from legato.core.model import FilePart, Message, Session, TextPart, TitleSource
 from legato.store import messages, search
 from legato.store.locked import lock
 from legato.store.rows import to_session
@@ -72,7 +72,10 @@ def _text(conn: Connection, message_id: str) -> str:
         message: Message | None = messages.get(conn, message_id)
     except Corrupted:
         return ""
-    return "" if message is None else "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    if message is None:
+        return ""
+    said = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    return said if said.strip() else " ".join(part.name for part in message.parts if isinstance(part, FilePart))
 
 
 # Both walk along ``ix_turns_session_done``: however long the session is, they are found where it begins.

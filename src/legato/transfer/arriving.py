@@ -12,7 +12,7 @@ import msgspec
 from legato.core.events import Done, Event, MessageEvent, TurnEvent, UsageEvent, encode_lines
 from legato.core.fold import Fold, gauge_told
 from legato.core.ids import Prefix, new_id
-from legato.core.model import Gauge, Message, Turn
+from legato.core.model import FilePart, Gauge, Message, Turn
 from legato.core.states import TerminalStatus, is_terminal
 from legato.transfer.records import Conversation, Skipped, leave_out, size_of
 
@@ -21,12 +21,16 @@ _MOST_CHARS: Final = 64 * 1024
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A turn (None: messages that come without theirs), its messages, and ``count`` events as a journal's payload."""
+    """A turn (None: messages that come without theirs), its messages, and ``count`` events as a journal's payload.
+
+    ``files`` are those of its messages: the id of each, that of the file whose bytes it has, and its message's.
+    """
 
     turn: Turn | None
     messages: tuple[Message, ...]
     count: int
     payload: bytes
+    files: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def size(self) -> int:
@@ -52,12 +56,19 @@ class _Ids:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Prefix, str], str] = {}
+        self.sources: dict[str, str] = {}  # of files
 
     def of(self, prefix: Prefix, old: str) -> str:
         key = prefix, old
         if key not in self._known:
             self._known[key] = new_id(prefix)
         return self._known[key]
+
+    def file(self, message_id: str, source_id: str) -> str:
+        """A file is one message's."""
+        file_id = self.of("fil", f"{message_id} {source_id}")
+        self.sources[file_id] = source_id
+        return file_id
 
     def maybe(self, prefix: Prefix, old: str | None) -> str | None:
         return None if old is None else self.of(prefix, old)
@@ -88,7 +99,7 @@ def arrive(conversation: Conversation, agent_id: str, session_id: str | None = N
     turns = [_turn(each, session_id, ids, agent_id) for each in conversation.turns]
     leaf_id = _leaf(conversation, messages, ids)
     heard = _Heard()
-    pieces = tuple(_pieces(messages, turns, heard))
+    pieces = tuple(_with_files(piece, ids) for piece in _pieces(messages, turns, heard))
     return Arrival(
         session_id=session_id,
         leaf_id=leaf_id,
@@ -131,6 +142,12 @@ def _message(message: Message, session_id: str, ids: _Ids, agent_id: str) -> Mes
         session_id=session_id,
         turn_id=ids.of("trn", message.turn_id),
         parent_id=ids.maybe("msg", message.parent_id),
+        parts=tuple(
+            msgspec.structs.replace(part, file_id=ids.file(message.id, part.file_id))
+            if isinstance(part, FilePart)
+            else part
+            for part in message.parts
+        ),
         agent_id=agent_id if message.agent_id == "" else message.agent_id,
     )
 
@@ -199,6 +216,16 @@ def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 def _is_small(messages: Sequence[Message]) -> bool:
     return len(messages) <= _MOST_TOGETHER and sum(size_of(each.parts) for each in messages) <= _MOST_CHARS
+
+
+def _with_files(piece: Piece, ids: _Ids) -> Piece:
+    files = dict.fromkeys(  # a message may show one twice
+        (part.file_id, ids.sources[part.file_id], message.id)
+        for message in piece.messages
+        for part in message.parts
+        if isinstance(part, FilePart)
+    )
+    return msgspec.structs.replace(piece, files=tuple(files)) if files else piece
 
 
 def _piece(turn: Turn | None, messages: list[Message], events: list[Event], heard: _Heard) -> Piece:

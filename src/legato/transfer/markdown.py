@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Turn
+from legato.core.files import weight
+from legato.core.model import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Turn
 from legato.transfer.records import SessionRecord
 
 UNTITLED: Final = "Untitled"
@@ -100,6 +101,8 @@ def _part(part: Part) -> str:
             return "".join(f"> {line}\n" for line in part.text.strip().splitlines()) + "\n" if part.text.strip() else ""
         case ToolCallPart():
             return f"**Tool call:** {escaped(part.name)}\n\n{fenced(part.arguments, 'json')}"
+        case FilePart():
+            return f"**Attached:** {escaped(part.name)} ({part.media_type}, {weight(part.size)})\n\n"
         case ToolResultPart():
             return f"**Tool result{' (error)' if part.is_error else ''}:**\n\n{fenced(part.output)}"
 

@@ -1,6 +1,7 @@
 """Our own format, read: a document, or lines."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from legato.transfer.amounts import unsound
 from legato.transfer.bounds import bounded_message, bounded_session, bounded_turn, origin
 from legato.transfer.decoding import Unreadable, decoded
 from legato.transfer.elements import MAX_ELEMENT_BYTES, MAX_LINE_BYTES, split
+from legato.transfer.luggage import Luggage
 from legato.transfer.records import (
     FORMAT,
     MAX_TEXT,
@@ -17,9 +19,12 @@ from legato.transfer.records import (
     VERSION,
     Conversation,
     End,
+    FileLine,
+    FileRecord,
     Header,
     Line,
     MessageLine,
+    PieceLine,
     SessionLine,
     SessionRecord,
     Skipped,
@@ -41,6 +46,7 @@ class _Document(msgspec.Struct):
     session: msgspec.Raw
     messages: msgspec.Raw = msgspec.Raw(b"[]")
     turns: msgspec.Raw = msgspec.Raw(b"[]")
+    files: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _Gathering:
@@ -53,6 +59,7 @@ class _Gathering:
         self.turns: dict[str, Turn] = {}
         self.skipped: list[Skipped] = []
         self._left_bytes = MAX_ELEMENT_BYTES
+        self._luggage: Luggage | None = None
 
     def skip(self, place: str, what: str, why: str) -> None:
         leave_out(self.skipped, Skipped(place=place, what=what, why=why))
@@ -86,7 +93,36 @@ class _Gathering:
         for what in unsound(thing):
             self.skip(place, what, "a number in it is beyond all bounds")
 
+    def add(self, place: str, record: MessageLine | TurnLine | FileLine | PieceLine) -> None:
+        match record:
+            case MessageLine():
+                self.message(place, record.message)
+            case TurnLine():
+                self.turn(place, record.turn)
+            case FileLine():
+                self.file(place, record.file)
+            case PieceLine():
+                self.piece(record.file_id, record.content)
+
+    def file(self, place: str, file: FileRecord) -> None:
+        if self._luggage is None:
+            self._luggage = Luggage()
+        self._luggage.begin(file.id, file.size, file.digest)
+        if file.content:
+            self._luggage.add(file.id, file.content)
+
+    def piece(self, file_id: str, content: str) -> None:
+        if self._luggage is not None:
+            self._luggage.add(file_id, content)
+
+    def close(self) -> None:
+        """Nobody takes it."""
+        if self._luggage is not None:
+            self._luggage.close()
+
     def whole(self) -> Conversation:
+        """All of it; its luggage goes with it."""
+        luggage, self._luggage = self._luggage, None
         session, skipped = bounded_session(self.session, self.place)
         return Conversation(
             origin=origin(FORMAT, self.session.id),
@@ -95,6 +131,7 @@ class _Gathering:
             messages=tuple(self.messages.values()),
             turns=tuple(self.turns.values()),
             skipped=(*self.skipped, *skipped),
+            luggage=luggage,
         )
 
 
@@ -106,10 +143,11 @@ def from_document(raw: bytes) -> Iterator[Conversation | Skipped]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         yield Skipped(place="session", what="session", why=_UNREADABLE)
         return
-    gathering = _Gathering("session", session)
-    _each(gathering, document.messages, "messages", Message, gathering.message)
-    _each(gathering, document.turns, "turns", Turn, gathering.turn)
-    yield gathering.whole()
+    with closing(_Gathering("session", session)) as gathering:
+        _each(gathering, document.messages, "messages", Message, gathering.message)
+        _each(gathering, document.turns, "turns", Turn, gathering.turn)
+        _each(gathering, document.files, "files", FileRecord, gathering.file, MAX_ELEMENT_BYTES)
+        yield gathering.whole()
 
 
 def _session(raw: bytes) -> SessionRecord:
@@ -120,10 +158,17 @@ def _session(raw: bytes) -> SessionRecord:
     return record
 
 
-def _each(gathering: _Gathering, array: msgspec.Raw, name: str, kind: type[T], take: Callable[[str, T], None]) -> None:
+def _each(
+    gathering: _Gathering,
+    array: msgspec.Raw,
+    name: str,
+    kind: type[T],
+    take: Callable[[str, T], None],
+    most_bytes: int | None = None,
+) -> None:
     for index, raw in enumerate(split(array)):
         place, what = f"{name}[{index}]", kind.__name__.lower()
-        if len(raw) > MAX_LINE_BYTES:
+        if len(raw) > (most_bytes or MAX_LINE_BYTES):
             gathering.skip(place, what, _TOO_LONG)
             continue
         try:
@@ -134,10 +179,10 @@ def _each(gathering: _Gathering, array: msgspec.Raw, name: str, kind: type[T], t
 
 def from_lines(lines: Iterable[bytes | None]) -> Iterator[Conversation | Skipped]:
     """The sessions of lines, each as soon as the next one begins. None is a line that is too long."""
-    reading = _Lines()
-    for number, raw in enumerate(lines, 1):
-        yield from reading.take(f"line {number}", raw)
-    yield from reading.end()
+    with closing(_Lines()) as reading:
+        for number, raw in enumerate(lines, 1):
+            yield from reading.take(f"line {number}", raw)
+        yield from reading.end()
 
 
 class _Lines:
@@ -163,31 +208,37 @@ class _Lines:
             case End():
                 yield from self._whole()
                 self._ended = True
-            case MessageLine() | TurnLine():
+            case MessageLine() | TurnLine() | FileLine():
                 yield from self._add(place, record, len(raw or b""))
+            case PieceLine():
+                yield from self._add(place, record, 0)  # it goes to a file
 
     def end(self) -> Iterator[Conversation | Skipped]:
         yield from self._whole()
         if not self._ended:
             yield Skipped(place="the end", what="file", why="it is cut off: what followed is missing")
 
-    def _whole(self) -> Iterator[Conversation]:
+    def close(self) -> None:
+        """Nobody reads on."""
         if self._gathering is not None:
-            yield self._gathering.whole()
-        self._gathering, self._left_out = None, False
+            self._gathering.close()
 
-    def _add(self, place: str, record: MessageLine | TurnLine, size: int) -> Iterator[Skipped]:
+    def _whole(self) -> Iterator[Conversation]:
+        gathering, self._gathering, self._left_out = self._gathering, None, False
+        if gathering is not None:
+            yield gathering.whole()
+
+    def _add(self, place: str, record: MessageLine | TurnLine | FileLine | PieceLine, size: int) -> Iterator[Skipped]:
         gathering = self._gathering
         if gathering is None:
             if not self._left_out:
                 yield Skipped(place=place, what="line", why="it belongs to no session")
         elif gathering.is_full(size):
             yield Skipped(place=gathering.place, what="session", why=_TOO_LARGE)
+            gathering.close()
             self._gathering, self._left_out = None, True
-        elif isinstance(record, MessageLine):
-            gathering.message(place, record.message)
         else:
-            gathering.turn(place, record.turn)
+            gathering.add(place, record)
 
 
 def _record(raw: bytes | None) -> Line:

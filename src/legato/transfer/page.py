@@ -12,7 +12,8 @@ from typing import Final
 import nh3
 from markdown_it import MarkdownIt
 
-from legato.core.model import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Turn
+from legato.core.files import weight
+from legato.core.model import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart, Turn
 from legato.transfer.markdown import QUARANTINED, STATUS, UNTITLED, WHO, elsewhere_said, when
 from legato.transfer.records import SessionRecord
 
@@ -176,6 +177,8 @@ def _part(part: Part) -> str:
             return f"<details><summary>Reasoning</summary>{rendered(part.text)}</details>"
         case ToolCallPart():
             return f"<details><summary>Tool call: {escape(part.name)}</summary>{_plain(part.arguments)}</details>"
+        case FilePart():
+            return f'<p class="note">{escape(part.name)} ({escape(part.media_type)}, {weight(part.size)})</p>'
         case ToolResultPart():
             name = "Tool result (error)" if part.is_error else "Tool result"
             return f"<details><summary>{name}</summary>{_plain(part.output)}</details>"

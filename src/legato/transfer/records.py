@@ -1,8 +1,9 @@
 """Our own format, version 1: one JSON document for a session, or JSON lines for all of an owner's.
 
 A line is a record, told by ``type``: ``header`` first, then for each session its ``session``, its ``message``s and ``turn``s,
-and ``end`` last (without it the file is cut off). A document has them under ``session``, ``messages`` and ``turns``. Messages
-and turns are those of the protocol. Turns stand in the order in which they ended; a message may stand before its parent.
+each ``file`` with its ``piece``s, and ``end`` last (without it the file is cut off). A document has them under ``session``,
+``messages``, ``turns`` and ``files``. Messages and turns are those of the protocol. Turns stand in the order in which they
+ended; a message may stand before its parent.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from legato.core.model import Message, Part, Session, TitleSource, Turn
+from legato.transfer.luggage import Luggage
 
 FORMAT: Final = "legato"
 VERSION: Final = 1
@@ -64,6 +66,28 @@ class TurnLine(msgspec.Struct, frozen=True, tag_field="type", tag="turn"):
     turn: Turn
 
 
+class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a message. ``digest`` is its SHA-256; ``content``, in base 64, only in a document."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    digest: str
+    content: str = ""
+
+
+class FileLine(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+    file: FileRecord
+
+
+class PieceLine(msgspec.Struct, frozen=True, tag_field="type", tag="piece"):
+    """More of the file's content, in base 64."""
+
+    file_id: str
+    content: str
+
+
 class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
     """The file is whole: so many of each."""
 
@@ -71,7 +95,7 @@ class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
     messages: int
 
 
-Line = Header | SessionLine | MessageLine | TurnLine | End
+Line = Header | SessionLine | MessageLine | TurnLine | FileLine | PieceLine | End
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +105,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionRecord
     messages: tuple[Message, ...] = ()
     turns: tuple[Turn, ...] = ()
+    files: tuple[FileRecord, ...] = ()
     format: str = FORMAT
     version: int = VERSION
 
@@ -108,7 +133,8 @@ def leave_out(skipped: list[Skipped], one: Skipped) -> None:
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A session as a file has it, with the file's own ids. ``origin`` tells it from every other one: ``chatgpt:…``.
 
-    ``place`` says where in the file it stands. Nothing in it is unfinished.
+    ``place`` says where in the file it stands. Nothing in it is unfinished. ``luggage`` holds its files, if it has some:
+    who takes the conversation closes it.
     """
 
     origin: str
@@ -117,6 +143,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     turns: tuple[Turn, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    luggage: Luggage | None = None
 
 
 def size_of(parts: Iterable[Part]) -> int:

@@ -1,5 +1,6 @@
 """How a session is written down: what every format has to answer, and the two that a program reads."""
 
+import base64
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -9,8 +10,11 @@ from legato.transfer.records import (
     FORMAT,
     VERSION,
     End,
+    FileLine,
+    FileRecord,
     Header,
     MessageLine,
+    PieceLine,
     SessionLine,
     SessionRecord,
     TurnLine,
@@ -50,6 +54,16 @@ class Writer(Protocol):
     def end(self, sessions: int, messages: int) -> bytes: ...
 
 
+class Carrying(Protocol):
+    """What a writer that wants the whole is told after a session's turns: each of its files, piece by piece."""
+
+    def file(self, file: FileRecord) -> bytes: ...
+
+    def piece(self, file_id: str, payload: bytes) -> bytes: ...
+
+    def file_ended(self) -> bytes: ...
+
+
 class Lines:
     """JSON lines."""
 
@@ -67,6 +81,15 @@ class Lines:
     def turns(self, turns: Sequence[Turn]) -> bytes:
         return b"".join(line(TurnLine(each)) for each in turns)
 
+    def file(self, file: FileRecord) -> bytes:
+        return line(FileLine(file))
+
+    def piece(self, file_id: str, payload: bytes) -> bytes:
+        return line(PieceLine(file_id, base64.b64encode(payload).decode()))
+
+    def file_ended(self) -> bytes:
+        return b""
+
     def end(self, sessions: int, messages: int) -> bytes:
         return line(End(sessions, messages))
 
@@ -78,7 +101,7 @@ class OneDocument:
 
     def __init__(self) -> None:
         self._written = 0
-        self._in_turns = False
+        self._lists = ["turns", "files"]  # those that are still to come
 
     def head(self, now: datetime) -> bytes:
         about = encode({"format": FORMAT, "version": VERSION, "exported_at": now})
@@ -91,16 +114,26 @@ class OneDocument:
         return self._listed(messages)
 
     def turns(self, turns: Sequence[Turn]) -> bytes:
-        return self._to_turns() + self._listed(turns)
+        return self._to("turns") + self._listed(turns)
+
+    def file(self, file: FileRecord) -> bytes:
+        return self._to("files") + self._listed([file]).removesuffix(b'"}')  # ``content`` is its last field
+
+    def piece(self, file_id: str, payload: bytes) -> bytes:
+        return base64.b64encode(payload)
+
+    def file_ended(self) -> bytes:
+        return b'"}'
 
     def end(self, sessions: int, messages: int) -> bytes:
-        return self._to_turns() + b"\n]}\n"
+        return self._to("files") + b"\n]}\n"
 
-    def _to_turns(self) -> bytes:
-        if self._in_turns:
-            return b""
-        self._in_turns, self._written = True, 0
-        return b'\n],\n"turns":['
+    def _to(self, name: str) -> bytes:
+        out = b""
+        while name in self._lists:
+            self._written = 0
+            out += f'\n],\n"{self._lists.pop(0)}":['.encode()
+        return out
 
     def _listed(self, values: Sequence[object]) -> bytes:
         out = bytearray()

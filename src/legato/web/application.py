@@ -12,6 +12,7 @@ from legato.web import (
     branches,
     catalog,
     events,
+    files,
     memories,
     page,
     problems,
@@ -61,10 +62,23 @@ def create_app(
     )
     app.state.wiring = Wiring(engine, ready, auth, settings)
     problems.install(app)
-    for module in (sessions, turns, branches, events, approvals, search, memories, usage, transfer, catalog, page):
+    for module in (
+        sessions,
+        turns,
+        branches,
+        events,
+        approvals,
+        search,
+        memories,
+        usage,
+        files,
+        transfer,
+        catalog,
+        page,
+    ):
         app.include_router(module.router)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
-    larger = {transfer.IMPORT: settings.max_import_bytes}
+    larger = {transfer.IMPORT: settings.max_import_bytes, files.UPLOAD: settings.max_file_bytes}
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, other=larger)
     app.add_middleware(problems.Contained)
     return app

@@ -1,5 +1,6 @@
 """What requests may contain. Unknown fields are refused: a misspelt option must not be ignored in silence."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from legato.core.ids import is_id
 from legato.core.memory import MOST_CHARS, line_of
 from legato.core.metadata import clean
-from legato.core.model import Mode, Priority, TextPart
+from legato.core.model import FilePart, Mode, Priority, TextPart
 from legato.core.text import normalise
 from legato.store.queueing import Amend, Last
 
@@ -87,11 +88,21 @@ class SaveSearch(_Body):
     query: Annotated[Text, StringConstraints(max_length=2000)]
 
 
-class Part(_Body):
-    """A part of a message."""
+class TextOf(_Body):
+    """Words of a message."""
 
     type: Literal["text"]
     text: Text
+
+
+class FileOf(_Body):
+    """A file that was uploaded before."""
+
+    type: Literal["file"]
+    file_id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+
+
+Part = Annotated[TextOf | FileOf, Field(discriminator="type")]
 
 
 class SendTurn(_Body):
@@ -112,14 +123,24 @@ class SendTurn(_Body):
             raise ValueError("give either text or parts")
         return self
 
-    def content(self) -> tuple[TextPart, ...]:
+    def content(self) -> tuple[TextPart | FilePart, ...]:
         if self.text is not None:
             return (TextPart(self.text),)
-        return tuple(TextPart(part.text) for part in self.parts or ())
+        return _parts(self.parts or ())
+
+
+def _parts(given: Sequence[Part]) -> tuple[TextPart | FilePart, ...]:
+    """What is known of a file is looked up."""
+    return tuple(
+        TextPart(part.text) if isinstance(part, TextOf) else FilePart(part.file_id, "", "", 0) for part in given
+    )
 
 
 class AmendTurn(_Body):
-    """What a waiting turn asks instead (``text``, or ``parts``), and the turn ``before`` which it runs: null, the last."""
+    """What a waiting turn asks instead, and the turn ``before`` which it runs: null, the last.
+
+    ``text`` takes the place of its words, ``parts`` also of its files.
+    """
 
     text: Text | None = None
     parts: Annotated[list[Part], Field(max_length=100)] | None = None
@@ -134,11 +155,10 @@ class AmendTurn(_Body):
         return self
 
     def what(self) -> Amend:
-        parts = None if self.parts is None else tuple(TextPart(part.text) for part in self.parts)
-        if self.text is not None:
-            parts = (TextPart(self.text),)
         before = (self.before or Last()) if "before" in self.model_fields_set else None
-        return Amend(parts=parts, before=before)
+        if self.text is not None:
+            return Amend(parts=(TextPart(self.text),), keeps_files=True, before=before)
+        return Amend(parts=None if self.parts is None else _parts(self.parts), before=before)
 
 
 def _fact(value: str) -> str:

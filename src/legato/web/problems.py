@@ -59,8 +59,10 @@ def status_of(error: errors.LegatoError) -> int:
             return 401
         case ForbiddenOrigin():
             return 403
-        case BodyTooLarge():
+        case BodyTooLarge() | errors.FileTooLarge():
             return 413
+        case errors.FileUnsupported():
+            return 415
         case Stopping():
             return 503
         case _:

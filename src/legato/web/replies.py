@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.files import File
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
 from legato.core.model import Approval, Grant, Message, Session, State, Stats, Summary, Turn
@@ -188,6 +189,7 @@ _TYPES: Final = (
     SearchList,
     Stats,
     Summary,
+    File,
     UsageReport,
     ImportReport,
     Problem,

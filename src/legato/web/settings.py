@@ -2,6 +2,8 @@
 
 import msgspec
 
+from legato.core.files import MOST_BYTES
+
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
@@ -10,5 +12,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The jittered range of ``retry:``."""
     max_body_bytes: int = 1 << 20
     """X-04."""
+    max_file_bytes: int = MOST_BYTES
+    """S-18: what ``POST /v1/files`` takes, and it alone; it waits in a file without a name."""
     max_import_bytes: int = 256 << 20
     """S-13: what ``POST /v1/import`` takes, and it alone; it waits in a file without a name."""

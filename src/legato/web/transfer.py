@@ -97,7 +97,7 @@ async def import_file(
     with ExitStack() as held:
         with importing.uploading(asking.owner):
             file = held.enter_context(tempfile.TemporaryFile())  # it has no name, and mode 0600
-            await _receive(request, file)
+            await receive(request, file)
         held.enter_context(importing.place())
         steps = importing.run(asking.owner, file, source=source, agent_id=agent_id, dry_run=dry_run)
         if _LINES in request.headers.get("accept", ""):
@@ -108,8 +108,11 @@ async def import_file(
         raise AssertionError("an import ends with its report")
 
 
-async def _receive(request: Request, file: BinaryIO) -> None:
-    """The body into a file, with a megabyte of it in memory. Who sends it too slowly is not waited for."""
+async def receive(request: Request, file: BinaryIO) -> None:
+    """The body into a file, with a megabyte of it in memory. Who sends it too slowly is not waited for.
+
+    Raises Invalid: it broke off, came too slowly, or is empty.
+    """
     waiting = bytearray()
     try:
         async with asyncio.timeout(_PATIENCE_S) as patience:

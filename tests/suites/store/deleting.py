@@ -31,7 +31,15 @@ from tests.support.conversation import Conversation, batch, claimant, meter, new
 pytestmark = pytest.mark.promise("S-07")
 
 SECRET = "Rumpelstilzchen"
-HANGING = (schema.messages, schema.journal, schema.turns, schema.sends, schema.memories, schema.chores)
+HANGING = (
+    schema.messages,
+    schema.journal,
+    schema.turns,
+    schema.sends,
+    schema.memories,
+    schema.chores,
+    schema.files,
+)
 
 
 async def deleted(store: Store, session_id: str, owner: str = "ann") -> Gone:

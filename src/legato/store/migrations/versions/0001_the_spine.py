@@ -456,6 +456,70 @@ def upgrade() -> None:
     op.create_index("ix_approvals_session", "approvals", ["session_id"], unique=False)
     op.create_index("ix_approvals_turn", "approvals", ["turn_id"], unique=False)
 
+    op.create_table(
+        "file_contents",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("state IN ('coming', 'ready', 'gone')", name=op.f("ck_file_contents_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_file_contents")),
+    )
+    op.create_index(
+        "uq_file_contents_ready",
+        "file_contents",
+        ["owner", "digest"],
+        unique=True,
+        sqlite_where=sa.text("state = 'ready'"),
+        postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index(
+        "ix_file_contents_unready",
+        "file_contents",
+        ["state", "created_at"],
+        sqlite_where=sa.text("state <> 'ready'"),
+        postgresql_where=sa.text("state <> 'ready'"),
+    )
+    op.create_table(
+        "file_pieces",
+        sa.Column("content_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("crc", sa.BigInteger(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["content_id"], ["file_contents.id"], name=op.f("fk_file_pieces_content_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("content_id", "number", name=op.f("pk_file_pieces")),
+    )
+    op.create_table(
+        "files",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("content_id", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=True),
+        sa.Column("message_id", sa.String(length=40), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("(session_id IS NULL) = (message_id IS NULL)", name=op.f("ck_files_session_and_message")),
+        sa.ForeignKeyConstraint(["content_id"], ["file_contents.id"], name=op.f("fk_files_content_id")),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_files_session_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
+    )
+    op.create_index("ix_files_content", "files", ["content_id"])
+    op.create_index("ix_files_session", "files", ["session_id"])
+    op.create_index("ix_files_message", "files", ["message_id"])
+    op.create_index(
+        "ix_files_unused",
+        "files",
+        ["created_at"],
+        sqlite_where=sa.text("session_id IS NULL"),
+        postgresql_where=sa.text("session_id IS NULL"),
+    )
+
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
@@ -463,6 +527,9 @@ def downgrade() -> None:
     for table in (
         "approvals",
         "steps",
+        "files",
+        "file_pieces",
+        "file_contents",
         "usage_days",
         "search_entries",
         "searches",

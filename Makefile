@@ -42,6 +42,7 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python web/build.py check
 	@$(MAKE) --no-print-directory test
 
 format: .venv/.dev

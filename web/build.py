@@ -25,6 +25,12 @@ def build() -> None:
     _STAMP.write_text(_fingerprint())
 
 
+def check() -> None:
+    """Types, lint and the tests of its logic."""
+    _npm("ci", "--no-fund", "--no-audit")
+    _npm("run", "check")
+
+
 def _fingerprint() -> str:
     """Of everything that the built page depends on."""
     files = [_WEB / name for name in _FILES]
@@ -44,8 +50,8 @@ def _npm(*arguments: str) -> None:
         arguments, return_completed_process=True, cwd=_WEB, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if done.returncode:
-        sys.exit(f"The page could not be built: npm {' '.join(arguments)}\n{done.stdout}")
+        sys.exit(f"npm {' '.join(arguments)} failed:\n{done.stdout}")
 
 
 if __name__ == "__main__":
-    build()
+    check() if sys.argv[1:] == ["check"] else build()

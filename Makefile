@@ -1,6 +1,7 @@
 # Every target brings what it needs into .venv, without root; a second run finds it there.
 #
 #   make serve              install, start, print the address      ARGS="--port 9000" is passed on
+#   make page               build the page from web/ (serve and test do)
 #   make test               the whole suite                        ARGS="tests/unit -k rescue" is passed on
 #   make check              the gate: format, lint, types, import contracts, tests
 #   make format             what the gate asks for, done
@@ -25,15 +26,15 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-find-links --custom-compile-command 'make requirements' $(UV_ARGS)
 
 .NOTPARALLEL:
-.PHONY: help serve test check format coverage crashtest bench requirements clean
+.PHONY: help serve page test check format coverage crashtest bench requirements clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-serve: .venv/.runtime
+serve: .venv/.runtime page
 	@exec $(BIN)/legato serve $(ARGS)
 
-test: .venv/.dev
+test: .venv/.dev page
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: .venv/.dev
@@ -41,6 +42,7 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python web/build.py check
 	@$(MAKE) --no-print-directory test
 
 format: .venv/.dev
@@ -50,7 +52,7 @@ format: .venv/.dev
 coverage: .venv/.dev
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
-crashtest: .venv/.dev
+crashtest: .venv/.dev page
 	@$(BIN)/python -m tests.process.crashtest --cycles $(N)
 
 bench: .venv-bench/.ready
@@ -65,7 +67,8 @@ requirements: .venv/.bootstrap
 
 clean:
 	rm -rf .venv .venv-bench build dist .artifacts .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
-		.ruff_cache test-results tests/upstream_npm/node_modules clients/typescript/node_modules
+		.ruff_cache test-results tests/upstream_npm/node_modules clients/typescript/node_modules \
+		web/node_modules src/legato/web/dist
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.bootstrap: requirements/bootstrap.txt
@@ -78,6 +81,10 @@ clean:
 	$(UV) pip install $(INTO) --require-hashes -r $<
 	$(UV) pip install $(INTO) --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Looks itself whether anything has changed.
+page: .venv/.bootstrap
+	@$(BIN)/python web/build.py
 
 # Exactly what is pinned: a leftover plugin of pytest would take part in the tests.
 .venv/.dev: requirements/dev.txt pyproject.toml .venv/.bootstrap

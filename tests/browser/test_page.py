@@ -185,7 +185,7 @@ async def test_the_address_names_the_conversation(visitor: Visitor) -> None:
 
 async def test_an_unknown_conversation_is_gone(visitor: Visitor) -> None:
     chat = await visitor.tab()
-    await chat.page.goto(f"{chat.url}/#ses_00000000000000000000000000")
+    await chat.page.goto(f"{chat.url}/plain#ses_00000000000000000000000000")
     await expect(chat.page.locator("#blank")).to_contain_text("Nothing here")
     await expect(chat.page.locator("#send")).to_be_disabled()
     [failure] = visitor.network_failures
@@ -226,7 +226,7 @@ async def test_it_fits(visitor: Visitor, width: int, scheme: Literal["light", "d
 
 async def test_only_its_own_script_may_run(visitor: Visitor) -> None:
     chat = await visitor.tab()
-    response = await chat.page.goto(f"{chat.url}/")
+    response = await chat.page.goto(f"{chat.url}/plain")
     assert response is not None
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy

@@ -21,7 +21,7 @@ class Chat:
         self.link = page.locator("#link")
 
     async def open(self, session_id: str = "") -> Self:
-        await self.page.goto(f"{self.url}/#{session_id}")
+        await self.page.goto(f"{self.url}/plain#{session_id}")
         await self.connected()
         return self
 

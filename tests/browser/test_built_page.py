@@ -1,0 +1,241 @@
+"""The built page in a real browser, against a real server: nothing lost, nothing doubled, nothing stuck."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import pytest
+from anyio.to_thread import run_sync
+from playwright.async_api import Browser, expect
+
+from tests.browser.page_visitor import PageChat, words
+from tests.browser.test_page import numbered
+from tests.browser.visitor import Visitor
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.anyio
+
+
+class PageVisitor(Visitor):
+    async def tab(self) -> PageChat:
+        return PageChat(await self._context.new_page(), self.url)
+
+
+@pytest.fixture
+async def guest(chromium: Browser, steady_server: ServerProcess) -> AsyncIterator[PageVisitor]:
+    context = await chromium.new_context(locale="en-GB")
+    visitor = PageVisitor(context, steady_server.url)
+    yield visitor
+    await context.close()
+    assert visitor.complaints + visitor.network_failures == []
+
+
+@pytest.fixture
+async def survivor(chromium: Browser, mortal_server: ServerProcess) -> AsyncIterator[PageVisitor]:
+    context = await chromium.new_context(locale="en-GB")
+    visitor = PageVisitor(context, mortal_server.url)
+    yield visitor
+    await context.close()
+    assert visitor.complaints == []
+
+
+@pytest.mark.promise("U-04", "R-01", "E-03")
+async def test_a_reload_in_mid_answer_changes_nothing(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/long 200 80")
+    await chat.see("w40 ")
+    await chat.page.reload()
+    await chat.ended("completed", 1)
+    assert [words(text) for text in await chat.texts()] == [words(numbered(200))]
+    await chat.matches_the_journal()
+
+
+@pytest.mark.promise("U-04", "R-06", "E-02", "E-05")
+async def test_a_killed_server_loses_and_doubles_nothing(survivor: PageVisitor, mortal_server: ServerProcess) -> None:
+    chat = await (await survivor.tab()).open()
+    loaded = await chat.page.evaluate("performance.timeOrigin")
+    await chat.say("/long 600 100")
+    await chat.see("w60")
+    await run_sync(mortal_server.kill)
+    await expect(chat.link).to_have_attribute("data-state", "lost")
+    await run_sync(mortal_server.start)
+    await chat.ended("incomplete", 1)
+    await expect(chat.answers.last).to_contain_text("Incomplete")
+    await chat.screenshot("killed")
+    await chat.matches_the_journal()
+    await chat.press("Continue")
+    await chat.ended("completed", 2)
+    await chat.matches_the_journal()
+    assert await chat.page.evaluate("performance.timeOrigin") == loaded, "the page was loaded again"
+
+
+@pytest.mark.promise("R-02")
+async def test_what_is_sent_to_a_dead_server_arrives_once(survivor: PageVisitor, mortal_server: ServerProcess) -> None:
+    chat = await (await survivor.tab()).open()
+    await run_sync(mortal_server.kill)
+    await chat.say("the first")
+    await chat.say("the second")
+    await expect(chat.questions).to_have_text([re.compile("the first"), re.compile("the second")])
+    await run_sync(mortal_server.start)
+    await chat.ended("completed", 2)
+    await expect(chat.questions.locator(".text")).to_have_text(["the first", "the second"])
+    await chat.matches_the_journal()
+
+
+@pytest.mark.promise("U-04", "E-06")
+async def test_five_quick_switches_and_two_tabs_show_the_same(guest: PageVisitor) -> None:
+    one = await (await guest.tab()).open()
+    await one.say("/long 200 80")
+    await one.see("w20")
+    session_id = one.session_id
+    other = await (await guest.tab()).open(session_id)
+    for _ in range(5):
+        await one.page.evaluate("location.hash = ''")
+        await expect(one.page.locator(".welcome")).to_be_visible()
+        await one.page.evaluate("id => location.hash = id", session_id)
+        await expect(one.answers).to_have_count(1)
+    for chat in (one, other):
+        await chat.ended("completed", 1)
+        await chat.matches_the_journal()
+
+
+@pytest.mark.promise("U-01", "R-04")
+async def test_stop_from_another_tab_keeps_what_was_said(guest: PageVisitor) -> None:
+    one = await (await guest.tab()).open()
+    await one.say("/stall")
+    await one.see("until you stop me.")
+    other = await (await guest.tab()).open(one.session_id)
+    await other.press("Stop")
+    for chat in (one, other):
+        await chat.ended("cancelled", 1)
+        await expect(chat.answers.last).to_contain_text("Stopped")
+        await expect(chat.page.locator(".mark")).to_have_count(0)
+        await chat.matches_the_journal()
+
+
+@pytest.mark.promise("U-01", "R-03")
+async def test_what_waits_can_be_changed_and_withdrawn(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/long 5000 50")
+    await chat.see("w10")
+    await chat.say("first thought")
+    await chat.waiting.get_by_role("button", name="Edit").click()
+    await chat.page.get_by_role("textbox", name="Edit").fill("second thought")
+    await chat.page.get_by_role("textbox", name="Edit").press("Enter")
+    await expect(chat.waiting).to_contain_text("second thought")
+    await chat.waiting.get_by_role("button", name="Withdraw").click()
+    await expect(chat.waiting).to_have_count(0)
+    await chat.page.select_option("#mode", "interrupt")
+    await chat.say("/long 30 100")
+    await chat.ended("completed", 2)
+    await expect(chat.answers.first).to_have_attribute("data-status", "cancelled")
+    await chat.matches_the_journal()
+
+
+@pytest.mark.promise("U-01")
+async def test_an_edit_makes_a_branch_that_can_be_left(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/long 5 100")
+    await chat.ended("completed", 1)
+    await chat.questions.first.hover()
+    await chat.questions.first.get_by_role("button", name="Edit").click()
+    await chat.page.get_by_role("textbox", name="Edit").fill("/long 7 100")
+    await chat.press("Send again")
+    await chat.see("w7")
+    await chat.ended("completed", 1)
+    await expect(chat.questions.first).to_contain_text("2 of 2")
+    await chat.press("Previous version")
+    await expect(chat.answers.locator(".text")).to_have_text([numbered(5).strip()])
+    await chat.page.reload()
+    await expect(chat.questions.first).to_contain_text("1 of 2")
+
+
+@pytest.mark.promise("U-05")
+async def test_an_approval_is_asked_and_given_inline(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/approve")
+    await expect(chat.page.locator(".approval")).to_be_visible()
+    await chat.screenshot("approval")
+    await chat.page.locator(".approval").get_by_role("button", name="Allow", exact=True).click()
+    await chat.ended("completed", 1)
+    await expect(chat.page.locator(".approval")).to_have_count(0)
+
+
+@pytest.mark.promise("U-02")
+async def test_a_session_is_renamed_pinned_and_deleted_with_a_question_first(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/long 3 100")
+    await chat.ended("completed", 1)
+    row = chat.page.locator(".row:has([aria-current])")
+    await row.hover()
+    await row.locator("summary").click()
+    await row.get_by_role("button", name="Rename").click()
+    await chat.page.get_by_role("textbox", name="Rename").fill("A name of its own")
+    await chat.page.get_by_role("textbox", name="Rename").press("Enter")
+    await expect(row).to_contain_text("A name of its own")
+    await row.hover()
+    await row.locator("summary").click()
+    await row.get_by_role("button", name="Pin").click()
+    await expect(chat.page.get_by_role("heading", name="Pinned")).to_be_visible()
+    await row.hover()
+    await row.locator("summary").click()
+    await row.get_by_role("button", name="Delete").click()
+    dialog = chat.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("A name of its own")
+    await chat.screenshot("delete")
+    await dialog.get_by_role("button", name="Delete").click()
+    await expect(chat.page.get_by_text("A name of its own")).to_have_count(0)
+
+
+@pytest.mark.promise("U-04")
+async def test_a_draft_stays_with_its_session(guest: PageVisitor) -> None:
+    chat = await (await guest.tab()).open()
+    await chat.say("/long 3 100")
+    await chat.ended("completed", 1)
+    await chat.page.fill("#text", "half a thought")
+    await chat.page.get_by_role("link", name="New chat").click()
+    await expect(chat.page.locator("#text")).to_have_value("")
+    await chat.page.go_back()
+    await expect(chat.page.locator("#text")).to_have_value("half a thought")
+    await chat.page.reload()
+    await expect(chat.page.locator("#text")).to_have_value("half a thought")
+
+
+@pytest.mark.promise("U-07")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+async def test_it_fits(guest: PageVisitor, width: int, scheme: Literal["light", "dark"]) -> None:
+    chat = await guest.tab()
+    await chat.page.set_viewport_size({"width": width, "height": 780})
+    await chat.page.emulate_media(color_scheme=scheme)
+    await chat.open()
+    await chat.screenshot(f"empty-{scheme}-{width}")
+    await chat.say("/markdown")
+    await chat.ended("completed", 1)
+    await chat.say("/tool " + "unbroken" * 40)
+    await chat.ended("completed", 2)
+    await chat.screenshot(f"answers-{scheme}-{width}")
+    assert await chat.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.promise("U-07")
+@pytest.mark.parametrize(("locale", "word"), [("sv-SE", "Ny chatt"), ("ru-RU", "Новый чат"), ("fi-FI", "New chat")])
+async def test_it_speaks_the_browsers_language(
+    chromium: Browser, steady_server: ServerProcess, locale: str, word: str
+) -> None:
+    context = await chromium.new_context(locale=locale)
+    chat = PageChat(await context.new_page(), steady_server.url)
+    await chat.open()
+    await expect(chat.page.get_by_role("heading", name=word)).to_be_visible()
+    await context.close()
+
+
+@pytest.mark.promise("P-01")
+async def test_the_first_load_is_small_and_stays_at_home(guest: PageVisitor) -> None:
+    chat = await guest.tab()
+    await chat.open()
+    sizes = await chat.page.evaluate(
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
+        ".filter(e => !e.name.includes('/v1/')).map(e => e.transferSize)"
+    )
+    assert 0 < sum(sizes) <= 350 * 1024

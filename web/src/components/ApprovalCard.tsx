@@ -1,0 +1,19 @@
+import type { Approval } from "legato-client";
+import { useWords } from "../i18n";
+import { legato } from "../state/legato";
+
+export function ApprovalCard({ approval }: { approval: Approval }) {
+  const words = useWords();
+  const decide = (decision: "allow" | "deny" | "always") => () => void legato.act("POST", `v1/approvals/${approval.id}`, { decision });
+  return (
+    <section className="approval" aria-label={words("approvalAsked")}>
+      <h3>{words("approvalAsked")}</h3>
+      <p dir="auto">{approval.question}</p>
+      <div className="buttons">
+        <button type="button" className="primary" onClick={decide("allow")}>{words("allow")}</button>
+        {approval.tool && <button type="button" onClick={decide("always")}>{words("always")}</button>}
+        <button type="button" onClick={decide("deny")}>{words("deny")}</button>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,13 @@
+import { useState } from "react";
+import { useWords } from "../i18n";
+
+export function CopyButton({ text }: { text: () => string }) {
+  const words = useWords();
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text());
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return <button type="button" className="quiet" onClick={() => void copy()}>{words(copied ? "copied" : "copy")}</button>;
+}

@@ -1,0 +1,25 @@
+import type { Words } from "./en";
+
+export const ru: Words = {
+  newChat: "Новый чат", chats: "Чаты", search: "Поиск по чатам", untitled: "Чат без названия", menu: "Открыть список чатов", close: "Закрыть",
+  pinned: "Закреплённые", today: "Сегодня", yesterday: "Вчера", week: "Последние 7 дней", older: "Раньше", archived: "Архив",
+  showArchived: "Архив чатов", showActive: "Назад к чатам", noChats: "Чатов пока нет. Начните первый ниже.", noHits: "Ничего не найдено.", loading: "Загрузка…",
+  pin: "Закрепить", unpin: "Открепить", rename: "Переименовать", archive: "В архив", unarchive: "Вернуть", delete: "Удалить", cancel: "Отмена", more: "Ещё о чате",
+  deleteTitle: "Удалить чат?", deleteBody: "«{title}» и всё сказанное в нём будет стёрто. Отменить это нельзя.",
+  running: "Идёт ответ", closed: "Чат закрыт. Его можно читать, но не продолжать.", reopen: "Открыть снова",
+  ask: "Напишите сообщение", send: "Отправить", stop: "Стоп", stopping: "Останавливаю…", queueIt: "В очередь", interrupt: "Прервать", steer: "Направить", whileRunning: "Пока идёт ответ",
+  continue: "Продолжить", retry: "Повторить", regenerate: "Ответить заново", edit: "Изменить", save: "Отправить заново", copy: "Копировать", copied: "Скопировано", wrap: "Переносить строки", previous: "Предыдущая версия", next: "Следующая версия", ofVersions: "{at} из {all}",
+  waiting: "На очереди", withdraw: "Отозвать", sending: "Отправляется…", notSent: "Не отправлено: {why}", takeBack: "Забрать",
+  thinking: "Размышления", tool: "Инструмент", arguments: "Запрос", result: "Ответ", failedTool: "Ошибка", runningTool: "Выполняется",
+  planning: "Планирует", executing: "Работает", awaiting_approval: "Ждёт вашего разрешения", answering: "Отвечает",
+  allow: "Разрешить", deny: "Отказать", always: "Разрешать всегда", approvalAsked: "Можно?",
+  cancelled: "Остановлено", failed: "Ошибка", incomplete: "Не закончено", continued: "продолжение",
+  worker_lost: "сервер пропал посреди ответа", shutdown: "сервер был выключен", length: "достигнут предел длины", content_filter: "вмешался фильтр провайдера", interrupted: "пришло другое сообщение", agent_unavailable: "агент недоступен",
+  connecting: "Подключение…", live: "На связи", lost: "Переподключение…", offline: "Нет сети. Всё сохранено.", gone: "Не найдено",
+  goneTitle: "Здесь пусто", goneBody: "Такого чата нет, или больше нет.", hello: "О чём поговорим?", opening: "Открываю чат…",
+  earlier: "Более ранние сообщения", latest: "К последнему", agent: "Агент", model: "Модель", agentModel: "По выбору агента", demo: "Демо, без модели", unavailable: "недоступен",
+  window: "окно {n} токенов", price: "${in} вход · ${out} выход за миллион", gauge: "Занято {tokens} из {window} токенов", tokens: "Токенов: {n}",
+  image: "Картинка с {host}", loadImage: "Загрузить", keys: "Клавиши", keysOf: "Сочетания клавиш", theme: "Оформление", auto: "Как в системе", light: "Светлое", dark: "Тёмное", language: "Язык",
+  keyNew: "Новый чат", keySearch: "Поиск по чатам", keyFocus: "Писать", keyStop: "Остановить ответ", keySidebar: "Показать или скрыть чаты", keyHelp: "Этот список", quarantined: "Что-то в чате повреждено. Его можно читать и выгрузить.", yourMessage: "Вы", export: "Выгрузить",
+  mathFailed: "Формулу не удалось показать",
+};

@@ -1,0 +1,25 @@
+import type { Words } from "./en";
+
+export const sv: Words = {
+  newChat: "Ny chatt", chats: "Chattar", search: "Sök bland chattar", untitled: "Namnlös chatt", menu: "Öppna listan med chattar", close: "Stäng",
+  pinned: "Fästa", today: "I dag", yesterday: "I går", week: "Senaste 7 dagarna", older: "Äldre", archived: "Arkiverade",
+  showArchived: "Arkiverade chattar", showActive: "Tillbaka till chattarna", noChats: "Inga chattar än. Den första börjar här nedanför.", noHits: "Inget hittades.", loading: "Laddar…",
+  pin: "Fäst", unpin: "Lossa", rename: "Byt namn", archive: "Arkivera", unarchive: "Återställ", delete: "Radera", cancel: "Avbryt", more: "Mer om",
+  deleteTitle: "Radera chatten?", deleteBody: "”{title}” och allt som sagts i den raderas. Det går inte att ångra.",
+  running: "Ett svar pågår", closed: "Chatten är stängd. Den kan läsas men inte fortsättas.", reopen: "Öppna igen",
+  ask: "Skriv ett meddelande", send: "Skicka", stop: "Stoppa", stopping: "Stoppar…", queueIt: "Ställ i kö", interrupt: "Avbryt svaret", steer: "Styr", whileRunning: "Medan ett svar pågår",
+  continue: "Fortsätt", retry: "Försök igen", regenerate: "Svara på nytt", edit: "Ändra", save: "Skicka igen", copy: "Kopiera", copied: "Kopierat", wrap: "Bryt rader", previous: "Föregående version", next: "Nästa version", ofVersions: "{at} av {all}",
+  waiting: "Står på tur", withdraw: "Ta tillbaka", sending: "Skickar…", notSent: "Inte skickat: {why}", takeBack: "Ta tillbaka",
+  thinking: "Tankar", tool: "Verktyg", arguments: "Frågade med", result: "Svarade", failedTool: "Misslyckades", runningTool: "Pågår",
+  planning: "Planerar", executing: "Arbetar", awaiting_approval: "Väntar på ditt godkännande", answering: "Svarar",
+  allow: "Tillåt", deny: "Neka", always: "Tillåt alltid", approvalAsked: "Får jag?",
+  cancelled: "Stoppat", failed: "Misslyckades", incomplete: "Ofullständigt", continued: "fortsatte",
+  worker_lost: "servern försvann mitt i", shutdown: "servern stängdes av", length: "längdgränsen nåddes", content_filter: "leverantörens filter ingrep", interrupted: "ett annat meddelande kom emellan", agent_unavailable: "agenten är inte tillgänglig",
+  connecting: "Ansluter…", live: "Ansluten", lost: "Ansluter igen…", offline: "Ingen förbindelse. Allt sparas.", gone: "Hittades inte",
+  goneTitle: "Inget här", goneBody: "Chatten finns inte, eller inte längre.", hello: "Vad vill du prata om?", opening: "Öppnar chatten…",
+  earlier: "Tidigare meddelanden", latest: "Till det senaste", agent: "Agent", model: "Modell", agentModel: "Agentens egen", demo: "Demo, ingen modell", unavailable: "inte tillgänglig",
+  window: "fönster på {n} token", price: "${in} in · ${out} ut per miljon", gauge: "{tokens} av {window} token används", tokens: "{n} token",
+  image: "Bild från {host}", loadImage: "Hämta den", keys: "Tangentbord", keysOf: "Kortkommandon", theme: "Utseende", auto: "Systemets", light: "Ljust", dark: "Mörkt", language: "Språk",
+  keyNew: "Ny chatt", keySearch: "Sök bland chattar", keyFocus: "Skriv", keyStop: "Stoppa svaret", keySidebar: "Visa eller göm chattarna", keyHelp: "Den här listan", quarantined: "Något i chatten är skadat. Den kan läsas och exporteras.", yourMessage: "Du", export: "Exportera",
+  mathFailed: "Formeln kan inte visas",
+};

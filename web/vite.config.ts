@@ -1,0 +1,28 @@
+import react from "@vitejs/plugin-react";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  plugins: [react()],
+  // Relative: Legato may be mounted under any path.
+  base: "./",
+  resolve: {
+    alias: {
+      "legato-client": here("./src/wire/index.ts"),
+      // Its browser's version asks innerHTML what "&nbsp;" means, which Trusted Types refuse; this one has a table.
+      "decode-named-character-reference": here("./node_modules/decode-named-character-reference/index.js"),
+    },
+  },
+  build: {
+    outDir: "../src/legato/web/dist",
+    emptyOutDir: true,
+    // No data: addresses, which the policy of the page refuses.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: "es2023",
+  },
+  server: { proxy: { "/v1": "http://127.0.0.1:8321" } },
+  test: { include: ["src/**/*.test.{ts,tsx}"] },
+});

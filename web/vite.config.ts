@@ -10,7 +10,7 @@ export default defineConfig({
   base: "./",
   resolve: {
     alias: {
-      "legato-client": here("./src/wire/index.ts"),
+      "legato-client": here("../clients/typescript/src/index.ts"),
       // Its browser's version asks innerHTML what "&nbsp;" means, which Trusted Types refuse; this one has a table.
       "decode-named-character-reference": here("./node_modules/decode-named-character-reference/index.js"),
     },

@@ -1,12 +1,14 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { App } from "./components/App";
-import { legato } from "./state/legato";
-import { watchTheme } from "./theme";
 import "./tokens.css";
-import "./page.css";
+import "./base.css";
+import { App } from "./shell/App";
+import { fetchCatalog } from "./state/catalog";
+import { sessions } from "./state/sessions";
+import { watchTheme } from "./state/theme";
 
 watchTheme();
-legato.start();
+sessions.start();
+fetchCatalog();
 const root = document.getElementById("root");
 if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);

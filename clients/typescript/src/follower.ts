@@ -3,9 +3,9 @@ import { Fold } from "./fold";
 import { Position } from "./position";
 import type { Requests } from "./requests";
 import type { Frame } from "./sse";
-import { openStream, type SharedStream } from "./shared";
+import { streamOf, type SharedStream } from "./shared";
 import type { Stream } from "./stream";
-import type { Connection, Event, Message, MessagePage, ReasonCode, State, View } from "./types";
+import type { Connection, Event, MessagePage, ReasonCode, State, View } from "./types";
 
 export interface FollowedState {
   /** Null until the first snapshot. Immutable; what did not change is the same object as before. */
@@ -31,6 +31,7 @@ export class Follower {
   readonly #listeners = new Set<() => void>();
   readonly #eventListeners = new Set<(event: Event) => void>();
   #state: FollowedState = { state: null, connection: "connecting" };
+  #changed = false; // `#state` is behind the fold: a picture is taken when somebody looks
   #publishing = false;
   #older: string | null = null;
 
@@ -38,7 +39,7 @@ export class Follower {
     this.#requests = requests;
     this.sessionId = sessionId;
     const path = `v1/sessions/${encodeURIComponent(sessionId)}`;
-    this.#stream = openStream(requests, `${path}/events`, {
+    this.#stream = streamOf(requests, `${path}/events`, {
       query: () => ({ after: this.#position.cursor }),
       whole: async () => {
         const { state, cursor } = await requests.call<View>("GET", path);
@@ -52,16 +53,19 @@ export class Follower {
         this.#publish();
       },
     });
+    this.#stream.open();
   }
 
   get state(): FollowedState {
+    if (this.#changed) this.#state = { ...this.#state, state: this.#fold.state() };
+    this.#changed = false;
     return this.#state;
   }
   /** Everything up to here is in `state`. */
   get cursor(): string | null {
     return this.#position.cursor;
   }
-  readonly read = (): FollowedState => this.#state;
+  readonly read = (): FollowedState => this.state;
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -75,13 +79,14 @@ export class Follower {
   };
 
   /** Fetches older messages into the state. */
-  async earlier(limit = 100): Promise<Message[]> {
+  async earlier(limit = 100): Promise<MessagePage> {
     const path = `v1/sessions/${encodeURIComponent(this.sessionId)}/messages`;
     const page = await this.#requests.call<MessagePage>("GET", path, { query: { limit, cursor: this.#older } });
     this.#older = page.next;
     this.#fold.older(page.data, page.has_more);
+    this.#changed = true;
     this.#publish();
-    return page.data;
+    return page;
   }
 
   /** After a send from elsewhere, or a wish of the reader's: looks again at once where the connection is lost. */
@@ -93,6 +98,11 @@ export class Follower {
     this.#stream.close(reason);
   }
 
+  /** Goes on, where it was closed, from what it knows. */
+  open(): void {
+    this.#stream.open();
+  }
+
   #take(frame: Frame): void {
     if (frame.id === null || !KNOWN.has(frame.event)) return;
     const event = { type: frame.event, data: JSON.parse(frame.data) as unknown } as Event;
@@ -100,6 +110,7 @@ export class Follower {
     if (!this.#position.advance(frame.id, whole)) return;
     if (whole) this.#older = null;
     this.#fold.apply(event);
+    this.#changed = true;
     for (const listener of this.#eventListeners) listener(event);
     if (event.type === "done") this.#requests.onReport("client.stream.done", event.data.turn_id);
     this.#publish();
@@ -110,7 +121,6 @@ export class Follower {
     this.#publishing = true;
     queueMicrotask(() => {
       this.#publishing = false;
-      this.#state = { ...this.#state, state: this.#fold.state() };
       for (const listener of [...this.#listeners]) listener();
     });
   }

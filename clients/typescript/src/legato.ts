@@ -7,6 +7,7 @@ import type * as t from "./types";
 
 type Filters = Query & { cursor?: string | null; limit?: number };
 const IMPORT_MS = 15 * 60_000;
+const LOOK_AGAIN_MS = 500;
 const seg = encodeURIComponent;
 const ses = (id: string, ...rest: string[]): string => ["v1/sessions", id, ...rest].map((part, at) => (at ? seg(part) : part)).join("/");
 
@@ -81,13 +82,25 @@ export class Legato {
   // Messages and branches
   messagesPage = (sessionId: string, options: { cursor?: string | null; leaf?: string; limit?: number } = {}): Promise<t.MessagePage> => this.#get(ses(sessionId, "messages"), options);
   switchBranch = (sessionId: string, messageId: string): Promise<t.View> => this.#http.call("PUT", ses(sessionId, "leaf"), { body: { message_id: messageId } });
+  /**
+   * A new session that goes on from a message (the last finished one), with copies of what led to it.
+   * May be repeated with the same `id`: a fork of this session that has it already is the answer.
+   */
   async fork(sessionId: string, options: { messageId?: string; title?: string; id?: string } = {}): Promise<t.Session> {
     const id = options.id ?? newId("ses");
-    try {
-      return await this.#http.call("POST", ses(sessionId, "fork"), { body: { id, message_id: options.messageId, title: options.title } });
-    } catch (error) {
-      if (options.id !== undefined || !(error instanceof LegatoError) || error.code !== "session_exists") throw error;
-      return (await this.view(id)).state.session;
+    const body = { id, message_id: options.messageId, title: options.title };
+    const deadline = this.#http.deadline();
+    for (;;) {
+      try {
+        return await this.#http.call("POST", ses(sessionId, "fork"), { body });
+      } catch (error) {
+        if (!(error instanceof LegatoError) || error.code !== "session_exists") throw error;
+        // An earlier attempt has made it, or is about to; or it died on the way, and the server takes away what there was of it.
+        const found = await this.#found(id);
+        if (found?.forked_from?.session_id === sessionId) return found;
+        if (found || this.#http.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+      }
     }
   }
   pin = (sessionId: string, messageId: string, pinned = true): Promise<t.Message> => this.#http.call("PATCH", ses(sessionId, "messages", messageId), { body: { pinned } });
@@ -138,6 +151,16 @@ export class Legato {
   /** The session, live, until `close`. */
   follow = (sessionId: string): Follower => new Follower(this.#http, sessionId);
   live = (): LiveList => new LiveList(this.#http);
+
+  /** Null where there is none. */
+  async #found(id: string): Promise<t.Session | null> {
+    try {
+      return (await this.view(id)).state.session;
+    } catch (error) {
+      if (error instanceof LegatoError && error.code === "session_not_found") return null;
+      throw error;
+    }
+  }
 
   #get<T>(path: string, query: Query = {}): Promise<T> {
     return this.#http.call<T>("GET", path, { query });

@@ -1,5 +1,5 @@
 import type { Requests } from "./requests";
-import { openStream, type SharedStream } from "./shared";
+import { streamOf, type SharedStream } from "./shared";
 import type { Stream } from "./stream";
 import type { Connection, Hint, ReasonCode } from "./types";
 
@@ -7,10 +7,11 @@ import type { Connection, Hint, ReasonCode } from "./types";
 export class LiveList {
   readonly #stream: Stream | SharedStream;
   readonly #listeners = new Set<(hint: Hint) => void>();
+  readonly #connectionListeners = new Set<(connection: Connection) => void>();
   connection: Connection = "connecting";
 
   constructor(requests: Requests) {
-    this.#stream = openStream(requests, "v1/events", {
+    this.#stream = streamOf(requests, "v1/events", {
       query: () => ({}),
       whole: () => Promise.resolve({ event: "list", id: null, data: '{"what":"refetch"}' }),
       onFrame: (frame) => {
@@ -20,13 +21,20 @@ export class LiveList {
       },
       onConnection: (connection) => {
         this.connection = connection;
+        for (const listener of [...this.#connectionListeners]) listener(connection);
       },
     });
+    this.#stream.open();
   }
 
   readonly subscribe = (listener: (hint: Hint) => void): (() => void) => {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  };
+
+  readonly onConnection = (listener: (connection: Connection) => void): (() => void) => {
+    this.#connectionListeners.add(listener);
+    return () => void this.#connectionListeners.delete(listener);
   };
 
   close(reason: ReasonCode = "client.stream.user-abort"): void {

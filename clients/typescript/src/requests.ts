@@ -51,6 +51,11 @@ export class Requests {
     this.shared = (options.shared ?? alike) && globalThis.navigator?.locks !== undefined && globalThis.BroadcastChannel !== undefined;
   }
 
+  /** When what is begun now has been tried for long enough. */
+  deadline(): number {
+    return this.now() + (this.#options.retryForMs ?? 30_000);
+  }
+
   url(path: string, query: Query = {}): string {
     const base = this.#options.baseUrl ?? "";
     const search = new URLSearchParams();
@@ -61,7 +66,7 @@ export class Requests {
 
   async call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
     const backoff = new Backoff(this.random);
-    const deadline = this.now() + (this.#options.retryForMs ?? 30_000);
+    const deadline = this.deadline();
     for (;;) {
       try {
         return await this.#once<T>(method, path, asked);

@@ -23,11 +23,9 @@ type Word =
   | { kind: "join" }
   | { kind: "hurry"; suspicious: boolean };
 
-/** An open stream, which all tabs of the browser have together where that can be. */
-export function openStream(requests: Requests, path: string, listening: SharedListening): Stream | SharedStream {
-  const stream = requests.shared ? new SharedStream(requests, path, listening) : new Stream(requests, path, listening);
-  stream.open();
-  return stream;
+/** A stream, which all tabs of the browser have together where that can be. */
+export function streamOf(requests: Requests, path: string, listening: SharedListening): Stream | SharedStream {
+  return requests.shared ? new SharedStream(requests, path, listening) : new Stream(requests, path, listening);
 }
 
 /**

@@ -1,15 +1,23 @@
-import { LegatoError, insist, newId, type Mode, type Message } from "legato-client";
+import { LegatoError, newId, type Message, type Mode } from "legato-client";
+import { client } from "./client";
+import { insist } from "./patience";
+import { Store } from "./store";
 
 export interface Outgoing {
-  session: string;
-  message_id: string;
+  sessionId: string;
+  messageId: string;
   text: string;
   mode: Mode;
+  /** Files that go along, by id; their names are for the eye. */
+  files?: readonly { id: string; name: string }[];
+  /** The message that it replaces. */
   edits?: string | undefined;
-  model_id?: string | undefined;
+  modelId?: string | undefined;
+  /** How the session is to be made, as long as it is not. */
   create?: { agent_id?: string | undefined; model_id?: string | undefined } | null;
+  /** Why the server has refused it. */
   error?: string;
-  sent?: boolean;
+  accepted?: boolean;
 }
 
 const KEY = "legato.outbox";
@@ -18,63 +26,62 @@ const KEY = "legato.outbox";
  * Messages from the click to the server's word. They keep their id through every repeat and survive a reload, so that
  * neither a killed server nor an impatient person loses or doubles one.
  */
-export class Outbox {
-  entries: readonly Outgoing[] = JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as Outgoing[];
-  #lines = new Map<string, Promise<void>>();
-  #onChange: () => void;
-  #onCreated: (session: string) => void;
+export class Outbox extends Store<readonly Outgoing[]> {
+  readonly #lines = new Map<string, Promise<void>>();
+  readonly #onCreated: (sessionId: string) => void;
 
-  constructor(onChange: () => void, onCreated: (session: string) => void) {
-    this.#onChange = onChange;
+  constructor(onCreated: (sessionId: string) => void) {
+    super(JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as Outgoing[]);
     this.#onCreated = onCreated;
-    for (const entry of this.entries) if (!entry.error) this.#enqueue(entry);
+    for (const entry of this.read()) if (!entry.error) this.#enqueue(entry);
   }
   /** Whether the session is still to be made. */
-  creating(session: string): boolean {
-    return this.entries.some((entry) => entry.session === session && entry.create);
+  creating(sessionId: string): boolean {
+    return this.read().some((entry) => entry.sessionId === sessionId && entry.create);
   }
-  add(entry: Omit<Outgoing, "message_id">): void {
-    const whole = { ...entry, message_id: newId("msg") };
-    this.#set([...this.entries, whole]);
+  add(entry: Omit<Outgoing, "messageId">): void {
+    const whole = { ...entry, messageId: newId("msg") };
+    this.put([...this.read(), whole]);
     this.#enqueue(whole);
   }
   /** The stream has shown these messages, or their author took them back. */
   drop(ids: readonly string[]): void {
-    if (this.entries.some((entry) => ids.includes(entry.message_id))) {
-      this.#set(this.entries.filter((entry) => !ids.includes(entry.message_id)));
+    if (this.read().some((entry) => ids.includes(entry.messageId))) {
+      this.put(this.read().filter((entry) => !ids.includes(entry.messageId)));
     }
   }
   arrived(messages: readonly Message[]): void {
     this.drop(messages.flatMap((message) => (message.client_message_id ? [message.client_message_id] : [])));
   }
-  #enqueue(entry: Outgoing): void {
-    const line = this.#lines.get(entry.session) ?? Promise.resolve();
-    this.#lines.set(entry.session, line.then(() => this.#deliver(entry)));
+  override put(entries: readonly Outgoing[]): void {
+    sessionStorage.setItem(KEY, JSON.stringify(entries.filter((entry) => !entry.accepted)));
+    super.put(entries);
   }
-  async #deliver({ session, message_id, text, mode, edits, model_id, create }: Outgoing): Promise<void> {
+  #enqueue(entry: Outgoing): void {
+    const line = this.#lines.get(entry.sessionId) ?? Promise.resolve();
+    this.#lines.set(entry.sessionId, line.then(() => this.#deliver(entry)));
+  }
+  async #deliver({ sessionId, messageId, text, mode, files, edits, modelId, create }: Outgoing): Promise<void> {
+    const sent = { messageId, mode, ...(edits ? { edits } : {}), ...(modelId ? { modelId } : {}) };
+    const attached = files?.length ? { files: files.map(({ id }) => id) } : {};
     try {
-      if (create) await this.#create(session, create);
-      const body = { message_id, text, mode, ...(edits ? { edits } : {}), ...(model_id ? { model_id } : {}) };
-      await insist("POST", `v1/sessions/${session}/turns`, body);
-      this.#change(message_id, { sent: true });
+      if (create) await this.#create(sessionId, create);
+      await insist(() => client.send(sessionId, text, { ...sent, ...attached }));
+      this.#change(messageId, { accepted: true });
     } catch (error) {
-      this.#change(message_id, { error: error instanceof LegatoError ? error.detail : String(error) });
+      this.#change(messageId, { error: error instanceof LegatoError ? error.detail : String(error) });
     }
   }
-  async #create(session: string, create: NonNullable<Outgoing["create"]>): Promise<void> {
+  async #create(id: string, { agent_id, model_id }: NonNullable<Outgoing["create"]>): Promise<void> {
+    const asked = { id, welcome: false, ...(agent_id ? { agent_id } : {}), ...(model_id ? { model_id } : {}) };
     // The id is ours, so a repeat that meets its own session has succeeded.
-    await insist("POST", "v1/sessions", { id: session, welcome: false, ...create }).catch((error: unknown) => {
+    await insist(() => client.createSession(asked)).catch((error: unknown) => {
       if (!(error instanceof LegatoError && error.code === "session_exists")) throw error;
     });
-    this.#set(this.entries.map((entry) => (entry.session === session ? { ...entry, create: null } : entry)));
-    this.#onCreated(session);
+    this.put(this.read().map((entry) => (entry.sessionId === id ? { ...entry, create: null } : entry)));
+    this.#onCreated(id);
   }
   #change(id: string, changes: Partial<Outgoing>): void {
-    this.#set(this.entries.map((entry) => (entry.message_id === id ? { ...entry, ...changes } : entry)));
-  }
-  #set(entries: readonly Outgoing[]): void {
-    this.entries = entries;
-    sessionStorage.setItem(KEY, JSON.stringify(entries.filter((entry) => !entry.sent)));
-    this.#onChange();
+    this.put(this.read().map((entry) => (entry.messageId === id ? { ...entry, ...changes } : entry)));
   }
 }

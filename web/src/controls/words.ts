@@ -1,0 +1,7 @@
+import { table } from "../i18n/table";
+
+export const words = table({
+  save: ["Send again", "Skicka igen", "Отправить заново"],
+  copy: ["Copy", "Kopiera", "Копировать"],
+  copied: ["Copied", "Kopierat", "Скопировано"],
+});

@@ -1,0 +1,25 @@
+import { table } from "../i18n/table";
+
+export const words = table({
+  close: ["Close", "Stäng", "Закрыть"],
+  connecting: ["Connecting…", "Ansluter…", "Подключение…"],
+  live: ["Connected", "Ansluten", "На связи"],
+  lost: ["Reconnecting…", "Ansluter igen…", "Переподключение…"],
+  offline: ["Offline. Everything is kept.", "Ingen förbindelse. Allt sparas.", "Нет сети. Всё сохранено."],
+  gone: ["Not found", "Hittades inte", "Не найдено"],
+  demo: ["Demo, no model", "Demo, ingen modell", "Демо, без модели"],
+  window: ["{n} tokens window", "fönster på {n} token", "окно {n} токенов"],
+  price: ["${in} in · ${out} out per million", "${in} in · ${out} ut per miljon", "${in} вход · ${out} выход за миллион"],
+  keys: ["Keyboard", "Tangentbord", "Клавиши"],
+  keysOf: ["Keyboard shortcuts", "Kortkommandon", "Сочетания клавиш"],
+  theme: ["Theme", "Utseende", "Оформление"],
+  light: ["Light", "Ljust", "Светлое"],
+  dark: ["Dark", "Mörkt", "Тёмное"],
+  language: ["Language", "Språk", "Язык"],
+  keyNew: ["New chat", "Ny chatt", "Новый чат"],
+  keySearch: ["Search chats", "Sök bland chattar", "Поиск по чатам"],
+  keyFocus: ["Write", "Skriv", "Писать"],
+  keyStop: ["Stop the answer", "Stoppa svaret", "Остановить ответ"],
+  keySidebar: ["Show or hide the chats", "Visa eller göm chattarna", "Показать или скрыть чаты"],
+  keyHelp: ["This list", "Den här listan", "Этот список"],
+});

@@ -1,0 +1,25 @@
+import { table } from "../i18n/table";
+
+export const words = table({
+  chats: ["Chats", "Chattar", "Чаты"],
+  pinned: ["Pinned", "Fästa", "Закреплённые"],
+  today: ["Today", "I dag", "Сегодня"],
+  yesterday: ["Yesterday", "I går", "Вчера"],
+  week: ["Last 7 days", "Senaste 7 dagarna", "Последние 7 дней"],
+  older: ["Older", "Äldre", "Раньше"],
+  archived: ["Archived", "Arkiverade", "Архив"],
+  showArchived: ["Archived chats", "Arkiverade chattar", "Архив чатов"],
+  showActive: ["Back to chats", "Tillbaka till chattarna", "Назад к чатам"],
+  noChats: ["No chats yet. The first one starts below.", "Inga chattar än. Den första börjar här nedanför.", "Чатов пока нет. Начните первый ниже."],
+  noHits: ["Nothing found.", "Inget hittades.", "Ничего не найдено."],
+  loading: ["Loading…", "Laddar…", "Загрузка…"],
+  pin: ["Pin", "Fäst", "Закрепить"],
+  unpin: ["Unpin", "Lossa", "Открепить"],
+  rename: ["Rename", "Byt namn", "Переименовать"],
+  archive: ["Archive", "Arkivera", "В архив"],
+  unarchive: ["Restore", "Återställ", "Вернуть"],
+  delete: ["Delete", "Radera", "Удалить"],
+  more: ["More about", "Mer om", "Ещё о чате"],
+  deleteTitle: ["Delete this chat?", "Radera chatten?", "Удалить чат?"],
+  deleteBody: ["“{title}” and everything said in it will be erased. This can't be undone.", "”{title}” och allt som sagts i den raderas. Det går inte att ångra.", "«{title}» и всё сказанное в нём будет стёрто. Отменить это нельзя."],
+});

@@ -1,0 +1,205 @@
+import { isTerminal, type Connection, type Event, type Follower, type LegatoError, type Message, type Mode, type State, newId } from "legato-client";
+import { client } from "./client";
+import { Outbox } from "./outbox";
+import { Store } from "./store";
+
+/** Streams that stay open besides those of the list and of what is looked at: browsers allow six connections to a host. */
+const KEPT_OPEN = 1;
+/** After so long unseen a tab leaves its streams to those that are seen. */
+const UNSEEN_MS = 60_000;
+const BRANCHES_AFTER_MS = 200;
+const A_PAGE = 100;
+
+/** A warning of the server's about a turn. */
+export interface Notice {
+  turnId: string;
+  code: string;
+  text: string;
+}
+
+/** What a view of a conversation draws. Immutable; what did not change is the same object as before. */
+export interface Shown {
+  state: State | null;
+  connection: Connection;
+  /** When the next attempt is made, in milliseconds since 1970. */
+  retryAt?: number;
+  error?: LegatoError;
+  /** The active branch, without what waits. */
+  messages: readonly Message[];
+  waiting: readonly Message[];
+  notices: readonly Notice[];
+  /** Of each message that has siblings, their ids in the order of their creation. */
+  branches: Readonly<Record<string, readonly string[]>>;
+  loadingEarlier: boolean;
+}
+
+const NOTHING: Shown = { state: null, connection: "connecting", messages: [], waiting: [], notices: [], branches: {}, loadingEarlier: false };
+
+/** One conversation above the views. However many tokens arrive, its pictures are taken once a frame. */
+export class Conversation extends Store<Shown> {
+  readonly id: string;
+  readonly #onMessages: (messages: readonly Message[]) => void;
+  #follower: Follower | null = null;
+  #notices: readonly Notice[] = [];
+  #branches: Readonly<Record<string, readonly string[]>> = {};
+  #loadingEarlier = false;
+  #pictureDue = false;
+  #branchesDue: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(id: string, onMessages: (messages: readonly Message[]) => void) {
+    super(NOTHING);
+    this.id = id;
+    this.#onMessages = onMessages;
+  }
+  open(): void {
+    if (this.#follower) {
+      this.#follower.open();
+      return;
+    }
+    this.#follower = client.follow(this.id);
+    this.#follower.onEvent((event) => this.#hear(event));
+    this.#follower.subscribe(() => this.#schedule());
+  }
+  close(reason: "client.stream.view-remount" | "client.stream.user-abort"): void {
+    this.#follower?.close(reason);
+  }
+  /** Older messages, above those that are there. */
+  async earlier(): Promise<void> {
+    if (!this.#follower || this.#loadingEarlier) return;
+    this.#loadingEarlier = true;
+    this.#schedule();
+    try {
+      const { branches } = await this.#follower.earlier(A_PAGE);
+      this.#branches = { ...this.#branches, ...branches };
+    } finally {
+      this.#loadingEarlier = false;
+      this.#schedule();
+    }
+  }
+
+  #hear(event: Event): void {
+    if (event.type === "warning") {
+      const { turn_id: turnId, code, message: text } = event.data;
+      this.#notices = [...this.#notices.filter((each) => each.turnId !== turnId || each.code !== code), { turnId, code, text }];
+    } else if (event.type === "snapshot" && event.data.state) {
+      this.#notices = [];
+      this.#onMessages(event.data.state.messages);
+      this.#branchesMayDiffer();
+    } else if (event.type === "message") {
+      if (event.data.message) this.#onMessages([event.data.message]);
+      this.#branchesMayDiffer();
+    }
+  }
+  #branchesMayDiffer(): void {
+    clearTimeout(this.#branchesDue);
+    this.#branchesDue = setTimeout(() => void this.#fetchBranches(), BRANCHES_AFTER_MS);
+  }
+  async #fetchBranches(): Promise<void> {
+    // What can't be told now is told with the next message; the words themselves do not depend on it.
+    const page = await client.messagesPage(this.id, { limit: A_PAGE }).catch(() => null);
+    if (!page) return;
+    const told = new Set(page.data.map((message) => message.id));
+    const others = Object.entries(this.#branches).filter(([id]) => !told.has(id));
+    this.#branches = { ...Object.fromEntries(others), ...page.branches };
+    this.#schedule();
+  }
+  #schedule(): void {
+    if (this.#pictureDue) return;
+    this.#pictureDue = true;
+    const take = (): void => {
+      this.#pictureDue = false;
+      this.put(this.#picture());
+    };
+    // A hidden page draws nothing, but what it knows goes on.
+    if (document.hidden) setTimeout(take, 250);
+    else requestAnimationFrame(take);
+  }
+  #picture(): Shown {
+    const followed = this.#follower?.state ?? NOTHING;
+    const all = followed.state?.messages ?? [];
+    const { retryAt, error } = followed;
+    return {
+      state: followed.state,
+      connection: followed.connection,
+      ...(retryAt === undefined ? {} : { retryAt }),
+      ...(error ? { error } : {}),
+      messages: all.filter((message) => message.status !== "queued"),
+      waiting: all.filter((message) => message.status === "queued"),
+      notices: this.#notices,
+      branches: this.#branches,
+      loadingEarlier: this.#loadingEarlier,
+    };
+  }
+}
+
+/** All conversations of this tab: no navigation can lose one. */
+class Conversations {
+  /** In the order in which they were looked at. */
+  readonly #known = new Map<string, Conversation>();
+  #lookedAt: string | null = null;
+  #unseen: ReturnType<typeof setTimeout> | undefined;
+  readonly outbox = new Outbox((sessionId) => this.#known.get(sessionId)?.open());
+
+  constructor() {
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(this.#unseen);
+      if (!document.hidden) this.look(this.#lookedAt);
+      else this.#unseen = setTimeout(() => this.#leaveAllBut(0), UNSEEN_MS);
+    });
+  }
+  get(id: string): Conversation {
+    let conversation = this.#known.get(id);
+    if (!conversation) {
+      conversation = new Conversation(id, (messages) => this.outbox.arrived(messages));
+      this.#known.set(id, conversation);
+    }
+    return conversation;
+  }
+  /** Connects what is looked at, and lets go of what has not been for longest. */
+  look(id: string | null): void {
+    this.#lookedAt = id;
+    if (id !== null) {
+      const conversation = this.get(id);
+      this.#known.delete(id);
+      this.#known.set(id, conversation);
+      if (!this.outbox.creating(id)) conversation.open();
+    }
+    this.#leaveAllBut(KEPT_OPEN + (id === null ? 0 : 1));
+  }
+  forget(id: string): void {
+    this.#known.get(id)?.close("client.stream.user-abort");
+    this.#known.delete(id);
+  }
+  #leaveAllBut(count: number): void {
+    const all = [...this.#known.values()];
+    for (const conversation of all.slice(0, all.length - count)) conversation.close("client.stream.view-remount");
+  }
+}
+
+export const conversations = new Conversations();
+
+export interface Sending {
+  mode?: Mode;
+  edits?: string;
+  files?: readonly { id: string; name: string }[];
+  agentId?: string | undefined;
+  modelId?: string | undefined;
+}
+
+/** Sends for certain, and says to which session: a new one where there is none. */
+export function send(sessionId: string | null, text: string, { mode, edits, files, agentId, modelId }: Sending = {}): string {
+  const id = sessionId ?? newId("ses");
+  conversations.outbox.add({
+    sessionId: id,
+    text,
+    mode: mode ?? "queue",
+    edits,
+    modelId,
+    ...(files ? { files } : {}),
+    create: sessionId === null ? { agent_id: agentId, model_id: modelId } : null,
+  });
+  return id;
+}
+
+/** The turns that are not over, the running one first. */
+export const openTurns = (state: State | null): State["turns"] => state?.turns.filter((turn) => !isTerminal(turn.status)) ?? [];

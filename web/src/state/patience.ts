@@ -1,0 +1,31 @@
+import { Backoff, LegatoError } from "legato-client";
+
+/** Repeats what may be repeated until the server has answered, however long it is away. */
+export async function insist<Result>(doing: () => Promise<Result>): Promise<Result> {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await doing();
+    } catch (error) {
+      if (!(error instanceof LegatoError) || !mayPass(error)) throw error;
+      await rest(backoff.nextMs(error.retryAfterMs));
+    }
+  }
+}
+
+function mayPass({ status }: LegatoError): boolean {
+  return [0, 408, 425, 429, 502, 503, 504, 507].includes(status);
+}
+
+/** Waits, but no longer than until the network is back. */
+function rest(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      removeEventListener("online", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    addEventListener("online", end);
+  });
+}

@@ -1,0 +1,17 @@
+import { LegatoError } from "legato-client";
+import { Store } from "./store";
+
+/** What went wrong last and was asked for by a person; empty: nothing. */
+export const problem = new Store("");
+
+/** Does what a person asked for. What goes wrong is told at the head of the page, and undefined returned. */
+export async function act<Result>(doing: () => Promise<Result>): Promise<Result | undefined> {
+  problem.put("");
+  try {
+    return await doing();
+  } catch (error) {
+    if (!(error instanceof LegatoError)) throw error;
+    problem.put(error.detail);
+    return undefined;
+  }
+}

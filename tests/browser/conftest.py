@@ -60,7 +60,7 @@ def mortal_server(tmp_path: Path) -> Iterator[ServerProcess]:
 @pytest.fixture
 async def visitor(chromium: Browser, steady_server: ServerProcess) -> AsyncIterator[Visitor]:
     """Someone on the steady server; nothing may fail in the network, in the console, or go elsewhere."""
-    context = await chromium.new_context()
+    context = await chromium.new_context(locale="en-GB")
     visitor = Visitor(context, steady_server.url)
     yield visitor
     await context.close()
@@ -70,7 +70,7 @@ async def visitor(chromium: Browser, steady_server: ServerProcess) -> AsyncItera
 @pytest.fixture
 async def witness(chromium: Browser, mortal_server: ServerProcess) -> AsyncIterator[Visitor]:
     """Someone on the mortal server: the network fails, the page must not."""
-    context = await chromium.new_context()
+    context = await chromium.new_context(locale="en-GB")
     visitor = Visitor(context, mortal_server.url)
     yield visitor
     await context.close()

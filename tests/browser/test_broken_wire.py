@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, words
 from tests.support.proxy import Fault, Proxy
 from tests.support.server import ServerProcess
 from tests.support.upstream import Upstream
@@ -59,7 +59,7 @@ async def test_the_page_reads_on_whatever_breaks(chromium: Browser, tmp_path: Pa
                 # The page waits as long as it is asked to, before it comes back.
                 await expect(chat.answers.last).to_have_attribute("data-status", "completed", timeout=90_000)
                 assert wire.cuts == CUTS
-                assert await chat.texts() == ["".join(PIECES)]
+                assert [words(text) for text in await chat.texts()] == [words("".join(PIECES))]
                 await chat.matches_the_journal()
                 await chat.page.context.close()
     assert visitor.complaints == []

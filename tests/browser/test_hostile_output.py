@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.page_visitor import PageChat
+from tests.browser.visitor import Chat
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -83,18 +83,18 @@ HOSTILE: Final = [
 @pytest.fixture(params=["with its policy", "without its policy"])
 async def target(
     chromium: Browser, steady_server: ServerProcess, request: pytest.FixtureRequest
-) -> AsyncIterator[tuple[PageChat, list[str]]]:
+) -> AsyncIterator[tuple[Chat, list[str]]]:
     bypass = request.param == "without its policy"
     context = await chromium.new_context(bypass_csp=bypass, locale="en-GB")
     elsewhere: list[str] = []
     home = f"{steady_server.url}/"
     context.on("request", lambda sent: None if sent.url.startswith(home) else elsewhere.append(sent.url))
-    yield PageChat(await context.new_page(), steady_server.url), elsewhere
+    yield Chat(await context.new_page(), steady_server.url), elsewhere
     await context.close()
 
 
 @pytest.mark.promise("X-02")
-async def test_hostile_output_neither_runs_nor_fetches(target: tuple[PageChat, list[str]]) -> None:
+async def test_hostile_output_neither_runs_nor_fetches(target: tuple[Chat, list[str]]) -> None:
     """With the policy taken away the sanitiser alone holds."""
     chat, elsewhere = target
     assert len(HOSTILE) >= 60
@@ -128,7 +128,7 @@ async def test_the_policy_alone_holds(chromium: Browser, steady_server: ServerPr
 
     # A route and not "request", which tells of those that the policy stops in the renderer, too.
     await context.route("https://evil.example/**", leave)
-    chat = await PageChat(await context.new_page(), steady_server.url).open()
+    chat = await Chat(await context.new_page(), steady_server.url).open()
     refused = await chat.page.evaluate(
         """() => {
             try { document.body.innerHTML = "<img src=x onerror='window.hacked=1'>"; return false } catch { return true }

@@ -1,5 +1,7 @@
-"""The built-in page as a person uses it: tabs, messages, what is seen, and what must never be seen."""
+"""The page as a person uses it: tabs, messages, what is seen, and what must never be seen."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,14 +21,15 @@ class Chat:
         self.answers = page.locator(".message.assistant")
         self.questions = page.locator(".message.user:not(.divider)")
         self.link = page.locator("#link")
+        self.waiting = page.locator(".waiting li")
 
     async def open(self, session_id: str = "") -> Self:
-        await self.page.goto(f"{self.url}/plain#{session_id}")
+        await self.page.goto(f"{self.url}/#{session_id}")
         await self.connected()
         return self
 
     async def connected(self) -> None:
-        await expect(self.link).to_have_attribute("data-state", "connected")
+        await expect(self.link).to_have_attribute("data-state", "live")
 
     async def say(self, text: str) -> None:
         await self.page.fill("#text", text)
@@ -75,13 +78,48 @@ class Chat:
         return ["".join(part["text"] for part in answer["parts"] if part["type"] == "text") for answer in answers]
 
     async def matches_the_journal(self) -> None:
-        shown = await self.texts()
-        assert shown == await self.journal()
-        assert shown == await self.stored()
+        """To the word: what is shown went through Markdown, so white space counts as one blank."""
+        shown = [words(text) for text in await self.texts()]
+        assert shown == [words(text) for text in await self.journal()]
+        assert shown == [words(text) for text in await self.stored()]
 
     async def screenshot(self, name: str) -> None:
         _SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(path=_SCREENSHOTS / f"{name}.png")
+
+    async def show(self, answers: Sequence[str]) -> None:
+        """Opens a session that a server with these answers would tell of; only the wire's content is made up."""
+        session_id = "ses_00000000000000000000000001"
+        session = {"id": session_id, "agent_id": "demo", "agent_name": "Demo", "title": answers[0][:40]}
+        session |= {"created_at": "2026-01-01T00:00:00Z", "last_activity": "2026-01-01T00:00:00Z"}
+        messages = [
+            {
+                "id": f"msg_{number}",
+                "session_id": session_id,
+                "turn_id": f"trn_{number}",
+                "role": "assistant",
+                "status": "completed",
+                "created_at": "2026-01-01T00:00:00Z",
+                "parent_id": f"msg_{number - 1}" if number else None,
+                "parts": [
+                    {"type": "text", "text": answer},
+                    {"type": "tool_call", "call_id": "c", "name": answer, "arguments": answer},
+                    {"type": "tool_result", "call_id": "c", "output": answer, "is_error": True},
+                ],
+            }
+            for number, answer in enumerate(answers)
+        ]
+        state = {"session": session, "messages": messages, "turns": [], "approvals": [], "has_more": False}
+        state |= {"leaf_id": messages[-1]["id"], "gauge": None}
+        told = f"retry: 60000\n\nid: x.1\nevent: snapshot\ndata: {json.dumps({'state': state})}\n\n"
+        base = f"{self.url}/v1/sessions/{session_id}"
+        await self.page.route(
+            f"{base}/events*", lambda route: route.fulfill(body=told, content_type="text/event-stream")
+        )
+        page = {"data": [], "has_more": False, "next": None}
+        await self.page.route(f"{base}/messages*", lambda route: route.fulfill(json=page))
+        await self.page.goto(f"{self.url}/#{session_id}")
+        await expect(self.answers).to_have_count(len(answers))
 
 
 class Visitor:
@@ -108,3 +146,12 @@ class Visitor:
             self.network_failures.append(message.text)
         else:
             self.complaints.append(f"console: {message.text}")
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def numbered(count: int) -> str:
+    """What the demo agent answers to ``/long <count>``."""
+    return "".join(f"w{number}" + (" " if number % 10 else "\n") for number in range(1, count + 1))

@@ -1,19 +1,15 @@
 """The page and the index of the API, each under a policy that lets nothing in from elsewhere.
 
-The page is built from ``web/`` into ``dist`` (``make serve`` and the wheel bring it). Where it is not, the plain one stands in.
+The page is built from ``web/`` into ``dist``: the wheel brings it, ``make serve`` makes it.
 """
 
-import base64
-import hashlib
 import html
-import re
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
 from legato.core.errors import NotFound
 from legato.web.context import Wiring
@@ -43,7 +39,7 @@ async def page() -> Response:
     """The chat. It holds no data: what it shows it asks for, and that is authorised."""
     index = _DIST / "index.html"
     if not index.is_file():
-        return await plain()
+        return PlainTextResponse("The page is not built here: run `make page`. The API is at /v1.\n", 404)
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"} | _GUARDS
     return FileResponse(index, headers=headers, media_type="text/html; charset=utf-8")
 
@@ -59,14 +55,6 @@ async def asset(name: str, request: Request) -> Response:
     if packed.is_file() and "gzip" in request.headers.get("Accept-Encoding", ""):
         return FileResponse(packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=_TYPES[file.suffix])
     return FileResponse(file, headers=headers, media_type=_TYPES[file.suffix])
-
-
-@router.get("/plain", include_in_schema=False)
-async def plain() -> Response:
-    """The chat without anything that must be built."""
-    content, policy = _plain()
-    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"} | _GUARDS
-    return HTMLResponse(content, headers=headers)
 
 
 @router.get("/healthz", responses=documents(Health))
@@ -94,21 +82,3 @@ async def docs(request: Request) -> Response:
     title = "<!doctype html><title>Legato API</title><h1>Legato API</h1><p><a href='openapi.json'>openapi.json</a></p>"
     body = f"{title}<table>{''.join(rows)}</table>"
     return HTMLResponse(body, headers={"Content-Security-Policy": "default-src 'none'"} | _GUARDS)
-
-
-@cache
-def _plain() -> tuple[str, str]:
-    content = files("legato.web").joinpath("page.html").read_text(encoding="utf-8")
-    script, style = (_hashes(content, tag) for tag in ("script", "style"))
-    policy = (
-        f"default-src 'none'; connect-src 'self'; script-src {script}; style-src {style}; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return content, policy
-
-
-def _hashes(content: str, tag: str) -> str:
-    """The sources that allow exactly the inline blocks of this file."""
-    blocks = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", content, re.S)
-    digests = [base64.b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
-    return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"

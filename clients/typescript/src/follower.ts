@@ -75,15 +75,18 @@ export class Follower {
     return () => void this.#eventListeners.delete(listener);
   };
 
-  /** Fetches older messages into the state. */
+  /** Fetches older messages into the state: the next page that has any. */
   async earlier(limit = 100): Promise<MessagePage> {
     const path = `v1/sessions/${encodeURIComponent(this.sessionId)}/messages`;
-    const page = await this.#requests.call<MessagePage>("GET", path, { query: { limit, cursor: this.#older } });
-    this.#older = page.next;
-    this.#fold.older(page.data, page.has_more);
-    this.#changed = true;
-    this.#publish();
-    return page;
+    for (;;) {
+      const page = await this.#requests.call<MessagePage>("GET", path, { query: { limit, cursor: this.#older } });
+      const known = page.data.every((message) => this.#fold.message(message.id));
+      this.#older = page.next;
+      this.#fold.older(page.data, page.has_more);
+      this.#changed = true;
+      this.#publish();
+      if (!known || page.next === null) return page;
+    }
   }
 
   /** After a send from elsewhere, or a wish of the reader's: looks again at once where the connection is lost. */

@@ -58,7 +58,7 @@ class Asked {
   }
   async say(text: string): Promise<void> {
     this.#body?.enqueue(new TextEncoder().encode(text));
-    await settle();
+    if (vi.isFakeTimers()) await settle();
   }
   end(): void {
     this.#body?.close();

@@ -10,7 +10,7 @@ let legato: Legato;
 beforeAll(async () => {
   await server.start();
   legato = new Legato({ baseUrl: server.url, onReport: (code) => reports.push(code) });
-}, 60_000);
+});
 afterAll(() => server.remove());
 
 test("an answer is followed, and what was assembled is what the server has", async () => {
@@ -23,7 +23,7 @@ test("an answer is followed, and what was assembled is what the server has", asy
   follower.close();
   expect(reports).toContain("client.stream.done");
   expect(reports.at(-1)).toBe("client.stream.user-abort");
-}, 60_000);
+});
 
 test("the server is killed in mid-answer and comes back: nothing lost, nothing doubled, nothing running", async () => {
   const session = await legato.createSession();
@@ -41,7 +41,7 @@ test("the server is killed in mid-answer and comes back: nothing lost, nothing d
   expect(new Set(cursors).size).toBe(cursors.length);
   expect(reports).toContain("client.stream.reader-error");
   follower.close();
-}, 90_000);
+});
 
 test("a session that is unknown is gone, and calls say why", async () => {
   const follower = legato.follow("ses_00000000000000000000000000");
@@ -52,4 +52,4 @@ test("a session that is unknown is gone, and calls say why", async () => {
   });
   expect(follower.state.error?.code).toBe("session_not_found");
   await expect(legato.view("ses_00000000000000000000000000")).rejects.toThrow(LegatoError);
-}, 30_000);
+});

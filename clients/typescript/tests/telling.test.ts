@@ -24,13 +24,13 @@ class Tab {
   constructor(readonly by = "another") {
     this.#channel.onmessage = ({ data }: MessageEvent<Word>) => this.heard.push(data);
   }
-  async reads(): Promise<this> {
+  async reads(steal = false): Promise<this> {
     await new Promise<void>((got) => {
       const held = (): Promise<void> => {
         got();
         return new Promise((resolve) => (this.#release = resolve));
       };
-      navigator.locks.request(NAME, held).catch(() => undefined); // taken from it
+      navigator.locks.request(NAME, { steal }, held).catch(() => undefined); // taken from it
     });
     return this;
   }
@@ -274,6 +274,20 @@ test("a refusal is for all; who is opened again goes on", async () => {
   await vi.waitFor(() => expect(wire.asked).toHaveLength(1));
   await wire.last.accept().say(wired(token("a.2", ", two")));
   await says(follower, "One, two");
+});
+
+test("who has lost the lock reads no more, is told, and goes on from there when the lock is free", async () => {
+  const follower = follow();
+  await vi.waitFor(() => expect(wire.asked).toHaveLength(1));
+  await wire.last.accept().say(wired(snapshot("a.1", "One")));
+  await says(follower, "One");
+  const thief = await new Tab("thief").reads(true);
+  await vi.waitFor(() => expect(wire.last.signal.aborted).toBe(true));
+  thief.tell({ whole: snapshot("a.2", "One, two"), stands: LIVE });
+  await says(follower, "One, two");
+  thief.leave();
+  await vi.waitFor(() => expect(wire.asked).toHaveLength(2));
+  expect(wire.last.url).toContain("after=a.2");
 });
 
 test("closed and opened again at once, a tab that reads reads on over one stream", async () => {

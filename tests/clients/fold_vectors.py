@@ -10,12 +10,76 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from legato.core.events import Event, Snapshot, encode_data
+from legato.core.events import ApprovalEvent, Done, Event, MessageEvent, Snapshot, UsageEvent, encode_data
 from legato.core.fold import Fold
-from legato.core.model import State
-from tests.support.strategies import events, states
+from legato.core.model import Gauge, Message, State
+from tests.support.strategies import (
+    approvals,
+    errors,
+    events,
+    messages,
+    names,
+    sessions,
+    states,
+    terminal,
+    texts,
+    times,
+    tokens,
+    turns,
+)
 
 _COUNT: Final = 400
+_gauges: Final = st.builds(Gauge, tokens, tokens)
+#: What meets things that are there more often than any event at all does.
+_telling: Final[st.SearchStrategy[Event]] = st.one_of(
+    st.builds(
+        lambda op, message, leaf: MessageEvent(op, message.id, message, leaf=leaf),
+        st.sampled_from(["added", "changed"]),
+        messages,
+        st.booleans(),
+    ),
+    st.builds(
+        UsageEvent,
+        turn_id=names,
+        prompt_tokens=tokens,
+        completion_tokens=tokens,
+        cached_tokens=tokens,
+        total_tokens=tokens,
+        cost_usd=st.none(),
+        estimated=st.booleans(),
+        gauge=st.none() | _gauges,
+    ),
+    st.builds(Done, names, terminal, st.just("stop"), times, st.none() | errors, st.none() | texts),
+    st.builds(
+        lambda turn, approval, at: ApprovalEvent(turn, msgspec.structs.replace(approval, decided_at=at)),
+        names,
+        approvals,
+        st.none() | times,
+    ),
+    events,
+)
+
+
+def _chain(told: tuple[Message, ...]) -> tuple[Message, ...]:
+    ids = ("a", "b", "c")
+    parents = (None, *ids)
+    return tuple(
+        msgspec.structs.replace(message, id=own, parent_id=parent, status="in_progress")
+        for message, own, parent in zip(told, ids, parents, strict=False)
+    )
+
+
+#: A branch of three messages, and turns that brought them, so that what is told shows.
+_sound: Final = st.builds(
+    State,
+    session=sessions,
+    messages=st.tuples(messages, messages, messages).map(_chain),
+    turns=st.lists(turns, min_size=2, max_size=3, unique_by=lambda turn: turn.id).map(tuple),
+    leaf_id=st.just("c"),
+    has_more=st.booleans(),
+    approvals=st.lists(approvals, max_size=2, unique_by=lambda approval: approval.id).map(tuple),
+    gauge=st.none() | _gauges,
+)
 
 
 def vectors() -> list[Any]:
@@ -29,7 +93,7 @@ def vectors() -> list[Any]:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(states, st.lists(events, max_size=20))
+    @given(_sound | states, st.lists(_telling, min_size=8, max_size=20))
     def gather(begun: State, told: list[Event]) -> None:
         all_of_it: list[Event] = [Snapshot(state=begun), *told]
         state = Fold().apply_all(all_of_it).state()

@@ -40,7 +40,7 @@ def _install() -> None:
                 unavailable(f"npm can't bring what clients/typescript pins: {said[-500:]}")
 
 
-@pytest.mark.promise("H-05")
+@pytest.mark.promise("H-05", "E-05", "E-06", "E-09")
 @pytest.mark.timeout(300)
 def test_lint_types_and_what_it_does_with_a_real_server() -> None:
     _install()

@@ -5,7 +5,7 @@ import type { Requests } from "./requests";
 import type { Frame } from "./sse";
 import { streamOf, type SharedStream } from "./shared";
 import type { Stream } from "./stream";
-import type { Connection, Event, MessagePage, ReasonCode, State, View } from "./types";
+import type { Connection, Event, MessagePage, ReasonCode, State } from "./types";
 
 export interface FollowedState {
   /** Null until the first snapshot. Immutable; what did not change is the same object as before. */
@@ -41,12 +41,9 @@ export class Follower {
     const path = `v1/sessions/${encodeURIComponent(sessionId)}`;
     this.#stream = streamOf(requests, `${path}/events`, {
       query: () => ({ after: this.#position.cursor }),
-      whole: async () => {
-        const { state, cursor } = await requests.call<View>("GET", path);
-        return { event: "snapshot", id: cursor, data: JSON.stringify({ state }) };
-      },
-      onFrame: (frame) => {
-        this.#take(frame);
+      whole: () => this.#whole(),
+      onFrame: (frame, onlyForward) => {
+        this.#take(frame, onlyForward);
       },
       onConnection: (connection, told) => {
         this.#state = { state: this.#state.state, connection, ...told };
@@ -78,15 +75,18 @@ export class Follower {
     return () => void this.#eventListeners.delete(listener);
   };
 
-  /** Fetches older messages into the state. */
+  /** Fetches older messages into the state: the next page that has any. */
   async earlier(limit = 100): Promise<MessagePage> {
     const path = `v1/sessions/${encodeURIComponent(this.sessionId)}/messages`;
-    const page = await this.#requests.call<MessagePage>("GET", path, { query: { limit, cursor: this.#older } });
-    this.#older = page.next;
-    this.#fold.older(page.data, page.has_more);
-    this.#changed = true;
-    this.#publish();
-    return page;
+    for (;;) {
+      const page = await this.#requests.call<MessagePage>("GET", path, { query: { limit, cursor: this.#older } });
+      const known = page.data.every((message) => this.#fold.message(message.id));
+      this.#older = page.next;
+      this.#fold.older(page.data, page.has_more);
+      this.#changed = true;
+      this.#publish();
+      if (!known || page.next === null) return page;
+    }
   }
 
   /** After a send from elsewhere, or a wish of the reader's: looks again at once where the connection is lost. */
@@ -103,11 +103,16 @@ export class Follower {
     this.#stream.open();
   }
 
-  #take(frame: Frame): void {
+  #whole(): Frame | null {
+    const { state } = this.state;
+    return state && { event: "snapshot", id: this.#position.cursor, data: JSON.stringify({ state }) };
+  }
+
+  #take(frame: Frame, onlyForward = false): void {
     if (frame.id === null || !KNOWN.has(frame.event)) return;
     const event = { type: frame.event, data: JSON.parse(frame.data) as unknown } as Event;
     const whole = event.type === "snapshot" && event.data.state != null;
-    if (!this.#position.advance(frame.id, whole)) return;
+    if (!this.#position.advance(frame.id, whole, onlyForward)) return;
     if (whole) this.#older = null;
     this.#fold.apply(event);
     this.#changed = true;

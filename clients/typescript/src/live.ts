@@ -13,7 +13,7 @@ export class LiveList {
   constructor(requests: Requests) {
     this.#stream = streamOf(requests, "v1/events", {
       query: () => ({}),
-      whole: () => Promise.resolve({ event: "list", id: null, data: '{"what":"refetch"}' }),
+      whole: () => ({ event: "list", id: null, data: '{"what":"refetch"}' }),
       onFrame: (frame) => {
         if (frame.event !== "list") return;
         const hint = JSON.parse(frame.data) as Hint;

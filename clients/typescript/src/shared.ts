@@ -5,8 +5,10 @@ import { Stream, type Listening, type Told } from "./stream";
 import type { Connection, ReasonCode } from "./types";
 
 export interface SharedListening extends Listening {
-  /** A frame that stands for all that came before it, for a tab that comes later. */
-  whole: () => Promise<Frame>;
+  /** `onlyForward`: it may be older than what is known here, and then it is nothing new. */
+  onFrame: (frame: Frame, onlyForward?: boolean) => void;
+  /** A frame that stands for all that came so far, for another tab; null where nothing did. */
+  whole: () => Frame | null;
 }
 
 interface Plain {
@@ -15,13 +17,22 @@ interface Plain {
   detail: string;
   fields: Readonly<Record<string, unknown>>;
 }
-/** What tabs say to each other. `join` and `hurry` go to the tab that reads, the others come from it. */
-type Word =
-  | { kind: "frame"; frame: Frame }
-  | { kind: "connection"; connection: Connection; retryAt?: number | undefined; error?: Plain | undefined }
-  | { kind: "alive" }
-  | { kind: "join" }
-  | { kind: "hurry"; suspicious: boolean };
+interface Stands {
+  connection: Connection;
+  retryAt?: number | undefined;
+  error?: Plain | undefined;
+}
+/** A word of the tab that reads. `count`: the frames that it has told so far, this one among them. */
+interface Reading {
+  kind: "told";
+  by: string;
+  count: number;
+  frame?: Frame;
+  whole?: Frame | null;
+  stands?: Stands;
+}
+/** What tabs say to each other. `ask` and `hurry` are for the tab that reads. */
+type Word = Reading | { kind: "ask" } | { kind: "hurry"; suspicious: boolean };
 
 /** A stream, which all tabs of the browser have together where that can be. */
 export function streamOf(requests: Requests, path: string, listening: SharedListening): Stream | SharedStream {
@@ -31,9 +42,9 @@ export function streamOf(requests: Requests, path: string, listening: SharedList
 /**
  * One stream for all tabs: whoever holds the lock of its name reads it, and reads it out to the others.
  *
- * A tab that is closed gives the lock free, and the next one goes on from its own position. One that is frozen, or whose
- * machine slept, says nothing any more: its lock is taken from it. A tab that comes later, or that may have missed something,
- * asks for the whole and adds what it has heard since; what comes twice by that, its position refuses.
+ * Frames are counted, so that a tab knows what it has missed: then it asks, and is told the whole. A tab that is closed gives
+ * the lock free, and the next one goes on from its own position. One that does not answer is frozen or hangs: the lock is
+ * taken from it. Only who asks needs a clock, as browsers slow those of hidden tabs down, but not what tabs tell each other.
  */
 export class SharedStream {
   readonly #requests: Requests;
@@ -42,15 +53,16 @@ export class SharedStream {
   readonly #name: string;
   #channel: BroadcastChannel | null = null;
   #wish = new AbortController();
-  #stream: Stream | null = null;
   #release: () => void = () => undefined;
-  #caughtUp = false;
-  #catching = false;
-  #missed: Frame[] = [];
-  #connection: Connection = "connecting";
-  #told: Told = {};
+  /** Only in the tab that reads. */
+  #stream: Stream | null = null;
+  /** Who reads; "" where that is to be found out. */
+  #by = "";
+  #count = 0;
+  #stands: Stands = { connection: "connecting" };
   #heardAt = 0;
   #watch: ReturnType<typeof setInterval> | undefined;
+  #unanswered: ReturnType<typeof setTimeout> | undefined;
 
   constructor(requests: Requests, path: string, listening: SharedListening) {
     this.#requests = requests;
@@ -65,14 +77,14 @@ export class SharedStream {
     this.#channel.onmessage = (event: MessageEvent<Word>) => {
       this.#hear(event.data);
     };
+    this.#by = "";
     this.#heardAt = this.#requests.now();
-    this.#watch = setInterval(this.#listen, this.#requests.silenceMs / 10);
+    this.#watch = setInterval(this.#look, this.#requests.silenceMs / 10);
     globalThis.document?.addEventListener("visibilitychange", this.#onVisible);
     globalThis.addEventListener?.("pageshow", this.#onShown);
-    globalThis.addEventListener?.("online", this.#onOnline);
     this.#listening.onConnection("connecting");
     void this.#stand(false);
-    this.#say({ kind: "join" });
+    this.#ask();
   }
 
   close(reason: ReasonCode = "client.stream.user-abort"): void {
@@ -87,37 +99,43 @@ export class SharedStream {
     else this.#say({ kind: "hurry", suspicious });
   }
 
-  readonly #onOnline = (): void => {
-    if (!this.#stream) this.hurry(true);
-  };
   readonly #onVisible = (): void => {
     if (this.#stream || globalThis.document.visibilityState !== "visible") return;
     this.hurry(false);
-    if (this.#requests.now() - this.#heardAt > this.#requests.silenceMs / 2) void this.#catchUp();
+    this.#look();
   };
   /** Back from the browser's cache of pages, where nothing is heard. */
   readonly #onShown = (event: PageTransitionEvent): void => {
-    if (event.persisted && !this.#stream) void this.#catchUp();
+    if (event.persisted && !this.#stream) this.#ask();
   };
-  /** Who reads says that it lives; who hears nothing takes its place. */
-  readonly #listen = (): void => {
-    if (this.#stream) {
-      this.#say({ kind: "alive" });
-    } else if (this.#requests.now() - this.#heardAt > this.#requests.silenceMs) {
-      this.#heardAt = this.#requests.now();
-      void this.#stand(true);
-    }
+  readonly #look = (): void => {
+    if (!this.#stream && this.#requests.now() - this.#heardAt > this.#requests.silenceMs / 2) this.#ask();
   };
 
   #say(word: Word): void {
     this.#channel?.postMessage(word);
   }
 
+  /** Whoever reads answers at once; who does not is replaced. */
+  #ask(): void {
+    if (this.#unanswered !== undefined) return;
+    this.#say({ kind: "ask" });
+    this.#unanswered = setTimeout(() => {
+      this.#answered();
+      void this.#stand(true);
+    }, this.#requests.silenceMs / 10);
+  }
+
+  #answered(): void {
+    clearTimeout(this.#unanswered);
+    this.#unanswered = undefined;
+  }
+
   #leave(): void {
+    this.#answered();
     clearInterval(this.#watch);
     globalThis.document?.removeEventListener("visibilitychange", this.#onVisible);
     globalThis.removeEventListener?.("pageshow", this.#onShown);
-    globalThis.removeEventListener?.("online", this.#onOnline);
     this.#channel?.close();
     this.#channel = null;
     this.#stepDown();
@@ -132,106 +150,110 @@ export class SharedStream {
     try {
       await navigator.locks.request(this.#name, steal ? { steal } : { signal: wish.signal }, () => this.#lead(wish.signal));
     } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
+      // Where a browser refuses its locks (it stores nothing, say), each tab reads for itself.
+      if (!(error instanceof DOMException && error.name === "AbortError")) await this.#lead(wish.signal);
     }
     if (wish.signal.aborted) return; // no longer wanted, or wished for anew
     this.#stepDown();
-    if (this.#channel) void this.#stand(false);
+    void this.#stand(false);
   }
 
   #stepDown(): void {
     this.#stream?.stop();
     this.#stream = null;
-    this.#caughtUp = false;
     this.#heardAt = this.#requests.now();
   }
 
   #lead(wish: AbortSignal): Promise<void> {
-    if (!this.#channel || wish.aborted) return Promise.resolve();
-    this.#missed = []; // it is told again from this tab's own position
+    if (wish.aborted) return Promise.resolve();
+    this.#answered();
+    this.#by = crypto.randomUUID();
+    this.#count = 0;
+    this.#stands = { connection: "connecting" };
     this.#stream = new Stream(this.#requests, this.#path, {
       query: this.#listening.query,
       onFrame: (frame) => {
-        this.#say({ kind: "frame", frame });
+        this.#count += 1;
+        this.#tell({ frame });
         this.#listening.onFrame(frame);
       },
+      onAlive: () => {
+        this.#tell({});
+      },
       onConnection: (connection, told) => {
-        this.#stands(connection, told);
+        this.#stood(connection, told);
       },
     });
+    this.#tellAll();
     this.#stream.open();
     return new Promise((resolve) => {
       this.#release = resolve;
     });
   }
 
-  #stands(connection: Connection, told: Told = {}): void {
-    this.#connection = connection;
-    this.#told = told;
-    this.#sayHow();
-    if (connection === "gone" || connection === "closed") this.#leave(); // the server's own word, for all tabs
+  #tell(more: Omit<Reading, "kind" | "by" | "count">): void {
+    this.#say({ kind: "told", by: this.#by, count: this.#count, ...more });
+  }
+
+  #tellAll(): void {
+    this.#tell({ whole: this.#listening.whole(), stands: this.#stands });
+  }
+
+  #stood(connection: Connection, told: Told = {}): void {
+    const { retryAt, error } = told;
+    const plain = error && { code: error.code, status: error.status, detail: error.detail, fields: error.fields };
+    this.#stands = { connection, retryAt, error: plain };
+    this.#tell({ stands: this.#stands });
+    if (isOver(connection)) this.#leave(); // the server's own word, for all tabs
     this.#listening.onConnection(connection, told);
   }
 
-  #sayHow(): void {
-    const { retryAt, error } = this.#told;
-    const plain = error && { code: error.code, status: error.status, detail: error.detail, fields: error.fields };
-    this.#say({ kind: "connection", connection: this.#connection, retryAt, error: plain });
-  }
-
   #hear(word: Word): void {
-    if (word.kind === "join") {
-      if (this.#stream) this.#sayHow();
+    if (word.kind === "told") {
+      if (!this.#stream) this.#follow(word);
+    } else if (word.kind === "ask" && this.#stream) {
+      this.#tellAll();
+      this.#stream.check(); // its own clock may be slowed down
     } else if (word.kind === "hurry") {
       this.#stream?.hurry(word.suspicious);
-    } else if (!this.#stream) {
-      this.#heardAt = this.#requests.now();
-      if (word.kind === "frame") this.#take(word.frame);
-      else if (word.kind === "connection") this.#follows(word.connection, word.retryAt, word.error);
-      if (!this.#caughtUp && this.#connection === "live") void this.#catchUp();
     }
   }
 
-  #take(frame: Frame): void {
-    if (!this.#caughtUp) {
-      this.#missed.push(frame);
-      return;
-    }
+  #follow(told: Reading): void {
+    this.#heardAt = this.#requests.now();
+    if (told.whole !== undefined) this.#answered();
     try {
-      this.#listening.onFrame(frame);
+      this.#keepUp(told);
     } catch {
-      this.#caughtUp = false; // the journal goes on elsewhere: something was not heard
+      this.#by = ""; // the next word brings the next try
+    }
+    const keepsUp = told.by === this.#by && told.count === this.#count;
+    if (told.stands && this.#channel && (keepsUp || told.stands.connection !== "live")) this.#follows(told.stands);
+  }
+
+  #keepUp({ by, count, frame, whole }: Reading): void {
+    const known = by === this.#by;
+    if (known && count === this.#count + (frame ? 1 : 0)) {
+      this.#count = count;
+      if (frame) this.#listening.onFrame(frame);
+    } else if (whole === undefined) {
+      this.#ask();
+    } else {
+      const another = this.#by !== "" && !known; // which may not have heard all that was told here
+      this.#by = by;
+      this.#count = count;
+      if (whole) this.#listening.onFrame(whole, another);
     }
   }
 
-  #follows(connection: Connection, retryAt?: number, plain?: Plain): void {
+  #follows({ connection, retryAt, error: plain }: Stands): void {
     const error = plain && new LegatoError(plain.code, plain.status, plain.detail, plain.fields);
-    this.#connection = connection;
-    this.#told = { ...(retryAt === undefined ? {} : { retryAt }), ...(error ? { error } : {}) };
-    if (connection === "gone" || connection === "closed") {
+    if (isOver(connection)) {
       this.#leave();
-      this.#requests.onReport("client.stream.reader-error", error?.code ?? connection);
+      this.#requests.onReport("client.stream.reader-error", `${this.#path}: ${error?.code ?? connection}`);
     }
-    if (this.#caughtUp || connection !== "live") this.#listening.onConnection(connection, this.#told);
-  }
-
-  async #catchUp(): Promise<void> {
-    if (this.#catching) return;
-    this.#catching = true;
-    this.#caughtUp = false;
-    let whole: Frame;
-    try {
-      whole = await this.#listening.whole();
-    } catch (error) {
-      if (!(error instanceof LegatoError)) throw error;
-      this.#requests.onReport("client.stream.reader-error", error.code); // the next word brings the next try
-      return;
-    } finally {
-      this.#catching = false;
-    }
-    if (this.#stream || !this.#channel) return; // it reads by itself by now
-    this.#caughtUp = true;
-    for (const frame of [whole, ...this.#missed.splice(0)]) this.#take(frame);
-    this.#listening.onConnection(this.#connection, this.#told);
+    this.#listening.onConnection(connection, { ...(retryAt === undefined ? {} : { retryAt }), ...(error ? { error } : {}) });
   }
 }
+
+const isOver = (connection: Connection): boolean => connection === "gone" || connection === "closed";

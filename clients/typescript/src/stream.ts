@@ -12,6 +12,8 @@ export interface Told {
 export interface Listening {
   query: () => Query;
   onFrame: (frame: Frame) => void;
+  /** Something came that is no frame: a heartbeat. */
+  onAlive?: () => void;
   onConnection: (connection: Connection, told?: Told) => void;
 }
 
@@ -21,8 +23,10 @@ export class Stream {
   readonly #path: string;
   readonly #listening: Listening;
   readonly #backoff: Backoff;
-  #running = false;
+  /** From `open` to its end. */
+  #life: AbortController | null = null;
   #attempt = new AbortController();
+  #waits = false;
   #wake: () => void = () => undefined;
   #hurried = false;
   #heardAt = 0;
@@ -35,16 +39,17 @@ export class Stream {
   }
 
   open(): void {
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#life) return;
+    this.#life = new AbortController();
+    this.#hurried = false;
     globalThis.addEventListener?.("online", this.#onOnline);
     globalThis.document?.addEventListener("visibilitychange", this.#onVisible);
     this.#listening.onConnection("connecting");
-    void this.#run();
+    void this.#run(this.#life.signal);
   }
 
   close(reason: ReasonCode = "client.stream.user-abort"): void {
-    if (!this.#running) return;
+    if (!this.#life) return;
     this.stop();
     this.#requests.onReport(reason, this.#path);
     this.#listening.onConnection("closed");
@@ -52,11 +57,17 @@ export class Stream {
 
   /** What may be dead is replaced at once: where the network changed, or the machine slept through a heartbeat. */
   hurry(suspicious: boolean): void {
-    if (!suspicious && this.#requests.now() - this.#heardAt < this.#requests.silenceMs / 2) return;
+    if (!suspicious && !this.#waits && this.#requests.now() - this.#heardAt < this.#requests.silenceMs / 2) return;
     this.#backoff.succeeded();
     this.#hurried = true;
     this.#attempt.abort();
     this.#wake();
+  }
+
+  /** Leaves a connection that has been silent for too long. */
+  check(): void {
+    const { now, silenceMs } = this.#requests;
+    if (now() - this.#heardAt > silenceMs) this.#attempt.abort(new Error(`nothing came for ${String(silenceMs)} ms`));
   }
 
   readonly #onOnline = (): void => {
@@ -68,37 +79,40 @@ export class Stream {
 
   /** Without a word to anybody. */
   stop(): void {
-    this.#running = false;
+    this.#life?.abort();
+    this.#life = null;
     globalThis.removeEventListener?.("online", this.#onOnline);
     globalThis.document?.removeEventListener("visibilitychange", this.#onVisible);
     this.#attempt.abort();
     this.#wake();
   }
 
-  async #run(): Promise<void> {
-    while (this.#running) {
+  async #run(life: AbortSignal): Promise<void> {
+    for (;;) {
       const error = await this.#connection();
-      if (!this.#running) return;
+      if (life.aborted) return; // and perhaps another one has begun
       if (!error.passing) {
         this.#refused(error);
         return;
       }
       if (!this.#hurried) await this.#wait(error);
+      if (life.aborted) return;
       this.#hurried = false;
     }
   }
 
   #refused(error: LegatoError): void {
     this.stop();
-    this.#requests.onReport("client.stream.reader-error", error.code);
+    this.#report(error);
     this.#listening.onConnection(error.status === 404 ? "gone" : "closed", { error });
   }
 
   async #wait(error: LegatoError): Promise<void> {
-    this.#requests.onReport("client.stream.reader-error", error.detail);
+    this.#report(error);
     const waitMs = this.#backoff.nextMs(error.retryAfterMs);
     const offline = globalThis.navigator?.onLine === false;
     this.#listening.onConnection(offline ? "offline" : "lost", { retryAt: this.#requests.now() + waitMs, error });
+    this.#waits = true;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, waitMs);
       this.#wake = () => {
@@ -106,16 +120,20 @@ export class Stream {
         resolve();
       };
     });
+    this.#waits = false;
+  }
+
+  #report(error: LegatoError): void {
+    this.#requests.onReport("client.stream.reader-error", `${this.#path}: ${error.code}: ${error.detail}`);
   }
 
   /** Why it ended: an end without an error is a cut, too, as a proxy's cut can look like an end. */
   async #connection(): Promise<LegatoError> {
     const attempt = (this.#attempt = new AbortController());
     this.#heardAt = this.#requests.now();
-    const { silenceMs } = this.#requests;
     const watch = setInterval(() => {
-      if (this.#requests.now() - this.#heardAt > silenceMs) attempt.abort();
-    }, silenceMs / 10);
+      this.check();
+    }, this.#requests.silenceMs / 10);
     try {
       await this.#read(attempt.signal);
       return new LegatoError("unreachable", 0, "The server ended the stream.");
@@ -129,6 +147,7 @@ export class Stream {
 
   async #read(signal: AbortSignal): Promise<void> {
     const response = await this.#requests.open(this.#path, this.#listening.query(), {}, signal);
+    if (signal.aborted) return;
     const parser = new SseParser();
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     this.#listening.onConnection("live");
@@ -139,6 +158,7 @@ export class Stream {
       const frames = parser.feed(value);
       if (parser.retryMs !== null) this.#backoff.beginAt(parser.retryMs);
       if (frames.length > 0 || parser.alive > 0) this.#backoff.succeeded(); // not a server that only greets and dies
+      if (frames.length === 0) this.#listening.onAlive?.();
       for (const frame of frames) if (!signal.aborted) this.#listening.onFrame(frame);
     }
   }

@@ -23,4 +23,4 @@ test("whatever is told, this fold and the server's come to the same", () => {
     }
     expect(bare(fold.state())).toEqual(bare(state));
   }
-}, 60_000);
+});

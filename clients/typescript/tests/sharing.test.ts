@@ -4,7 +4,7 @@ import { Server } from "./server";
 import { answerOf, bare, ended, until } from "./watching";
 
 const server = new Server();
-beforeAll(() => server.start(), 60_000);
+beforeAll(() => server.start());
 afterAll(() => server.remove());
 
 /** A tab of a browser: `streams` are those that it has opened. */
@@ -39,7 +39,7 @@ test("tabs read one stream, and a later one has what was said before", async () 
   expect(third.state.connection).toBe("live");
   expect([one.streams, two.streams, late.streams].map((each) => each.length)).toEqual([1, 0, 0]);
   for (const each of [first, second, third]) each.close();
-}, 60_000);
+});
 
 test("the tab that reads is closed in mid-answer: the next one goes on where it was", async () => {
   const [one, two] = [openTab(), openTab()];
@@ -56,7 +56,7 @@ test("the tab that reads is closed in mid-answer: the next one goes on where it 
   expect(two.streams[0]).toContain("after="); // not from the beginning
   expect(new Set(ids).size).toBe(ids.length);
   second.close();
-}, 60_000);
+});
 
 test("the server is killed under two tabs: both end with the same words, each once", async () => {
   const [one, two] = [openTab(), openTab()];
@@ -75,7 +75,7 @@ test("the server is killed under two tabs: both end with the same words, each on
   expect(two.streams).toEqual([]);
   first.close();
   second.close();
-}, 90_000);
+});
 
 test("a tab that is frozen while it reads is replaced", async () => {
   const tab = openTab(500);
@@ -83,14 +83,14 @@ test("a tab that is frozen while it reads is replaced", async () => {
   const follower = tab.legato.follow(session.id);
   await until(follower, () => follower.state.connection === "live");
   follower.close();
-  const frozen = navigator.locks.request(lockOf(follower), { steal: true }, () => new Promise(() => undefined));
+  const frozen = navigator.locks.request(lockOf(follower), { steal: true }, () => new Promise(() => undefined)).catch((error: unknown) => error);
   const again = tab.legato.follow(session.id);
   const { turn } = await tab.legato.send(session.id, "Hello");
   await until(again, ended(turn.id));
-  await expect(frozen).rejects.toThrow(); // its lock was taken
+  expect(await frozen).toBeInstanceOf(DOMException); // its lock was taken
   expect(tab.streams).toHaveLength(2);
   again.close();
-}, 60_000);
+});
 
 test("who has lost the lock takes it again when it is free, and has missed nothing", async () => {
   const tab = openTab();
@@ -105,7 +105,7 @@ test("who has lost the lock takes it again when it is free, and has missed nothi
   expect(tab.streams).toHaveLength(2);
   expect(new Set(ids).size).toBe(ids.length);
   follower.close();
-}, 60_000);
+});
 
 test("what the server refuses, it refuses all tabs", async () => {
   const tabs = [openTab(), openTab()];
@@ -123,16 +123,16 @@ test("what the server refuses, it refuses all tabs", async () => {
     ),
   );
   expect(followers.map((each) => each.state.error?.code)).toEqual(["session_not_found", "session_not_found"]);
-}, 30_000);
+});
 
 test("the list of sessions is read once for all tabs, too", async () => {
   const [one, two] = [openTab(), openTab()];
   const lists = [one.legato.live(), two.legato.live()];
-  const heard = lists.map((list) => new Set<string>());
+  const heard = lists.map(() => new Set<string>());
   lists.forEach((list, at) => list.subscribe((hint) => heard[at]?.add(hint.session_id ?? hint.what)));
   await expect.poll(() => heard.map((each) => each.has("refetch"))).toEqual([true, true]);
   const session = await one.legato.createSession();
   await expect.poll(() => heard.map((each) => each.has(session.id))).toEqual([true, true]);
   expect([one.streams.length, two.streams.length]).toEqual([1, 0]);
   for (const list of lists) list.close();
-}, 30_000);
+});

@@ -61,7 +61,7 @@ export function Choice<Value extends string>({ label, value, choices, onChoose }
 /** A table that scrolls by itself where it is wider than the page. */
 export function Table({ label, head, children }: { label: string; head: readonly string[]; children: ReactNode }) {
   return (
-    <div className="table-box" role="region" aria-label={label} tabIndex={0}>
+    <div className="table-box" role="group" aria-label={label} tabIndex={0}>
       <table className="table">
         <thead><tr>{head.map((each) => <th key={each} scope="col">{each}</th>)}</tr></thead>
         <tbody>{children}</tbody>

@@ -1,5 +1,11 @@
-import { expect, test } from "vitest";
-import { dayOf, dollars, durationOf } from "./when";
+import { expect, test, vi } from "vitest";
+import { dayOf, dollars, durationOf, localeOf } from "./when";
+
+vi.stubGlobal("navigator", { languages: ["en-GB", "en", "ru"] });
+
+test("dates are written as where the browser is at home", () => {
+  expect([localeOf("en"), localeOf("ru"), localeOf("sv")]).toEqual(["en-GB", "ru", "sv"]);
+});
 
 test("a duration is told in the unit that fits", () => {
   expect([0.0004, 0.0041, 0.25, 1.25, 75].map((each) => durationOf(each, "en"))).toEqual(["0.4 ms", "4.1 ms", "250 ms", "1.3 s", "75 s"]);
@@ -7,7 +13,7 @@ test("a duration is told in the unit that fits", () => {
 });
 
 test("small sums are not rounded away", () => {
-  expect([0, 0.0021, 12].map((each) => dollars(each, "en"))).toEqual(["$0.00", "$0.0021", "$12.00"]);
+  expect([0, 0.0021, 12].map((each) => dollars(each, "en"))).toEqual(["US$0.00", "US$0.0021", "US$12.00"]);
 });
 
 test("a day of another year says which", () => {

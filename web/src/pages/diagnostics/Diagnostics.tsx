@@ -1,6 +1,8 @@
 import type { Latency, Spread } from "legato-client";
 import { useMemo } from "react";
 import { isWord, spoken, useWords, type Language, type Word } from "../../i18n";
+import { sessions } from "../../state/sessions";
+import { useStore } from "../../state/store";
 import { Section, Sheet } from "../Sheet";
 import { dayOf, dollars, durationOf, timeOf } from "../when";
 import { Chart } from "./Chart";
@@ -27,7 +29,9 @@ const costColours = ["chart-1"];
 
 export default function Diagnostics({ onMenu }: { onMenu: () => void }) {
   const words = useWords();
-  const { told, lost } = useDiagnostics();
+  const { told, unanswered } = useDiagnostics();
+  const { connection } = useStore(sessions);
+  const lost = unanswered || connection === "lost" || connection === "offline";
   return (
     <Sheet title={words("diagnostics")} wide onMenu={onMenu}>
       {lost && <p className="warn" role="status">{words("diagLost")}</p>}

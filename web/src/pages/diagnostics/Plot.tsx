@@ -72,7 +72,7 @@ function optionsOf(look: Look, shown: React.RefObject<{ look: Look }>, width: nu
 
 function seriesOf(kind: Look["kind"], colour: string): uPlot.Series {
   if (kind === "bars") return { stroke: colour, fill: colour, width: 0, points: { show: false }, ...pathsOf(uPlot.paths.bars?.({ size: [0.75, 28] })) };
-  if (kind === "step") return { stroke: colour, width: 1.5, points: { show: false }, ...pathsOf(uPlot.paths.stepped?.({ align: 1 })) };
+  if (kind === "step") return { stroke: colour, width: 1.5, points: { show: false }, ...pathsOf(uPlot.paths.stepped?.({ align: -1 })) };
   return { stroke: colour, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: colour } };
 }
 

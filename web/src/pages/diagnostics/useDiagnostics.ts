@@ -13,10 +13,10 @@ export interface Told {
   usage: UsageReport;
 }
 
-/** What the server tells of itself, every few seconds as long as somebody can see it. `lost`: it did not answer last. */
-export function useDiagnostics(): { told: Told | undefined; lost: boolean } {
+/** What the server tells of itself, every few seconds as long as somebody can see it. `unanswered`: not the last time. */
+export function useDiagnostics(): { told: Told | undefined; unanswered: boolean } {
   const [told, setTold] = useState<Told>();
-  const [lost, setLost] = useState(false);
+  const [unanswered, setUnanswered] = useState(false);
   useEffect(() => {
     let open = true;
     let timer: ReturnType<typeof setTimeout>;
@@ -26,7 +26,7 @@ export function useDiagnostics(): { told: Told | undefined; lost: boolean } {
       const found = await ask().catch(() => undefined);
       if (!open) return;
       if (found) setTold(found);
-      setLost(!found);
+      setUnanswered(!found);
       clearTimeout(timer);
       timer = setTimeout(() => void look(), EVERY_MS);
     };
@@ -39,7 +39,7 @@ export function useDiagnostics(): { told: Told | undefined; lost: boolean } {
       document.removeEventListener("visibilitychange", onVisible);
     };
   }, []);
-  return { told, lost };
+  return { told, unanswered };
 }
 
 /** Where it has not run for an hour: no more than there is to see. */

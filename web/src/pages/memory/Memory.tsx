@@ -51,14 +51,18 @@ function Listed() {
     <>
       <div className="memory-filters">
         <input type="search" aria-label={words("memorySearch")} placeholder={words("memorySearch")} value={search} onChange={(event) => setSearch(event.target.value)} />
-        <select aria-label={words("memoryAgent")} value={agentId} onChange={(event) => void memories.load(event.target.value)}>
-          <option value="">{words("memoryAllAgents")}</option>
-          {known.map(({ id, name }) => <option key={id} value={id}>{name}</option>)}
-        </select>
-        <select aria-label={words("memoryKind")} value={kind} onChange={(event) => setKind(event.target.value)}>
-          <option value="">{words("memoryAllKinds")}</option>
-          {kinds.map((each) => <option key={each}>{each}</option>)}
-        </select>
+        {known.length > 1 && (
+          <select aria-label={words("memoryAgent")} value={agentId} onChange={(event) => void memories.load(event.target.value)}>
+            <option value="">{words("memoryAllAgents")}</option>
+            {known.map(({ id, name }) => <option key={id} value={id}>{name}</option>)}
+          </select>
+        )}
+        {(kinds.length > 1 || kind) && (
+          <select aria-label={words("memoryKind")} value={kind} onChange={(event) => setKind(event.target.value)}>
+            <option value="">{words("memoryAllKinds")}</option>
+            {kinds.map((each) => <option key={each}>{each}</option>)}
+          </select>
+        )}
       </div>
       {found.length === 0 && !loading && <p className="empty">{words("memoryNoHits")}</p>}
       <ul className="memories">{found.map((memory) => <MemoryItem key={memory.id} memory={memory} />)}</ul>

@@ -69,6 +69,7 @@ export async function askMemoryEnabled(): Promise<void> {
 }
 
 export async function switchMemory(on: boolean): Promise<void> {
+  memoryEnabled.put(on);
   const done = await act(() => client.switchMemory(on).then(() => true));
-  if (done) memoryEnabled.put(on);
+  if (!done) memoryEnabled.put(!on);
 }

@@ -24,7 +24,7 @@ export function Chart({ title, lines, names, colours, kind, byDay = false, y, no
   const language = spoken();
   const look = useMemo<Look>(() => {
     const told = byDay ? ({ day: "numeric", month: "short", timeZone: "UTC" } as const) : ({ hour: "2-digit", minute: "2-digit" } as const);
-    return { colours, kind, y, x: (seconds) => new Date(seconds * 1000).toLocaleString(localeOf(language), told) };
+    return { colours, kind, whole: kind !== "line" && !byDay, y, x: (seconds) => new Date(seconds * 1000).toLocaleString(localeOf(language), told) };
   }, [colours, kind, y, byDay, language]);
   return (
     <figure className="figure">

@@ -7,11 +7,14 @@ export interface Look {
   /** Names of colours of tokens.css, one a line. */
   colours: readonly string[];
   kind: "line" | "step" | "bars";
+  /** What is counted comes in whole numbers. */
+  whole: boolean;
   x: (seconds: number) => string;
   y: (value: number) => string;
 }
 
 const HEIGHT = 180;
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 
 /** A picture of lines, for the eye alone: what it says stands in a table beside it. */
 export function Plot({ lines, look }: { lines: Lines; look: Look }) {
@@ -42,7 +45,7 @@ export function Plot({ lines, look }: { lines: Lines; look: Look }) {
 }
 
 function dataOf({ times, values }: Lines, { kind }: Look): uPlot.AlignedData {
-  return [[...times], ...(kind === "line" ? values.map((line) => [...line]) : kind === "bars" ? stacked(values) : values.map((line) => [...line]))];
+  return [[...times], ...(kind === "bars" ? stacked(values) : values.map((line) => [...line]))];
 }
 
 function optionsOf(look: Look, shown: React.RefObject<{ look: Look }>, width: number, step: number): uPlot.Options {
@@ -64,7 +67,7 @@ function optionsOf(look: Look, shown: React.RefObject<{ look: Look }>, width: nu
     scales: { x: { time: true, range: (_, from, to) => [from - step / 2, to + step / 2] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, space: 64, size: 28, values: (_, splits) => splits.map((at) => shown.current.look.x(at)) },
-      { ...axis, size: 58, values: (_, splits) => splits.map((value) => shown.current.look.y(value)) },
+      { ...axis, size: 58, ...(look.whole ? { incrs: WHOLE } : {}), values: (_, splits) => splits.map((value) => shown.current.look.y(value)) },
     ],
     series: [{}, ...names.map((name) => seriesOf(look.kind, colour(name)))],
   };

@@ -15,7 +15,7 @@ interface End {
 }
 
 const ofServer = ({ at, code, reason, session_id: sessionId }: StreamEnd): End => ({ at: Date.parse(at), code, reason, sessionId });
-const ofTab = ({ at, code, sessionId }: Report): End => ({ at, code, reason: undefined, sessionId });
+const ofTab = ({ at, code, detail, sessionId }: Report): End => ({ at, code, reason: code === "client.stream.reader-error" ? detail : undefined, sessionId });
 
 /** Why streams ended: as the server and all clients have told it, or as this tab alone has seen it, server or no server. */
 export function Record({ ends }: { ends: readonly StreamEnd[] | undefined }) {
@@ -43,7 +43,7 @@ function Row({ end: { at, code, reason, sessionId } }: { end: End }) {
       <td className="number"><time dateTime={new Date(at).toISOString()}>{timeOf(at, spoken())}</time></td>
       <td>{isWord(code) ? words(code) : ""}</td>
       <td><code>{code}</code></td>
-      <td>{reason && <code>{reason}</code>}</td>
+      <td>{reason && <code className="record-reason">{reason}</code>}</td>
       <td>{sessionId && <a className="record-chat" dir="auto" href={`#${sessionId}`}>{title}</a>}</td>
     </tr>
   );

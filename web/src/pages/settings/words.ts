@@ -4,7 +4,7 @@ export const words = table({
   settings: ["Settings", "Inställningar", "Настройки"],
   settingsNote: ["Everything here takes effect at once and is remembered in this browser.", "Allt här gäller genast och sparas i den här webbläsaren.", "Всё здесь действует сразу и запоминается в этом браузере."],
   settingsLook: ["Appearance", "Utseende", "Внешний вид"],
-  settingsTheme: ["Theme", "Tema", "Тема"],
+  settingsTheme: ["Theme", "Tema", "Оформление"],
   settingsTextSize: ["Text size", "Textstorlek", "Размер текста"],
   settingsSmall: ["Small", "Liten", "Мелкий"],
   settingsNormal: ["Normal", "Normal", "Обычный"],

@@ -1,10 +1,12 @@
 """What a process measures of itself: how turns ended, how long a rescue took, and what it forgets."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
 
+from legato.core.errors import Corrupted
 from legato.core.events import Done, encode_lines
 from legato.core.states import TerminalStatus
 from legato.engine.diagnostics import Diagnostics
@@ -97,6 +99,21 @@ async def test_a_code_for_each_status_and_no_words_of_providers_in_the_numbers(
     (end,) = await diagnostics.ends(store, "ann", 100)
     assert (end.code, end.reason) == (code, reason)
     assert diagnostics.told(0).turn_ends.total == {counted: 1}
+
+
+async def test_a_response_that_breaks_says_why_and_one_that_is_sent_elsewhere_too(store: FaultyStore) -> None:
+    conversation = await Conversation.begin(store)
+    diagnostics = Diagnostics()
+    with pytest.raises(Corrupted), diagnostics.stream(nullcontext(), "ann", conversation.id):
+        raise Corrupted
+    diagnostics.stopping = True
+    with diagnostics.stream(nullcontext(), "ann"):
+        assert diagnostics.told(0).streams.lists == 1
+    closed, broken = await diagnostics.ends(store, "ann", 100)
+    assert (broken.what, broken.code, broken.reason) == ("session", "stream.error", "corrupted")
+    assert (closed.what, closed.code, closed.reason) == ("list", "stream.closed", "stopping")
+    told = diagnostics.told(0)
+    assert (told.streams.sessions, told.streams.lists, told.open[-1].sessions, told.open[-1].lists) == (0, 0, 1, 1)
 
 
 async def test_the_oldest_end_makes_room_and_the_clients_take_none_of_the_servers(store: FaultyStore) -> None:

@@ -33,7 +33,7 @@ export function Chart({ title, lines, names, colours, kind, byDay = false, y, no
       {isEmpty(lines) ? <p className="empty plot-empty">{nothing}</p> : (
         <>
           <Plot lines={lines} look={look} />
-          {names.length > 1 && (
+          {!byDay && (
             <ul className="key">
               {names.map((name, at) => <li key={name}><span className="swatch" style={{ background: `var(--${colours[at] ?? ""})` }} />{name}</li>)}
             </ul>

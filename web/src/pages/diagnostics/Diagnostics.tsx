@@ -22,7 +22,6 @@ const CODES = {
   "stream.error": "chart-7",
 } as const satisfies Partial<{ [Code in Word]: string }>;
 const codes = Object.keys(CODES) as (keyof typeof CODES)[];
-const codeColours = Object.values(CODES);
 const openColours = ["chart-1", "chart-3", "chart-5"];
 const spreadColours = ["chart-1", "chart-4"];
 const costColours = ["chart-1"];
@@ -70,14 +69,15 @@ function LastHour({ told: { now, usage } }: { told: Told }) {
   const words = useWords();
   const language = spoken();
   const { count, time, money } = useMemo(() => formats(language), [language]);
+  const came = useMemo(() => codes.filter((code) => now.stream_ends.total[code]), [now]);
   const lines = useMemo(() => ({
     open: openLines(now),
-    ends: endLines(now.stream_ends, codes, now),
+    ends: endLines(now.stream_ends, came, now),
     first: latencyLines(now.first_token, now),
     commit: latencyLines(now.commit, now),
     rescue: latencyLines(now.rescue, now),
     cost: costLines(usage),
-  }), [now, usage]);
+  }), [now, usage, came]);
   const spread = { names: [words("diagHalf"), words("diagMost")], colours: spreadColours, kind: "line", y: time } as const;
   const latencies: readonly [title: Word, Latency, typeof lines.first, nothing: Word][] = [
     ["diagFirst", now.first_token, lines.first, "diagNothing"],
@@ -91,7 +91,10 @@ function LastHour({ told: { now, usage } }: { told: Told }) {
           title={words("diagOpen")} lines={lines.open} names={[words("diagSessions"), words("diagLists"), words("diagRunning")]}
           colours={openColours} kind="step" y={count} nothing={words("diagNothing")}
         />
-        <Chart title={words("diagEnds")} lines={lines.ends} names={codes.map((code) => words(code))} colours={codeColours} kind="bars" y={count} nothing={words("diagNothing")} />
+        <Chart
+          title={words("diagEnds")} lines={lines.ends} names={came.map((code) => words(code))} colours={came.map((code) => CODES[code])}
+          kind="bars" y={count} nothing={words("diagNothing")}
+        />
         {latencies.map(([title, { total }, drawn, nothing]) => (
           <Chart key={title} {...spread} title={words(title)} lines={drawn} nothing={words(nothing)}><Spreads spread={total} /></Chart>
         ))}

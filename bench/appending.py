@@ -19,6 +19,7 @@ from bench.machine import SERVER_CORE, cpu_s, pin, written_bytes
 from legato.core.ids import new_id
 from legato.doorbell.local import LocalDoorbell
 from legato.doorbell.postgres import PostgresDoorbell
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.hub import Hub
 from legato.engine.journal import Journal, TurnWriter
 from legato.engine.lists import Lists
@@ -66,8 +67,9 @@ async def _measure(url: str, seconds: float, tokens_a_row: int) -> Result:
     doorbell = PostgresDoorbell(url=url) if store.shared else LocalDoorbell()
     await doorbell.start(lambda _ids: None)
     hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
-    publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
-    journal = Journal(store=store, publisher=publisher, tasks=tasks)
+    diagnostics = Diagnostics()
+    publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks, diagnostics=diagnostics)
+    journal = Journal(store=store, publisher=publisher, tasks=tasks, diagnostics=diagnostics)
     worker = new_id("wrk")
     await store.write(workers.register, worker)
     claimed = [await store.write(begin_turn, worker, "Go.") for _ in range(_TURNS)]

@@ -125,6 +125,12 @@ async def send(user: User, conversation_id: str, body: NewMessage) -> dict[str, 
     return {"turn_id": sent.turn.id, "cursor": str(sent.cursor)}
 
 
+@app.get("/api/diagnostics/chat-streams")
+async def chat_streams(user: User) -> Response:
+    """Why streams ended: ``stream.…`` says the server, ``client.stream.…`` the page (``/legato/v1/diagnostics/streams``)."""
+    return reply({"data": await chat.of(user).stream_ends()})
+
+
 @app.put("/api/conversations/{conversation_id}/pin")
 async def pin(user: User, conversation_id: str, body: Pin) -> Response:
     return reply(await chat.of(user).update_session(conversation_id, pinned=body.pinned))

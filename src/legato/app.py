@@ -22,6 +22,7 @@ from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
 from legato.engine.clearing import Clearing
 from legato.engine.compactor import Compactor
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.eraser import Eraser
@@ -278,7 +279,10 @@ class _Running:
         self._meter = meter = Estimate(catalog=models.catalog)
         self._hub = hub = Hub(store=store, tasks=tasks)
         self._lists = lists = Lists(store=store, tasks=tasks)
-        publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks)
+        self._diagnostics = diagnostics = Diagnostics(monotonic_s=monotonic_s)
+        publisher = Publisher(
+            store=store, hub=hub, lists=lists, doorbell=doorbell, tasks=tasks, diagnostics=diagnostics
+        )
         self._lifecycle = lifecycle = Lifecycle(
             store=store,
             publisher=publisher,
@@ -309,13 +313,14 @@ class _Running:
         self._runner = runner = Runner(
             store=store,
             publisher=publisher,
-            journal=Journal(store=store, publisher=publisher, tasks=tasks),
+            journal=Journal(store=store, publisher=publisher, tasks=tasks, diagnostics=diagnostics),
             registry=registry,
             models=models,
             meter=meter,
             tasks=tasks,
             chores=chores,
             settings=settings,
+            diagnostics=diagnostics,
         )
         self._dispatcher = dispatcher = Dispatcher(
             store=store,
@@ -333,6 +338,7 @@ class _Running:
             dispatcher=dispatcher,
             meter=meter,
             settings=settings,
+            diagnostics=diagnostics,
             monotonic_s=monotonic_s,
         )
         self._approvals = approvals = Approvals(store=store, publisher=publisher, dispatcher=dispatcher)
@@ -350,6 +356,7 @@ class _Running:
             chores=chores,
             approvals=approvals,
             settings=settings,
+            diagnostics=diagnostics,
         )
         self._fences = Looper(step=self._lifeline.check_fences, interval_s=settings.fence_s, name="fences")
         self._loops = (self._fences, *self._duties())
@@ -420,6 +427,7 @@ class _Running:
         if self._drained_s is None:
             self._drained_s = time.monotonic()
         self._dispatcher.accepting = False
+        self._diagnostics.stopping = True
         self._hub.stop()
         self._lists.stop()
         self.engine.degrading.stop()

@@ -14,6 +14,7 @@ from legato.core.errors import Unavailable
 from legato.doorbell.local import LocalDoorbell
 from legato.engine.approvals import Approvals
 from legato.engine.chores import Chores, Duty
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.dispatch import Dispatcher
 from legato.engine.engine import Engine
 from legato.engine.hub import Hub
@@ -147,8 +148,11 @@ def wire(
     registry, models, tasks = Registry(*agents), _models(provider), Tasks()
     meter = Estimate(catalog=models.catalog)
     hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
-    publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
-    journal = Journal(store=store, publisher=publisher, tasks=tasks)
+    diagnostics = Diagnostics(monotonic_s=monotonic_s)
+    publisher = Publisher(
+        store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks, diagnostics=diagnostics
+    )
+    journal = Journal(store=store, publisher=publisher, tasks=tasks, diagnostics=diagnostics)
     chores = Chores(store=store, tasks=tasks, worker=lambda: dispatcher.worker_id, duties=duties)
     runner = Runner(
         store=store,
@@ -160,6 +164,7 @@ def wire(
         tasks=tasks,
         chores=chores,
         settings=settings,
+        diagnostics=diagnostics,
     )
     dispatcher = Dispatcher(
         store=store,
@@ -178,6 +183,7 @@ def wire(
         dispatcher=dispatcher,
         meter=meter,
         settings=settings,
+        diagnostics=diagnostics,
         monotonic_s=monotonic_s,
     )
     lifecycle = Lifecycle(
@@ -197,6 +203,7 @@ def wire(
         chores=chores,
         approvals=Approvals(store=store, publisher=publisher, dispatcher=dispatcher),
         settings=settings,
+        diagnostics=diagnostics,
     )
     return Wired(store, tasks, hub, lists, publisher, journal, runner, dispatcher, lifeline, engine, chores)
 

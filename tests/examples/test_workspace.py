@@ -52,6 +52,12 @@ async def test_leaving_a_view_stops_nothing_and_a_kill_leaves_nothing_streaming(
         last = (await ended(ann, path))["messages"][-1]
         assert last["status"] == "incomplete"
         assert last["content"] or last["error"]
+        ended_by = (await ann.call("GET", "/api/diagnostics/chat-streams"))["data"][-1]
+        assert (ended_by["code"], ended_by["turn_id"]) == ("stream.reconciled", sent["turn_id"])
+        left = {"code": "client.stream.view-remount", "session_id": made["id"], "at": "2026-11-26T00:00:00Z"}
+        await ann.call("POST", "/legato/v1/diagnostics/streams", {"ends": [left]}, status=204)
+        codes = [end["code"] for end in (await ann.call("GET", "/api/diagnostics/chat-streams"))["data"]]
+        assert {"client.stream.view-remount", "stream.reconciled"} <= set(codes)
 
 
 async def test_pins_search_templates_and_exports(start: Start) -> None:

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("S-16")]
 # considered here; one with a session is tested below from the day it is there.
 OPEN: Final = {
     "GET /",
+    "GET /assets/{name}",
     "GET /docs",
     "GET /healthz",
     "GET /openapi.json",
@@ -32,6 +33,9 @@ OWN: Final = {
     "GET /v1/files/{file_id}/content",
     "POST /v1/files",
     "DELETE /v1/searches/{search_id}",
+    "GET /v1/diagnostics",
+    "GET /v1/diagnostics/streams",
+    "POST /v1/diagnostics/streams",
     "GET /v1/events",
     "GET /v1/export",
     "GET /v1/search",

@@ -14,6 +14,7 @@ from legato.core.fold import Fold
 from legato.core.model import FilePart, Message, Turn
 from legato.doorbell.local import LocalDoorbell
 from legato.engine.attachments import Attachments
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.exporting import Exporting
 from legato.engine.forking import Forking
 from legato.engine.hub import Hub
@@ -46,7 +47,9 @@ class Ferry:
         tasks, models = Tasks(), Models(catalog=Catalog(providers={}), providers={})
         registry = Registry(*(AgentSpec(id=each, name=each.title(), run=silent) for each in agents or ("demo",)))
         hub, lists = Hub(store=store, tasks=tasks), Lists(store=store, tasks=tasks)
-        publisher = Publisher(store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks)
+        publisher = Publisher(
+            store=store, hub=hub, lists=lists, doorbell=LocalDoorbell(), tasks=tasks, diagnostics=Diagnostics()
+        )
         self.tasks = tasks
         self.exporting = Exporting(store=store, stopped=lambda: False, on_damage=lambda session_id, error: None)
         self.importing = Importing(

@@ -4,10 +4,12 @@ import "./tokens.css";
 import "./base.css";
 import { App } from "./shell/App";
 import { fetchCatalog } from "./state/catalog";
+import { watchTextSize } from "./state/preferences";
 import { sessions } from "./state/sessions";
 import { watchTheme } from "./state/theme";
 
 watchTheme();
+watchTextSize();
 sessions.start();
 fetchCatalog();
 const root = document.getElementById("root");

@@ -147,9 +147,15 @@ export class Legato {
   fileUrl = (id: string): string => this.#http.url(`v1/files/${seg(id)}/content`);
   deleteFile = (id: string): Promise<void> => this.#http.call("DELETE", `v1/files/${seg(id)}`);
 
+  // Diagnostics
+  diagnostics = (): Promise<t.Diagnostics> => this.#get("v1/diagnostics");
+  streamEnds = async (limit?: number): Promise<t.StreamEnd[]> => (await this.#get<{ data: t.StreamEnd[] }>("v1/diagnostics/streams", { limit })).data;
+  /** At most 100; goes on when the page is left. */
+  reportStreams = (ends: readonly t.ClientEnd[]): Promise<void> => this.#http.call("POST", "v1/diagnostics/streams", { body: { ends }, repeatable: false, keepalive: true });
+
   // Streams
   /** The session, live, until `close`. */
-  follow = (sessionId: string): Follower => new Follower(this.#http, sessionId);
+  follow = (sessionId: string): Follower => new Follower(this.#http.of(sessionId), sessionId);
   live = (): LiveList => new LiveList(this.#http);
 
   /** Null where there is none. */

@@ -16,7 +16,8 @@ export interface LegatoOptions {
   silenceMs?: number;
   /** Whether all tabs of a browser read a stream together; by default in browsers, where cookies say who asks. */
   shared?: boolean;
-  onReport?: (code: ReasonCode, detail: string) => void;
+  /** Why a stream ended; without `sessionId`, that of the list. */
+  onReport?: (code: ReasonCode, detail: string, sessionId?: string) => void;
 }
 
 export type Query = Record<string, string | number | boolean | null | undefined>;
@@ -28,6 +29,8 @@ export interface Asked {
   /** False where a second attempt could do it a second time. */
   repeatable?: boolean;
   timeoutMs?: number;
+  /** Whether it goes on when the page is left. */
+  keepalive?: boolean;
 }
 
 const ANSWER_MS = 10_000;
@@ -49,6 +52,11 @@ export class Requests {
     this.onReport = options.onReport ?? (() => undefined);
     const alike = globalThis.document !== undefined && options.headers === undefined;
     this.shared = (options.shared ?? alike) && globalThis.navigator?.locks !== undefined && globalThis.BroadcastChannel !== undefined;
+  }
+
+  /** The same for a session, which its reports then name. */
+  of(sessionId: string): Requests {
+    return new Requests({ ...this.#options, onReport: (code, detail) => this.#options.onReport?.(code, detail, sessionId) });
   }
 
   /** When what is begun now has been tried for long enough. */
@@ -104,6 +112,7 @@ export class Requests {
       method,
       headers: { ...this.#options.headers, ...json, ...asked.headers },
       signal: AbortSignal.timeout(asked.timeoutMs ?? ANSWER_MS),
+      keepalive: asked.keepalive ?? false,
       ...(body === undefined ? {} : { body }),
     });
     if (!response.ok) throw await LegatoError.of(response);

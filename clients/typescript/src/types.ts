@@ -275,6 +275,47 @@ export interface UsageReport {
   has_more: boolean;
   total: Sums;
 }
+export interface Spread {
+  count: number;
+  p50_s: number;
+  p95_s: number;
+  max_s: number;
+}
+/** Of the last hour, and of each of its minutes in which there was something. */
+export interface Latency {
+  total: Spread;
+  minutes: { at: string; spread: Spread }[];
+}
+export interface Ends {
+  total: Record<string, number>;
+  minutes: { at: string; counts: Record<string, number> }[];
+}
+/** The last hour of the process that answered. */
+export interface Diagnostics {
+  started_at: string;
+  now: string;
+  streams: { sessions: number; lists: number };
+  turns: { running: number; waiting: number };
+  open: { at: string; sessions: number; lists: number; turns: number }[];
+  stream_ends: Ends;
+  turn_ends: Ends;
+  first_token: Latency;
+  commit: Latency;
+  rescue: Latency;
+}
+export interface StreamEnd {
+  at: string;
+  what: "turn" | "session" | "list" | "client";
+  code: string;
+  reason?: string;
+  session_id?: string;
+  turn_id?: string;
+}
+export interface ClientEnd {
+  code: ReasonCode;
+  session_id: string | undefined;
+  at: string;
+}
 export interface Imported {
   origin: string;
   id: string | null;

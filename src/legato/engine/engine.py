@@ -42,6 +42,7 @@ from legato.engine.branches import Branches
 from legato.engine.chores import Chores, asked_for_closing
 from legato.engine.clearing import Clearing
 from legato.engine.degraded import Degrading
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.dispatch import Dispatcher
 from legato.engine.exporting import Exporting
 from legato.engine.forking import Forking
@@ -113,6 +114,7 @@ class Engine:
         chores: Chores,
         approvals: Approvals,
         settings: EngineSettings,
+        diagnostics: Diagnostics,
     ) -> None:
         self.store = store
         self.hub = hub
@@ -121,6 +123,7 @@ class Engine:
         self.approvals = approvals
         self.registry = registry
         self.models = models
+        self.diagnostics = diagnostics
         self._publisher = publisher
         self._runner = runner
         self._dispatcher = dispatcher

@@ -7,6 +7,7 @@ readers are slow or whose store is slow holds its producer back (``room``), neve
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ import msgspec
 from legato.core.errors import Unavailable
 from legato.core.events import Event, Token, TokenKind, encode_lines
 from legato.core.text import Normaliser
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.failpoints import reached
 from legato.engine.publish import Publisher
 from legato.engine.tasks import Tasks, log
@@ -172,10 +174,11 @@ class TurnWriter:
 class Journal:
     """The one committer of this process."""
 
-    def __init__(self, *, store: Store, publisher: Publisher, tasks: Tasks) -> None:
+    def __init__(self, *, store: Store, publisher: Publisher, tasks: Tasks, diagnostics: Diagnostics) -> None:
         self._store = store
         self._publisher = publisher
         self._tasks = tasks
+        self._diagnostics = diagnostics
         self._waiting: dict[str, TurnWriter] = {}
         self._busy = False
 
@@ -201,6 +204,7 @@ class Journal:
             self._busy = False
 
     async def _commit(self, taken: Sequence[tuple[TurnWriter, Batch]]) -> None:
+        begun_s = time.monotonic()
         try:
             rows = await self._store.append([batch for _, batch in taken])
         except Unavailable:
@@ -211,6 +215,7 @@ class Journal:
             for writer, _ in taken:
                 writer.settle(None, error)
         else:
+            self._diagnostics.committed(time.monotonic() - begun_s)
             self._settle(taken, rows)
 
     async def _insist(self, writer: TurnWriter, batch: Batch) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from legato.core.errors import LegatoError, Unavailable
 from legato.core.ids import new_id
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.dispatch import Dispatcher
 from legato.engine.publish import Publisher
 from legato.engine.run import Runner
@@ -47,6 +48,7 @@ class Lifeline:
         dispatcher: Dispatcher,
         meter: Meter,
         settings: EngineSettings,
+        diagnostics: Diagnostics,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -55,15 +57,18 @@ class Lifeline:
         self._dispatcher = dispatcher
         self._meter = meter
         self._settings = settings
+        self._diagnostics = diagnostics
         self._monotonic_s = monotonic_s
         self._seen: dict[str, _Seen] = {}
         self._swept_s: float | None = None
+        self._lost_s: dict[str, float] = {}  # since when the dead are known not to have moved
         self._absent: frozenset[str] = frozenset()
 
     async def register(self) -> None:
         """Become a worker. Where only one process can serve the store, everybody registered before is dead."""
         if not self._store.shared:
             for worker_id in await self._store.read(workers.counters):
+                self._lost_s[worker_id] = self._monotonic_s()
                 await self._store.write(workers.remove, worker_id)
         worker_id = new_id("wrk")
         await self._store.write(workers.register, worker_id)
@@ -84,9 +89,11 @@ class Lifeline:
 
     async def sweep(self) -> None:
         """Declare the dead, and end what has no living owner."""
+        began_s = self._monotonic_s()
         try:
             for worker_id in self._dead(await self._store.read(workers.counters)):
                 log.warning("worker %s is dead", worker_id)
+                self._lost_s[worker_id] = self._seen[worker_id].since_s
                 await self._store.write(workers.remove, worker_id)
             # Who finds himself declared dead has not noticed yet: his turns are for the others to end.
             lost = [o for o in await self._store.read(workers.orphans) if o.worker_id != self._dispatcher.worker_id]
@@ -96,7 +103,8 @@ class Lifeline:
             raise
         for start in range(0, len(orphans), _AT_ONCE):  # together, so that they share commits
             slice_of_them = orphans[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._rescue(o.session_id, o.id, o.worker_id) for o in slice_of_them))
+            await asyncio.gather(*(self._rescue(o.session_id, o.id, o.worker_id, began_s) for o in slice_of_them))
+        self._lost_s.clear()
 
     async def _forgotten(self) -> list[Any]:
         """Our own turns that no task of ours runs, seen so in two sweeps: a claim whose answer was lost, for instance."""
@@ -127,7 +135,7 @@ class Lifeline:
         }
         return [w for w, seen in self._seen.items() if now_s - seen.since_s >= self._settings.dead_after_s]
 
-    async def _rescue(self, session_id: str, turn_id: str, worker_id: str) -> None:
+    async def _rescue(self, session_id: str, turn_id: str, worker_id: str, seen_s: float) -> None:
         try:
             ended = await self._publisher.write(rescue, session_id, turn_id, worker_id, LOST, self._meter)
         except Unavailable:
@@ -136,6 +144,8 @@ class Lifeline:
             report(error, f"turn {turn_id} can't be rescued")  # the others can
             return
         if ended is not None:
-            how = "is tried again" if ended.turn.status == "in_progress" else "was rescued"
-            log.warning("turn %s %s: its worker is gone", turn_id, how)
+            again = ended.turn.status == "in_progress"
+            log.warning("turn %s %s: its worker is gone", turn_id, "is tried again" if again else "was rescued")
+            took_s = self._monotonic_s() - self._lost_s.get(worker_id, seen_s)
+            self._diagnostics.rescued(session_id, turn_id, took_s, again=again)
             self._dispatcher.ended(session_id)

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from legato.core.cursor import Cursor
+from legato.core.diagnostics import StreamEnd
 from legato.core.errors import Unavailable
 from legato.core.events import Done, Event, Reset, Snapshot, Token, Warning, decode_event
 from legato.core.model import Approval, Message, Mode, Priority, Session, State, Stats, Summary, TextPart, Turn
@@ -196,6 +197,10 @@ class Owner:
         turn = await self.turn(sent.turn.session_id, sent.turn.id)
         recent = await self.messages(turn.session_id, limit=10)
         return turn, next((message for message in recent if message.id == turn.answer_id), None)
+
+    async def stream_ends(self, limit: int = 100) -> list[StreamEnd]:
+        """Why streams of his ended in this process, the newest first. Raises Unavailable."""
+        return await self._engine.diagnostics.ends(self._engine.store, self.id, limit)
 
     async def approvals(self) -> list[Approval]:
         """What waits for an answer, the oldest first."""

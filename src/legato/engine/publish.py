@@ -6,6 +6,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from legato.doorbell.port import Doorbell
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.failpoints import reached
 from legato.engine.hub import Hub
 from legato.engine.lists import Lists
@@ -27,11 +28,14 @@ G = TypeVar("G", bound=Gone | None)
 class Publisher:
     """The way of every change into the store and on to those who follow."""
 
-    def __init__(self, *, store: Store, hub: Hub, lists: Lists, doorbell: Doorbell, tasks: Tasks) -> None:
+    def __init__(
+        self, *, store: Store, hub: Hub, lists: Lists, doorbell: Doorbell, tasks: Tasks, diagnostics: Diagnostics
+    ) -> None:
         self._store = store
         self._hub = hub
         self._lists = lists
         self._doorbell = doorbell
+        self._diagnostics = diagnostics
         self.tasks = tasks
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -43,6 +47,7 @@ class Publisher:
         result = await self._store.write(change, *args, **kwargs)
         if result is not None:
             self.publish(result.rows)
+            self._diagnostics.ended(result.rows)
         return result
 
     async def remove(self, change: Callable[Concatenate[Connection, P], G], /, *args: P.args, **kwargs: P.kwargs) -> G:
@@ -59,6 +64,7 @@ class Publisher:
         """Tell everybody about sessions that are unreachable as of now."""
         for session in sessions:
             self._hub.gone(session.session_id)
+            self._diagnostics.deleted(session.turn_ids)
         self._lists.gone(sessions)
         self._doorbell.ring([session.session_id for session in sessions])
 

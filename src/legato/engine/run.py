@@ -34,6 +34,7 @@ from legato.core.errors import (
 from legato.core.model import ErrorInfo
 from legato.engine import phrases
 from legato.engine.chores import Chores, asked_for
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.failpoints import reached
 from legato.engine.journal import Fenced, Journal
 from legato.engine.memory import recalled
@@ -70,6 +71,7 @@ class Runner:
         tasks: Tasks,
         chores: Chores,
         settings: EngineSettings,
+        diagnostics: Diagnostics,
     ) -> None:
         self.live: dict[str, LiveTurn] = {}
         self.background = 0  # how many of them can wait
@@ -83,6 +85,7 @@ class Runner:
         self._tasks = tasks
         self._chores = chores
         self._settings = settings
+        self._diagnostics = diagnostics
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -101,9 +104,11 @@ class Runner:
             summaries=spec.summarise_at is not None,
             goes_on=spec.on_crash == "continue",
             precedence=self.precedence,
+            diagnostics=self._diagnostics,
         )
         self.live[claimed.turn.id] = live
         self.background += live.background
+        self._diagnostics.run(1)
         self._idle.clear()
         if self._closing:
             live.stop(SHUTDOWN)
@@ -142,6 +147,7 @@ class Runner:
             live.close()
             del self.live[live.state.id]
             self.background -= live.background
+            self._diagnostics.run(-1)
             if not self.live:
                 self._idle.set()
             ended(live.state.session_id)

@@ -1,6 +1,7 @@
 """A running turn: what it has said, where the next word goes, and why it was told to stop."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -17,6 +18,7 @@ from legato.core.prompt import NOTHING, Earlier
 from legato.core.steps import Change, Step, StepKind, Steps
 from legato.core.text import normalise
 from legato.engine import attachments
+from legato.engine.diagnostics import Diagnostics
 from legato.engine.journal import BACKGROUND_ROOM_BYTES, RETRY_FOR_S, Fenced, TurnWriter
 from legato.engine.precedence import Precedence
 from legato.engine.publish import Publisher
@@ -47,6 +49,7 @@ class LiveTurn:
         summaries: bool,
         goes_on: bool,
         precedence: Precedence,
+        diagnostics: Diagnostics,
     ) -> None:
         self.state: Turn = claimed.turn
         self.background = claimed.turn.priority == "background"
@@ -73,13 +76,15 @@ class LiveTurn:
         self._steps = Steps(resumed.steps if resumed else ())
         self._replay = Replay(resumed.parts) if resumed and resumed.parts else None
         self._precedence = precedence
+        self._diagnostics = diagnostics
+        self._begun_s = time.monotonic()
         writer.on_fenced = partial(self.stop, FENCED)
         if self.background:
             writer.room_bytes = BACKGROUND_ROOM_BYTES
         self._awaited = not self.background
         if self._awaited:
             precedence.enter()
-            writer.on_heard = self._heard
+            writer.on_heard = self._first_words
 
     def stop(self, reason: str) -> None:
         """Make the agent stop; the first reason counts."""
@@ -101,6 +106,13 @@ class LiveTurn:
         """Nothing more is said in this turn."""
         self._writer.close()
         self._heard()
+
+    def _first_words(self) -> None:
+        self._heard()
+        turn = self.state
+        if turn.attempt == 1 and turn.started_at is not None:  # until it was claimed by the store's clock, then by ours
+            waited_s = (turn.started_at - turn.created_at).total_seconds()
+            self._diagnostics.heard(waited_s + time.monotonic() - self._begun_s)
 
     def _heard(self) -> None:
         """Nobody waits for this turn's first words any more."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select
 
 from legato.core.model import Turn
 from legato.store.rows import to_us
@@ -32,6 +32,11 @@ def open_turn(conn: Connection, session_id: str) -> Any:
     return conn.execute(_OPEN, {"session_id": session_id}).first()
 
 
+def waiting(conn: Connection) -> int:
+    """How many turns wait, of anybody's."""
+    return int(conn.execute(_WAITING).scalar_one())
+
+
 def unfinished(conn: Connection, session_id: str) -> Sequence[Any]:
     """Rows of the running turn and the waiting ones, in the order they run."""
     return conn.execute(_UNFINISHED, {"session_id": session_id}).all()
@@ -58,6 +63,7 @@ _LOCALE: Final = select(turns.c.locale).where(turns.c.id == bindparam("id"))
 _OPEN: Final = select(turns).where(turns.c.session_id == bindparam("session_id"), turns.c.status == "in_progress")
 
 
+_WAITING: Final = select(func.count()).select_from(turns).where(turns.c.status == literal_column("'queued'"))
 _UNFINISHED: Final = (
     select(turns)
     .where(turns.c.session_id == bindparam("session_id"), turns.c.status.in_(("in_progress", "queued")))

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from legato.core.diagnostics import ClientCode
 from legato.core.ids import is_id
 from legato.core.memory import MOST_CHARS, line_of
 from legato.core.metadata import clean
@@ -200,6 +201,20 @@ class Leaf(_Body):
     """The message whose branch becomes the active one."""
 
     message_id: Name
+
+
+class ClientEnd(_Body):
+    """How one of a client's streams ended."""
+
+    code: ClientCode
+    session_id: Annotated[str, AfterValidator(_session_id)] | None = None
+    at: Annotated[AwareDatetime, Field(strict=False)]
+
+
+class ReportStreams(_Body):
+    """How a client's streams ended, since it said so last."""
+
+    ends: Annotated[list[ClientEnd], Field(min_length=1, max_length=100)]
 
 
 class Again(_Body):

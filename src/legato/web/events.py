@@ -42,16 +42,17 @@ async def events(
         state, cursor = await asking.engine.snapshot(asking.owner, session_id)
         seq, first = cursor.seq, snapshot_frame(state, str(cursor))
     ends = Until(until, await asking.engine.done_seq(asking.owner, session_id, until)) if until else None
-    reader = asking.engine.hub.reader(session_id, seq)
+    engine = asking.engine
+    reader = engine.diagnostics.stream(engine.hub.reader(session_id, seq), asking.owner, session_id)
     return EventStream(journal_frames(reader, asking.settings, first, ends))
 
 
 @router.get("/events", responses=documents(None, stream=True))
 async def live_list(asking: Asking) -> Response:
     """What to refetch of your sessions, as it happens."""
-    hub = asking.engine.hub
-    watching = asking.engine.lists.watch(asking.owner)
-    return EventStream(list_frames(watching, lambda: hub.stopped, asking.settings))
+    engine = asking.engine
+    watching = engine.diagnostics.stream(engine.lists.watch(asking.owner), asking.owner)
+    return EventStream(list_frames(watching, lambda: engine.hub.stopped, asking.settings))
 
 
 async def _start(asking: Context, session_id: str, cursor: str | None) -> tuple[int | None, int]:

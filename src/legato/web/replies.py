@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from legato.core.diagnostics import DiagnosticsReport, StreamEnd
 from legato.core.files import File
 from legato.core.found import Hit, SavedSearch
 from legato.core.memory import Memory
@@ -107,6 +108,12 @@ class MemorySettings(msgspec.Struct, frozen=True):
     enabled: bool
 
 
+class StreamEndList(msgspec.Struct, frozen=True):
+    """Why streams ended, the newest first."""
+
+    data: tuple[StreamEnd, ...]
+
+
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An agent as clients see it.
 
@@ -191,6 +198,8 @@ _TYPES: Final = (
     Summary,
     File,
     UsageReport,
+    DiagnosticsReport,
+    StreamEndList,
     ImportReport,
     Problem,
     Health,

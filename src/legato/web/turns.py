@@ -108,7 +108,7 @@ async def _stream(asking: Context, session_id: str, sent: Sent, *, cancel: bool)
     engine, turn_id = asking.engine, sent.turn.id
     ended = None if sent.fresh else await engine.done_seq(asking.owner, session_id, turn_id)
     until = Until(turn_id, ended)
-    reader = engine.hub.reader(session_id, sent.cursor.seq)
+    reader = engine.diagnostics.stream(engine.hub.reader(session_id, sent.cursor.seq), asking.owner, session_id)
     return EventStream(
         journal_frames(reader, asking.settings, until=until),
         {"Legato-Turn": turn_id},

@@ -17,10 +17,12 @@ type Found = Option & { run: () => void };
 
 const LIST = "palette-list";
 const MOST_CHATS = 8;
+const RECENT = 4;
 
 function useFound(typed: string, onlyChats: boolean, words: Say): Found[] {
   const [now] = useState(situation);
-  const chats = useChats(typed, onlyChats ? 50 : typed.trim() ? MOST_CHATS : 5).map(({ id, title, agent_name: agent }): Found => ({
+  const others = useChats(typed, onlyChats ? 50 : MOST_CHATS).filter(({ id }) => id !== now.session?.id);
+  const chats = others.slice(0, onlyChats || typed.trim() ? undefined : RECENT).map(({ id, title, agent_name: agent }): Found => ({
     id, label: title || words("untitled"), aside: agent, group: words("recentChats"), run: () => goTo(id),
   }));
   const kept = useStore(templates);

@@ -94,7 +94,8 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     if (!maySend) return;
     const given = { mode: running ? mode : "queue", files: withOld(ready, sessionId, edits), modelId: modelFor(sessionId) } as const;
     const sent = send(sessionId, text.trim(), { ...given, agentId: agentFor(), ...(edits ? { edits: edits.messageId } : {}) });
-    draft.put({ text: edits?.aside ?? "", files: [] });
+    // What could not go along stays, so that nobody thinks it did.
+    draft.put({ text: edits?.aside ?? "", files: files.filter(({ problem }) => problem) });
     draft.write();
     setMode("queue");
     setFilling(false);
@@ -176,16 +177,17 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
         <button type="button" className="quiet plus" aria-label={words("attach")} title={words("attachTitle")} disabled={disabled} onClick={() => chooser.current?.click()}>+</button>
         <AgentPicker sessionId={sessionId} />
         <ModelPicker sessionId={sessionId} />
-        <span className="space" />
-        {running && hasWords && (
-          <select id="mode" value={mode} aria-label={words("whileRunning")} title={words(MODE_SAYS[mode])} onChange={(event) => setMode(event.target.value as Mode)}>
-            <option value="queue">{words("queueIt")}</option>
-            <option value="interrupt">{words("interrupt")}</option>
-            <option value="steer">{words("steer")}</option>
-          </select>
-        )}
-        {running && <button type="button" className={hasWords ? "quiet" : ""} onClick={onStop} disabled={stopping}>{words(stopping ? "stopping" : "stop")}</button>}
-        {(!running || hasWords) && <button type="submit" className="primary" disabled={!maySend}>{words("send")}</button>}
+        <div className="composer-end">
+          {running && (
+            <select id="mode" value={mode} aria-label={words("whileRunning")} title={words(MODE_SAYS[mode])} onChange={(event) => setMode(event.target.value as Mode)}>
+              <option value="queue">{words("queueIt")}</option>
+              <option value="interrupt">{words("interrupt")}</option>
+              <option value="steer">{words("steer")}</option>
+            </select>
+          )}
+          {running && <button type="button" className={hasWords ? "quiet" : ""} onClick={onStop} disabled={stopping}>{words(stopping ? "stopping" : "stop")}</button>}
+          {(!running || hasWords) && <button type="submit" className="primary" disabled={!maySend}>{words("send")}</button>}
+        </div>
       </div>
     </form>
   );

@@ -51,7 +51,9 @@ interface Props extends Pick<Listed, "active" | "setActive"> {
 }
 
 export function Options({ id, label, options, active, setActive, onPick }: Props) {
-  useEffect(() => document.getElementById(optionId(id, active))?.scrollIntoView({ block: "nearest" }), [id, active]);
+  useEffect(() => {
+    document.getElementById(optionId(id, active))?.scrollIntoView({ block: "nearest" });
+  }, [id, active]);
   const groups = [...new Set(options.map(({ group }) => group))];
   const row = (option: Option) => {
     const index = options.indexOf(option);

@@ -1,10 +1,8 @@
 import { useEffect, useRef, type ReactNode } from "react";
-import { toggleSidebar } from "../commands/navigation";
 import { useWords } from "../i18n";
-import { focusMode } from "../state/choices";
 import { route } from "../state/route";
-import { useStore } from "../state/store";
 import { Icon } from "./Icon";
+import { usePhone } from "./usePhone";
 
 let hasNavigated = false;
 route.subscribe(() => (hasNavigated = true));
@@ -12,7 +10,9 @@ route.subscribe(() => (hasNavigated = true));
 /** The head of every page: what is shown, and what can be done with it. */
 export function TopBar({ title, children, onMenu }: { title: string; children?: ReactNode; onMenu: () => void }) {
   const words = useWords();
-  const focused = useStore(focusMode);
+  const onPhone = usePhone();
+  // Beside the list, the button folds it away; in focus mode the rail has it.
+  const says = words(onPhone ? "menu" : "focusOn");
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     // Whoever came here by a link or a key goes on from here; where one writes, the composer takes the focus.
@@ -20,10 +20,9 @@ export function TopBar({ title, children, onMenu }: { title: string; children?: 
   }, []);
   return (
     <header className="top">
-      <button type="button" className="quiet menu-button" aria-label={words("menu")} onClick={onMenu}><Icon name="chats" /></button>
+      <button type="button" className="quiet menu-button" aria-label={says} title={says} onClick={onMenu}><Icon name={onPhone ? "chats" : "fold"} /></button>
       <h1 ref={heading} tabIndex={-1} dir="auto">{title}</h1>
       {children}
-      {!focused && <button type="button" className="quiet focus-button" aria-label={words("focusOn")} title={words("focusOn")} onClick={toggleSidebar}><Icon name="fold" /></button>}
     </header>
   );
 }

@@ -22,7 +22,7 @@ export function situation(): Situation {
   const id = where.page === "chat" ? where.sessionId : null;
   const shown = id === null ? null : conversations.get(id).read();
   const state = shown?.state ?? null;
-  const session = sessions.read().listed?.find((each) => each.id === id) ?? state?.session ?? null;
+  const session = state?.session ?? sessions.read().listed?.find((each) => each.id === id) ?? null;
   const open = openTurns(state);
   const messages = shown?.messages ?? [];
   const last = messages.at(-1);

@@ -234,9 +234,11 @@ async def test_what_goes_wrong_is_told_until_it_is_put_away(visitor: Visitor) ->
     await titled(chat, "Refused")
     await chat.page.route(
         "**/v1/sessions/ses_*",
-        lambda route: route.fulfill(status=409, json={"code": "conflict", "detail": "Not now."})
-        if route.request.method == "PATCH"
-        else route.continue_(),
+        lambda route: (
+            route.fulfill(status=409, json={"code": "conflict", "detail": "Not now."})
+            if route.request.method == "PATCH"
+            else route.continue_()
+        ),
     )
     await command(chat.page, "pin chat")
     alert = chat.page.get_by_role("alert").filter(has_text="Not now.")

@@ -82,12 +82,15 @@ async def test_files_are_checked_kept_through_a_reload_and_sent(visitor: Visitor
 @pytest.mark.promise("U-06")
 async def test_what_is_pasted_and_dropped_is_attached_and_a_failed_upload_can_be_repeated(visitor: Visitor) -> None:
     chat = await (await visitor.tab()).open()
-    await chat.page.route("**/v1/files?*", lambda route: route.fulfill(status=409, json={"code": "files_full", "detail": "No room."}))
+    await chat.page.route(
+        "**/v1/files?*", lambda route: route.fulfill(status=409, json={"code": "files_full", "detail": "No room."})
+    )
     handing = """([target, kind, name]) => {
         const data = new DataTransfer();
         data.items.add(new File(["some text"], name, { type: "text/plain" }));
         const given = { bubbles: true, cancelable: true };
-        const event = kind === "paste" ? new ClipboardEvent(kind, { ...given, clipboardData: data }) : new DragEvent(kind, { ...given, dataTransfer: data });
+        const pasting = () => new ClipboardEvent(kind, { ...given, clipboardData: data });
+        const event = kind === "paste" ? pasting() : new DragEvent(kind, { ...given, dataTransfer: data });
         document.querySelector(target).dispatchEvent(event);
     }"""
     await chat.page.evaluate(handing, ["#text", "paste", "pasted.txt"])
@@ -270,7 +273,9 @@ async def test_a_model_is_chosen_by_window_and_price_for_what_is_sent_next(choos
     await command(page, "choose the model")
     listed = page.get_by_role("listbox", name="Model")
     await expect(listed.get_by_role("option").first).to_contain_text("The agent's own")
-    await expect(listed.get_by_role("option", name="m1")).to_contain_text("32,768 tokens window · $0.1 in · $0.4 out per million")
+    await expect(listed.get_by_role("option", name="m1")).to_contain_text(
+        "32,768 tokens window · $0.1 in · $0.4 out per million"
+    )
     await chooser.screenshot("models")
     await page.keyboard.type("m1")
     await expect(listed.get_by_role("option")).to_have_count(1)
@@ -280,7 +285,7 @@ async def test_a_model_is_chosen_by_window_and_price_for_what_is_sent_next(choos
     await expect(page.get_by_role("button", name="Model: m1")).to_be_visible()
     async with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/turns")) as sent:
         await chooser.say("/long 3 200")
-    assert (await sent.value).post_data_json["model_id"] == "local:m1"
+    assert '"model_id":"local:m1"' in str((await sent.value).post_data)
     await chooser.ended("completed", 2)
     await page.evaluate("location.hash = ''")
     await expect(page.get_by_role("button", name=re.compile("Model: The agent's own"))).to_be_visible()

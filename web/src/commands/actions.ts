@@ -1,5 +1,6 @@
 import type { Session } from "legato-client";
 import { draftOf } from "../composer/drafts";
+import { copyText } from "../controls/copyText";
 import { plainText } from "../conversation/plainText";
 import type { Say } from "../i18n";
 import { client } from "../state/client";
@@ -34,7 +35,7 @@ export async function fork({ session }: Situation): Promise<void> {
 export async function copyLast({ messages }: Situation, words: Say): Promise<void> {
   const answer = messages.findLast(({ role }) => role === "assistant");
   if (!answer) return;
-  await navigator.clipboard.writeText(plainText(answer));
+  await copyText(plainText(answer));
   notice.put(words("copiedAnswer"));
 }
 

@@ -1,4 +1,5 @@
 import { speak, type Say, type Word } from "../i18n";
+import { models } from "../state/catalog";
 import { client } from "../state/client";
 import { focusMode } from "../state/choices";
 import { act } from "../state/problem";
@@ -49,7 +50,7 @@ export const COMMANDS: readonly Command[] = [
   { id: "agent", group: "groupWrite", says: "chooseAgent", slash: "agent", run: () => press("pick-agent") },
   {
     id: "model", group: "groupWrite", says: "chooseModel", slash: "model",
-    isPossible: ({ isChat }) => !isChat || document.getElementById("pick-model") !== null, run: () => press("pick-model"),
+    isPossible: () => models.read().length > 0, run: () => press("pick-model"),
   },
   { id: "templates", group: "groupWrite", says: "templates", slash: "templates", run: () => opened.put({ dialog: "templates" }) },
 

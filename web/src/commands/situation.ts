@@ -7,7 +7,6 @@ import { sessions } from "../state/sessions";
 export interface Situation {
   /** Null: a new chat, or a page. */
   session: Session | null;
-  isChat: boolean;
   open: readonly Turn[];
   /** What was said last, by whomever. */
   last: Message | undefined;
@@ -28,7 +27,6 @@ export function situation(): Situation {
   const last = messages.at(-1);
   return {
     session,
-    isChat: where.page === "chat",
     open,
     last,
     lastTurn: last?.role === "assistant" ? state?.turns.find(({ id: turn }) => turn === last.turn_id) : state?.turns.filter(({ status }) => isTerminal(status)).at(-1),

@@ -123,7 +123,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
       else if (edits) stopEditing();
       else if (running) onStop?.();
       return;
-    } else if (event.key === "ArrowUp" && text === "") {
+    } else if (event.key === "ArrowUp" && text === "" && files.length === 0) {
       const now = situation();
       if (!possible(now).some(({ id }) => id === "edit")) return;
       editLast(now);

@@ -51,6 +51,8 @@ export function Picker({ id, label, value, options, note, onPick }: Props) {
         ref={panel} id={`${id}-panel`} popover="auto" className="picker-panel" onBeforeToggle={place} onToggle={toggle}
         onKeyDown={(event) => {
           if (!onKey(event) && event.key === "Tab") close();
+          // With nothing found, Enter would send the form around it.
+          if (event.key === "Enter") event.preventDefault();
           // The keys of the page, the one that stops an answer among them, are not meant here.
           event.stopPropagation();
         }}

@@ -15,8 +15,9 @@ export function TopBar({ title, children, onMenu }: { title: string; children?: 
   const says = words(onPhone ? "menu" : "focusOn");
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    // Whoever came here by a link or a key goes on from here; where one writes, the composer takes the focus.
-    if (hasNavigated && !document.getElementById("text") && !document.querySelector("dialog[open]")) heading.current?.focus({ preventScroll: true });
+    // Whoever came here by a link or a key goes on from here, unless the composer takes the focus, as it does where there are keys.
+    const composes = document.getElementById("text") !== null && matchMedia("(hover: hover)").matches;
+    if (hasNavigated && !composes && !document.querySelector("dialog[open]")) heading.current?.focus({ preventScroll: true });
   }, []);
   return (
     <header className="top">

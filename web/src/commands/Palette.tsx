@@ -58,11 +58,11 @@ export function Palette({ onlyChats, onClose }: { onlyChats: boolean; onClose: (
   const ask = words(onlyChats ? "chatsAsk" : "paletteAsk");
   return (
     <Dialog title={words(onlyChats ? "goToChat" : "palette")} isBare onClose={onClose}>
-      <div className="palette">
+      <div className="palette" onKeyDown={onKey}>
         <input
           autoFocus type="text" role="combobox" aria-expanded={found.length > 0} aria-controls={LIST} aria-autocomplete="list"
           aria-activedescendant={found.length > 0 ? optionId(LIST, active) : undefined} aria-label={ask} placeholder={ask} value={typed} autoComplete="off"
-          onChange={(event) => { setTyped(event.target.value); setActive(0); }} onKeyDown={onKey}
+          onChange={(event) => { setTyped(event.target.value); setActive(0); }}
         />
         <Options id={LIST} label={words("commands")} options={found} active={active} setActive={setActive} onPick={pick} />
         <p className="palette-count" role="status">{found.length > 0 ? words("found", { n: found.length }) : words("noCommand")}</p>

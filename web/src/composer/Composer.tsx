@@ -134,7 +134,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   return (
     <form id="composer" className={`composer ${isOver ? "over" : ""}`} onSubmit={(event) => { event.preventDefault(); submit(); }}>
       {suggestions.kind && (
-        <div className="suggested">
+        <div className="suggested" onKeyDown={suggestions.onKey}>
           <Options id={LIST} label={words(suggestions.kind === "command" ? "commands" : "mentions")} {...suggestions} onPick={suggestions.pick} />
           <p className="suggested-hint">{words(suggestions.kind === "command" ? "commandHint" : "mentionHint")}</p>
         </div>

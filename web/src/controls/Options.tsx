@@ -71,7 +71,7 @@ export function Options({ id, label, options, active, setActive, onPick }: Props
     );
   };
   return (
-    <div id={id} role="listbox" aria-label={label} aria-activedescendant={options.length > 0 ? optionId(id, active) : undefined} className="options" tabIndex={-1}>
+    <div id={id} role="listbox" aria-label={label} aria-activedescendant={options.length > 0 ? optionId(id, active) : undefined} className="options" tabIndex={0}>
       {groups.map((group) => {
         const rows = options.filter((option) => option.group === group).map(row);
         if (group === undefined) return rows;

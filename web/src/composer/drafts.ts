@@ -20,11 +20,8 @@ export interface Draft {
   edits?: { messageId: string; aside: string };
 }
 
-interface Stored {
-  text: string;
-  files: readonly Attached[];
-  at: number;
-}
+/** As it is kept, and since when. */
+type Stored = Draft & { at: number };
 
 const PREFIX = "legato.draft.";
 const MOST_KEPT = 100;
@@ -54,11 +51,10 @@ export class DraftStore extends Store<Draft> {
     if (this.#due === undefined) return;
     clearTimeout(this.#due);
     this.#due = undefined;
-    const { text, files, edits } = this.read();
-    // An edit begins anew from what was said; what it had pushed aside is what must not be lost.
-    const stored: Stored = { text: edits ? edits.aside : text, files: files.filter(({ id }) => id !== undefined), at: Date.now() };
+    const { files, ...words } = this.read();
+    const stored: Stored = { ...words, files: files.filter(({ id }) => id !== undefined), at: Date.now() };
     try {
-      if (stored.text || stored.files.length > 0) localStorage.setItem(this.#key, JSON.stringify(stored));
+      if (stored.text || stored.edits || stored.files.length > 0) localStorage.setItem(this.#key, JSON.stringify(stored));
       else localStorage.removeItem(this.#key);
     } catch {
       // The room is used up: then it holds as long as the tab.
@@ -76,7 +72,9 @@ function parsed(text: string | null): Stored | null {
 }
 function found(text: string | null): Draft {
   const stored = parsed(text);
-  return stored ? { text: stored.text, files: stored.files } : EMPTY;
+  if (!stored) return EMPTY;
+  const { text: words, files, edits } = stored;
+  return { text: words, files, ...(edits ? { edits } : {}) };
 }
 
 const known = new Map<string, DraftStore>();

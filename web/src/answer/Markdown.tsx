@@ -39,7 +39,6 @@ function host(address: string | undefined): string {
 
 const COMPONENTS: Components = {
   a: ({ href, children }) => {
-    if (href && /^#ses_\w+$/.test(href)) return <a href={href}>{children}</a>;
     // A place in this text, or a path, leads nowhere here.
     if (!host(href) && !href?.startsWith("mailto:")) return <span>{children}</span>;
     return <a href={href} title={href} target="_blank" rel="noopener noreferrer nofollow ugc">{children}</a>;

@@ -15,11 +15,7 @@ export function Dialog({ title, isBare = false, children, onClose }: Props) {
   useEffect(() => {
     const opener = document.activeElement;
     if (dialog.current && !dialog.current.open) dialog.current.showModal();
-    return () => {
-      if (document.activeElement !== document.body) return;
-      const wayBack = opener instanceof HTMLElement && opener.isConnected && opener !== document.body ? opener : document.getElementById("text");
-      wayBack?.focus({ preventScroll: true });
-    };
+    return () => giveBack(opener);
   }, []);
   return (
     <dialog
@@ -30,4 +26,14 @@ export function Dialog({ title, isBare = false, children, onClose }: Props) {
       {children}
     </dialog>
   );
+}
+
+/** Where the browser has not given the focus back, to what had it, or else to where one writes. */
+function giveBack(opener: Element | null): void {
+  const isLost = document.activeElement === document.body;
+  const place = !isLost ? document.activeElement : opener?.isConnected && opener !== document.body ? opener : document.getElementById("text");
+  if (isLost && place instanceof HTMLElement) place.focus({ preventScroll: true });
+  // With a field of the dialog goes Chromium's caret, and a focused field without one takes no keys.
+  const isField = place instanceof HTMLTextAreaElement || (place instanceof HTMLInputElement && place.selectionStart !== null);
+  if (isField) place.setSelectionRange(place.selectionStart, place.selectionEnd);
 }

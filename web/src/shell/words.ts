@@ -10,7 +10,6 @@ export const words = table({
   demo: ["Demo, no model", "Demo, ingen modell", "Демо, без модели"],
   window: ["{n} tokens window", "fönster på {n} token", "окно {n} токенов"],
   price: ["${in} in · ${out} out per million", "${in} in · ${out} ut per miljon", "${in} вход · ${out} выход за миллион"],
-  keys: ["Keyboard", "Tangentbord", "Клавиши"],
   keysOf: ["Keyboard shortcuts", "Kortkommandon", "Сочетания клавиш"],
   theme: ["Theme", "Utseende", "Оформление"],
   light: ["Light", "Ljust", "Светлое"],

@@ -17,18 +17,20 @@ export function KeyMap({ onClose }: { onClose: () => void }) {
   const words = useWords();
   return (
     <Dialog title={words("keysOf")} onClose={onClose}>
-      <div className="key-map">
-        {GROUPS.map((group) => (
-          <section key={group}>
-            <h3>{words(group)}</h3>
-            <dl className="keys">
-              {keysOf(group).map(([keys, says]) => <div key={says}><dt><Keyboard keys={keys} /></dt><dd>{words(says)}</dd></div>)}
-            </dl>
-          </section>
-        ))}
+      <div className="key-map-scroll" tabIndex={0} role="group" aria-label={words("keysOf")}>
+        <div className="key-map">
+          {GROUPS.map((group) => (
+            <section key={group}>
+              <h3>{words(group)}</h3>
+              <dl className="keys">
+                {keysOf(group).map(([keys, says]) => <div key={says}><dt><Keyboard keys={keys} /></dt><dd>{words(says)}</dd></div>)}
+              </dl>
+            </section>
+          ))}
+        </div>
       </div>
       <p className="muted">{words("keysHint", { keys: caps("Mod+K").join(" ") })}</p>
-      <div className="buttons"><button type="button" autoFocus onClick={onClose}>{words("close")}</button></div>
+      <div className="buttons"><button type="button" onClick={onClose}>{words("close")}</button></div>
     </Dialog>
   );
 }

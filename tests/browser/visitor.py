@@ -134,8 +134,12 @@ class Visitor:
         context.on("console", self._on_console)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
 
-    async def tab(self) -> Chat:
-        return Chat(await self._context.new_page(), self.url)
+    async def tab(self, *, first_visit: bool = False) -> Chat:
+        """With the list of chats beside the conversation, which the page folds away until it is told otherwise."""
+        page = await self._context.new_page()
+        if not first_visit:
+            await page.add_init_script("localStorage['legato.focus'] ??= 'false'")
+        return Chat(page, self.url)
 
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith(f"{self.url}/"):

@@ -1,9 +1,26 @@
 import type { Mode } from "legato-client";
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState, type ClipboardEvent, type KeyboardEvent } from "react";
+import { editLast } from "../commands/actions";
+import { possible } from "../commands/commands";
+import { situation } from "../commands/situation";
+import { optionId } from "../controls/Options";
 import { useWords } from "../i18n";
-import { chosenAgent, chosenModel } from "../state/choices";
-import { send } from "../state/conversations";
+import { NEW } from "../state/choices";
+import { conversations, send } from "../state/conversations";
 import { goTo } from "../state/route";
+import { useStore } from "../state/store";
+import { AttachButton } from "./AttachButton";
+import { attach, checkFiles } from "./attachments";
+import { Attachments } from "./Attachments";
+import { Count } from "./Count";
+import { draftOf, type Draft } from "./drafts";
+import { MOST_CHARACTERS, nearLimit } from "./limits";
+import { agentFor, AgentPicker, modelFor, ModelPicker } from "./Pickers";
+import { SendButtons } from "./SendButtons";
+import { Suggested, SUGGESTED } from "./Suggested";
+import { useDrop } from "./useDrop";
+import { useSelection } from "./useSelection";
+import { useSuggestions } from "./useSuggestions";
 import "./composer.css";
 
 interface Props {
@@ -15,60 +32,108 @@ interface Props {
   onStop?: () => void;
 }
 
-/** Drafts are kept a session, through reloads. */
-function useDraft(of: string): [string, (text: string) => void] {
-  const key = `legato.draft.${of}`;
-  const [draft, setDraft] = useState(() => localStorage.getItem(key) ?? "");
-  const keep = (text: string) => {
-    setDraft(text);
-    if (text) localStorage.setItem(key, text);
-    else localStorage.removeItem(key);
-  };
-  return [draft, keep];
-}
-
 export function Composer({ sessionId, running, stopping = false, disabled, onStop }: Props) {
   const words = useWords();
+  const conversation = sessionId ?? NEW;
+  const draft = draftOf(conversation);
+  const { text, files, edits } = useStore(draft);
   const field = useRef<HTMLTextAreaElement>(null);
-  const [draft, setDraft] = useDraft(sessionId ?? "new");
   const [mode, setMode] = useState<Mode>("queue");
+  const { caret, setCaret, replace, filling, fillNext, stopFilling } = useSelection(field, draft);
+  const suggestions = useSuggestions({ sessionId, conversation, draft, text, caret, replace });
+  const takeFiles = useCallback((taken: Iterable<File>) => attach(conversation, [...taken]), [conversation]);
+  const isOver = useDrop(takeFiles);
   useEffect(() => {
     // On a phone the keyboard would cover what the person came to read.
-    if (matchMedia("(hover: hover)").matches) field.current?.focus({ preventScroll: true });
-  }, []);
+    if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]")) field.current?.focus({ preventScroll: true });
+    void checkFiles(conversation);
+    return () => draftOf(conversation).write();
+  }, [conversation]);
+
+  const count = nearLimit(text);
+  const isTooLong = count !== null && count > MOST_CHARACTERS;
+  const isUploading = files.some(({ id, problem }) => !id && !problem);
+  const ready = files.flatMap(({ id, name }) => (id ? [{ id, name }] : []));
+  const hasWords = text.trim() !== "" || ready.length > 0;
+  const maySend = hasWords && !disabled && !isUploading && !isTooLong;
+
   const submit = () => {
-    const text = draft.trim();
-    if (!text || disabled) return;
-    setDraft("");
+    if (!maySend) return;
+    const given = { mode: running ? mode : "queue", files: withOld(ready, sessionId, edits), modelId: modelFor(sessionId) } as const;
+    const sent = send(sessionId, text.trim(), { ...given, agentId: agentFor(), ...(edits ? { edits: edits.messageId } : {}) });
+    // What could not go along stays, so that nobody thinks it did.
+    draft.put({ text: edits?.aside ?? "", files: files.filter(({ problem }) => problem) });
+    draft.write();
     setMode("queue");
-    const sent = send(sessionId, text, { mode: running ? mode : "queue", agentId: chosenAgent.read() || undefined, modelId: chosenModel.read() || undefined });
+    stopFilling();
     if (sessionId === null) goTo(sent);
   };
+  const stopEditing = () => draft.put({ text: edits?.aside ?? "", files });
+  const sendAsFile = () => {
+    draft.change({ text: "" });
+    takeFiles([new File([text], "message.txt", { type: "text/plain" })]);
+    field.current?.focus();
+  };
+  /** Goes one step back: from a template, from an edit, from an answer. */
+  const leave = () => {
+    if (filling) stopFilling();
+    else if (edits) stopEditing();
+    else if (running) onStop?.();
+  };
+  const recall = (): boolean => {
+    const now = situation();
+    const may = text === "" && files.length === 0 && possible(now).some(({ id }) => id === "edit");
+    if (may) editLast(now);
+    return may;
+  };
+  const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
+    // While an input method composes, Enter picks a word.
+    if (event.nativeEvent.isComposing || event.shiftKey || event.altKey || suggestions.onKey(event)) return;
+    const { key, currentTarget } = event;
+    if (key === "Escape") return leave();
+    if (key === "Enter") submit();
+    else if (key === "Tab" ? !filling || !fillNext(currentTarget.selectionEnd) : key !== "ArrowUp" || !recall()) return;
+    event.preventDefault();
+  };
+  const onPaste = (event: ClipboardEvent) => {
+    const { files: pasted, types } = event.clipboardData;
+    // What is copied from a document comes as words and as a picture of them: the words are meant.
+    if (pasted.length === 0 || types.includes("text/plain")) return;
+    event.preventDefault();
+    takeFiles(pasted);
+  };
   return (
-    <form id="composer" className="composer" onSubmit={(event) => { event.preventDefault(); submit(); }}>
+    <form id="composer" className={isOver ? "composer over" : "composer"} onSubmit={(event) => { event.preventDefault(); submit(); }}>
+      <Suggested {...suggestions} />
+      {isOver && <p className="drop-hint" role="status">{words("dropHere")}</p>}
+      {edits && <p className="editing" role="status">{words("editingLast")} <button type="button" className="quiet" onClick={stopEditing}>{words("cancel")}</button></p>}
+      <Attachments conversation={conversation} files={files} />
       <textarea
-        id="text" ref={field} rows={1} value={draft} disabled={disabled} dir="auto"
-        aria-label={words("ask")} placeholder={words("ask")}
-        onChange={(event) => setDraft(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Escape" && running) onStop?.();
-          // While an input method composes, Enter picks a word.
-          if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
-          event.preventDefault();
-          submit();
+        id="text" ref={field} rows={1} value={text} disabled={disabled} dir="auto" aria-label={words("ask")} placeholder={words("ask")}
+        aria-autocomplete="list" aria-controls={suggestions.kind ? SUGGESTED : undefined} aria-describedby={count === null ? undefined : "count"}
+        aria-activedescendant={suggestions.kind ? optionId(SUGGESTED, suggestions.active) : undefined} aria-invalid={isTooLong || undefined}
+        onChange={(event) => {
+          draft.change({ text: event.target.value });
+          setCaret(event.target.selectionStart);
+          suggestions.setActive(0);
         }}
+        onSelect={(event) => setCaret(event.currentTarget.selectionStart)} onKeyDown={onKeyDown} onPaste={onPaste}
       />
+      {count !== null && <Count count={count} onAttach={sendAsFile} />}
       <div className="composer-row">
-        {running && (
-          <select id="mode" value={mode} aria-label={words("whileRunning")} onChange={(event) => setMode(event.target.value as Mode)}>
-            <option value="queue">{words("queueIt")}</option>
-            <option value="interrupt">{words("interrupt")}</option>
-            <option value="steer">{words("steer")}</option>
-          </select>
-        )}
-        {running && <button type="button" onClick={onStop} disabled={stopping}>{words(stopping ? "stopping" : "stop")}</button>}
-        <button type="submit" className="primary" disabled={disabled || !draft.trim()}>{words("send")}</button>
+        <AttachButton disabled={disabled} onFiles={takeFiles} />
+        <AgentPicker sessionId={sessionId} />
+        <ModelPicker sessionId={sessionId} />
+        <SendButtons running={running} stopping={stopping} hasWords={hasWords} maySend={maySend} mode={mode} onMode={setMode} onStop={onStop} />
       </div>
     </form>
   );
+}
+
+/** Words alone leave a changed message its files; new ones would take their place, so the old ones go along. */
+function withOld(files: readonly { id: string; name: string }[], sessionId: string | null, edits: Draft["edits"]) {
+  const message = sessionId && edits && conversations.get(sessionId).read().messages.find(({ id }) => id === edits.messageId);
+  if (!message || files.length === 0) return files;
+  const old = (message.parts ?? []).flatMap((part) => (part.type === "file" ? [{ id: part.file_id, name: part.name }] : []));
+  return [...old, ...files];
 }

@@ -1,11 +1,12 @@
 import { useState } from "react";
 import { useWords } from "../i18n";
+import { copyText } from "./copyText";
 
 export function CopyButton({ text }: { text: () => string }) {
   const words = useWords();
   const [copied, setCopied] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text());
+    await copyText(text());
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   };

@@ -4,4 +4,5 @@ export const words = table({
   save: ["Send again", "Skicka igen", "Отправить заново"],
   copy: ["Copy", "Kopiera", "Копировать"],
   copied: ["Copied", "Kopierat", "Скопировано"],
+  pickerSearch: ["Search", "Sök", "Найти"],
 });

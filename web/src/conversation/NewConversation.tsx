@@ -1,11 +1,15 @@
-import type { Model } from "legato-client";
+import type { Agent } from "legato-client";
+import { useState } from "react";
 import { Composer } from "../composer/Composer";
-import { useWords, type Say } from "../i18n";
+import { modelFor } from "../composer/Pickers";
+import { useWords } from "../i18n";
 import { Link } from "../shell/Link";
 import { TopBar } from "../shell/TopBar";
-import { agents, defaultAgent, models } from "../state/catalog";
-import { chosenAgent, chosenModel } from "../state/choices";
+import { agents, defaultAgent } from "../state/catalog";
+import { chosenAgent } from "../state/choices";
+import { client } from "../state/client";
 import { send } from "../state/conversations";
+import { act } from "../state/problem";
 import { goTo } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
@@ -13,33 +17,20 @@ import { useStore } from "../state/store";
 export function NewConversation({ onMenu }: { onMenu: () => void }) {
   const words = useWords();
   const known = useStore(agents);
-  const offered = useStore(models);
   const agentId = useStore(chosenAgent);
-  const modelId = useStore(chosenModel);
   const { connection } = useStore(sessions);
   const agent = known.find(({ id }) => id === agentId) ?? defaultAgent(known);
+  const begin = (text: string) => goTo(send(null, text, { agentId: agent?.id, modelId: modelFor(null) }));
   return (
     <>
       <title>Legato</title>
-      <TopBar title={words("newChat")} onMenu={onMenu}>
-        {agent?.demo && <span className="badge">{words("demo")}</span>}
-        <select aria-label={words("agent")} value={agent?.id ?? ""} onChange={(event) => chosenAgent.put(event.target.value)}>
-          {known.map(({ id, name, role, available }) => (
-            <option key={id} value={id}>{[name, role, !available && words("unavailable")].filter(Boolean).join(" · ")}</option>
-          ))}
-        </select>
-        {offered.length > 0 && (
-          <select aria-label={words("model")} value={modelId} onChange={(event) => chosenModel.put(event.target.value)}>
-            <option value="">{words("agentModel")}</option>
-            {offered.map((model) => <option key={model.id} value={model.id}>{describe(model, words)}</option>)}
-          </select>
-        )}
-      </TopBar>
+      <TopBar title={words("newChat")} onMenu={onMenu}>{agent?.demo && <span className="badge">{words("demo")}</span>}</TopBar>
       <div className="welcome">
         <h2>{words("hello")}</h2>
         <p dir="auto">{agent?.description}</p>
+        {agent?.welcomes && agent.available && <Welcome key={agent.id} agent={agent} />}
         <div className="suggestions">
-          {agent?.suggestions.map((text) => <button key={text} type="button" onClick={() => goTo(send(null, text, { agentId: agent.id }))}>{text}</button>)}
+          {agent?.suggestions.map((text) => <button key={text} type="button" onClick={() => begin(text)}>{text}</button>)}
         </div>
       </div>
       <div className="column bottom">
@@ -50,9 +41,16 @@ export function NewConversation({ onMenu }: { onMenu: () => void }) {
   );
 }
 
-function describe(model: Model, words: Say): string {
-  const parts = [model.name];
-  if (model.context_window) parts.push(words("window", { n: model.context_window }));
-  if (model.cost_per_1m_input != null) parts.push(words("price", { in: model.cost_per_1m_input, out: model.cost_per_1m_output ?? 0 }));
-  return parts.join(" · ");
+/** Some agents speak first, if one lets them. */
+function Welcome({ agent }: { agent: Agent }) {
+  const words = useWords();
+  const [asked, setAsked] = useState(false);
+  const begin = async () => {
+    setAsked(true);
+    const model = modelFor(null);
+    const session = await act(() => client.createSession({ agent_id: agent.id, welcome: true, ...(model ? { model_id: model } : {}) }));
+    setAsked(false);
+    if (session) goTo(session.id);
+  };
+  return <button type="button" disabled={asked} onClick={() => void begin()}>{words("letBegin", { name: agent.name })}</button>;
 }

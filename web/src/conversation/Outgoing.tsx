@@ -1,3 +1,4 @@
+import { MentionedText } from "../composer/MentionedText";
 import { useWords } from "../i18n";
 import { conversations } from "../state/conversations";
 import type { Outgoing as Entry } from "../state/outbox";
@@ -7,7 +8,7 @@ export function Outgoing({ entry }: { entry: Entry }) {
   const words = useWords();
   return (
     <article className="message user pending" data-status="pending">
-      <div className="body"><p className="text plain" dir="auto">{entry.text}</p></div>
+      <div className="body"><p className="text plain" dir="auto"><MentionedText text={entry.text} /></p></div>
       <footer className="meta">
         <span className={entry.error ? "bad" : ""}>{entry.error ? words("notSent", { why: entry.error }) : words("sending")}</span>
         {entry.error && <button type="button" className="quiet" onClick={() => conversations.outbox.drop([entry.messageId])}>{words("takeBack")}</button>}

@@ -1,6 +1,7 @@
 import type { Message, Part } from "legato-client";
 import { useWords } from "../i18n";
 import { Markdown } from "../answer/Markdown";
+import { MentionedText } from "../composer/MentionedText";
 import { client } from "../state/client";
 import { ToolCall } from "./ToolCall";
 
@@ -17,7 +18,7 @@ export function Parts({ message }: { message: Message }) {
     if (part.type === "tool_call") return <ToolCall key={index} call={part} result={results.get(part.call_id)} />;
     if (part.type === "tool_result") return null;
     if (part.type === "file") return <a key={index} className="attachment" href={client.fileUrl(part.file_id)} download={part.name}>{part.name}</a>;
-    if (message.role === "user") return <p key={index} className="text plain" dir="auto">{part.text}</p>;
+    if (message.role === "user") return <p key={index} className="text plain" dir="auto"><MentionedText text={part.text} /></p>;
     return <Markdown key={index} text={part.text} growing={growing && index === last} />;
   };
   return (

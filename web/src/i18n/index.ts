@@ -1,5 +1,6 @@
 import { useSyncExternalStore } from "react";
 import { words as answer } from "../answer/words";
+import { words as commands } from "../commands/words";
 import { words as composer } from "../composer/words";
 import { words as controls } from "../controls/words";
 import { words as conversation } from "../conversation/words";
@@ -12,7 +13,7 @@ import { words as sidebar } from "../sidebar/words";
 import { words as common } from "./common";
 import { fill, LANGUAGES, type Language, type Values } from "./fill";
 
-const ALL = { ...common, ...answer, ...composer, ...controls, ...conversation, ...diagnostics, ...inbox, ...memory, ...settings, ...shell, ...sidebar };
+const ALL = { ...common, ...answer, ...commands, ...composer, ...controls, ...conversation, ...diagnostics, ...inbox, ...memory, ...settings, ...shell, ...sidebar };
 export type Word = keyof typeof ALL;
 export type Say = (key: Word, values?: Values) => string;
 export const isWord = (key: string): key is Word => Object.hasOwn(ALL, key);

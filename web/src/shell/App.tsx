@@ -1,13 +1,19 @@
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect } from "react";
+import { Dialogs } from "../commands/Dialogs";
+import { isPhone, toggleSidebar, write } from "../commands/navigation";
+import { drawer, opened } from "../commands/opened";
+import { useKeys } from "../commands/useKeys";
 import { Conversation } from "../conversation/Conversation";
 import { NewConversation } from "../conversation/NewConversation";
 import { useWords } from "../i18n";
 import { Sidebar } from "../sidebar/Sidebar";
+import { focusMode } from "../state/choices";
 import { conversations } from "../state/conversations";
-import { problem } from "../state/problem";
-import { goTo, route, useRoute, type PageName } from "../state/route";
-import { useStore } from "../state/store";
-import { Shortcuts } from "./Shortcuts";
+import { notice, problem } from "../state/problem";
+import { route, useRoute, type PageName } from "../state/route";
+import { useStore, type Store } from "../state/store";
+import { Rail } from "./Rail";
+import { usePhone } from "./usePhone";
 import "./shell.css";
 
 const PAGES = {
@@ -17,41 +23,31 @@ const PAGES = {
   diagnostics: lazy(() => import("../pages/diagnostics/Diagnostics")),
 } satisfies Record<PageName, unknown>;
 
-const isPhone = (): boolean => matchMedia("(max-width: 46rem)").matches;
-
 export function App() {
   const words = useWords();
   const shown = useRoute();
   const current = shown.page === "chat" ? shown.sessionId : null;
-  const [sidebar, setSidebar] = useState(() => !isPhone());
-  const [help, setHelp] = useState(false);
-  const menu = () => setSidebar((shown) => !shown);
+  const onPhone = usePhone();
+  const isFocused = useStore(focusMode);
+  const isOver = useStore(drawer) && onPhone;
+  const withSidebar = onPhone ? isOver : !isFocused;
 
   useEffect(() => conversations.look(current), [current]);
-  useEffect(() => route.subscribe(() => isPhone() && setSidebar(false)), []);
-
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const typing = event.target instanceof HTMLElement && /^(TEXTAREA|INPUT|SELECT)$/.test(event.target.tagName);
-      const command = event.ctrlKey || event.metaKey;
-      if (event.key === "?" && !typing) setHelp(true);
-      else if (command && event.shiftKey && event.key.toLowerCase() === "o") goTo(null);
-      else if (command && event.key === "b") setSidebar((shown) => !shown);
-      else if (event.key === "/" && !typing) document.getElementById("text")?.focus();
-      else return;
-      event.preventDefault();
-    };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
+  useEffect(() => route.subscribe(() => drawer.put(false)), []);
+  useDrawersFocus(isOver);
+  useKeys();
 
   const Page = shown.page === "chat" ? null : PAGES[shown.page];
+  const menu = toggleSidebar;
   return (
-    <div className={`page ${sidebar ? "with-sidebar" : ""}`}>
-      {sidebar && <button type="button" className="veil" aria-label={words("close")} onClick={menu} tabIndex={-1} />}
-      {sidebar && <Sidebar current={current} onHelp={() => setHelp(true)} />}
+    <div className={`page ${withSidebar ? "with-sidebar" : onPhone ? "" : "with-rail"}`}>
+      <button type="button" className="skip" onClick={write}>{words("skip")}</button>
+      {isOver && <button type="button" className="veil" aria-label={words("close")} onClick={menu} tabIndex={-1} />}
+      {withSidebar ? <Sidebar current={current} onHelp={() => opened.put({ dialog: "keys" })} /> : !onPhone && <Rail />}
       <main className="main">
-        <Problem />
+        <Told from={problem} className="problem" role="alert" />
+        <Told from={notice} className="notice" role="status" />
+        {shown.page !== "chat" && <title>{`${words(shown.page)} · Legato`}</title>}
         {Page ? (
           <Suspense fallback={<p className="opening">{words("loading")}</p>}><Page onMenu={menu} /></Suspense>
         ) : current === null ? (
@@ -60,18 +56,32 @@ export function App() {
           <Conversation key={current} id={current} onMenu={menu} />
         )}
       </main>
-      {help && <Shortcuts onClose={() => setHelp(false)} />}
+      <Dialogs />
     </div>
   );
 }
 
-function Problem() {
+/** What went wrong, or was done: until it is put away, or something else is asked for. */
+function Told({ from, className, role }: { from: Store<string>; className: string; role: "alert" | "status" }) {
   const words = useWords();
-  const text = useStore(problem);
-  if (!text) return null;
+  const text = useStore(from);
   return (
-    <p className="problem" role="alert">
-      {text} <button type="button" className="quiet" onClick={() => problem.put("")}>{words("close")}</button>
-    </p>
+    <div role={role} className="told">
+      {text && <p className={className}><span dir="auto">{text}</span> <button type="button" className="quiet" onClick={() => from.put("")}>{words("close")}</button></p>}
+    </div>
   );
+}
+
+/** The list over the page takes the focus; Escape closes it; where it was opened, the focus goes back. */
+function useDrawersFocus(isOver: boolean): void {
+  useEffect(() => {
+    if (!isOver) return;
+    document.querySelector<HTMLElement>(".sidebar a")?.focus();
+    const onKey = (event: KeyboardEvent) => event.key === "Escape" && !event.defaultPrevented && isPhone() && drawer.put(false);
+    addEventListener("keydown", onKey);
+    return () => {
+      removeEventListener("keydown", onKey);
+      if (document.activeElement === document.body) document.querySelector<HTMLElement>(".menu-button")?.focus();
+    };
+  }, [isOver]);
 }

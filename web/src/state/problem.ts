@@ -3,10 +3,13 @@ import { Store } from "./store";
 
 /** What went wrong last and was asked for by a person; empty: nothing. */
 export const problem = new Store("");
+/** What was done and can't be seen otherwise; empty: nothing. */
+export const notice = new Store("");
 
 /** Does what a person asked for. What goes wrong is told at the head of the page, and undefined returned. */
 export async function act<Result>(doing: () => Promise<Result>): Promise<Result | undefined> {
   problem.put("");
+  notice.put("");
   try {
     return await doing();
   } catch (error) {

@@ -1,4 +1,5 @@
 import { type Approval, type Connection, type Session, LegatoError } from "legato-client";
+import { forgetDraft } from "../composer/drafts";
 import { act } from "./problem";
 import { client } from "./client";
 import { conversations } from "./conversations";
@@ -32,6 +33,7 @@ class SessionList extends Store<Sessions> {
       const running = new Set(this.read().running);
       if (what === "running" && id) running.add(id);
       if (what === "finished" && id) running.delete(id);
+      if (what === "deleted" && id) forgetDraft(id);
       this.#change({ running });
       this.refetch();
     });

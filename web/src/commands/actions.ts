@@ -1,0 +1,66 @@
+import type { Session } from "legato-client";
+import { draftOf } from "../composer/drafts";
+import { copyText } from "../controls/copyText";
+import { plainText } from "../conversation/plainText";
+import type { Say } from "../i18n";
+import { client } from "../state/client";
+import { act, notice } from "../state/problem";
+import { goTo } from "../state/route";
+import { sessions } from "../state/sessions";
+import { write } from "./navigation";
+import type { Situation } from "./situation";
+
+export const isLastOwn = ({ role, message_type: kind }: { role: string; message_type?: string }): boolean => role === "user" && kind !== "continue";
+
+/** What the person said last goes back to where it is written; what was being written waits aside. */
+export function editLast({ session, messages }: Situation): void {
+  const last = messages.findLast(isLastOwn);
+  if (!session || !last) return;
+  const draft = draftOf(session.id);
+  const { text, edits } = draft.read();
+  draft.change({ text: plainText(last), edits: { messageId: last.id, aside: edits?.aside ?? text } });
+  write();
+}
+
+export function stop({ session, open }: Situation): void {
+  const turn = open[0];
+  if (session && turn) void act(() => client.cancel(session.id, turn.id));
+}
+
+export async function fork({ session }: Situation): Promise<void> {
+  const made = session && (await act(() => client.fork(session.id)));
+  if (made) goTo(made.id);
+}
+
+export async function copyLast({ messages }: Situation, words: Say): Promise<void> {
+  const answer = messages.findLast(({ role }) => role === "assistant");
+  if (!answer) return;
+  await copyText(plainText(answer));
+  notice.put(words("copiedAnswer"));
+}
+
+export function download(url: string): void {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = "";
+  link.click();
+}
+
+/** Asks for a file of chats and takes them in. */
+export function importChats(words: Say): void {
+  const field = document.createElement("input");
+  field.type = "file";
+  field.accept = ".json,.jsonl,.zip,application/json";
+  field.onchange = async () => {
+    const file = field.files?.[0];
+    const report = file && (await act(() => client.importFile(file)));
+    if (report) notice.put(words("imported", { n: report.sessions, known: report.known, skipped: report.skipped_count }));
+    sessions.refetch();
+  };
+  field.click();
+}
+
+export async function remove(session: Session): Promise<void> {
+  goTo(null);
+  await sessions.remove(session.id);
+}

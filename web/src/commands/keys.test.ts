@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { caps, isPressed, writesText } from "./keys";
+
+const pressed = (key: string, ...held: string[]) => ({
+  key, ctrlKey: held.includes("ctrl"), metaKey: held.includes("meta"), shiftKey: held.includes("shift"), altKey: held.includes("alt"),
+});
+
+test("Mod is Control or Command, and nothing else may be held", () => {
+  expect(isPressed("Mod+K", pressed("k", "ctrl"))).toBe(true);
+  expect(isPressed("Mod+K", pressed("k", "meta"))).toBe(true);
+  expect(isPressed("Mod+K", pressed("K", "ctrl", "shift"))).toBe(false);
+  expect(isPressed("Mod+K", pressed("k"))).toBe(false);
+  expect(isPressed("Alt+ArrowUp", pressed("ArrowUp", "alt"))).toBe(true);
+});
+
+test("a sign is the same with Shift and without", () => {
+  expect(isPressed("?", pressed("?", "shift"))).toBe(true);
+  expect(isPressed("/", pressed("/", "shift"))).toBe(true);
+  expect(isPressed("?", pressed("?", "ctrl"))).toBe(false);
+});
+
+test("keys are named as on the keyboard, and only those without a modifier write", () => {
+  expect(caps("Mod+Shift+Backspace", false)).toEqual(["Ctrl", "Shift", "⌫"]);
+  expect(caps("Mod+Shift+O", true)).toEqual(["⌘", "⇧", "O"]);
+  expect(["/", "Escape", "F2", "Alt+ArrowUp", "Mod+K"].filter(writesText)).toEqual(["/", "Escape"]);
+});

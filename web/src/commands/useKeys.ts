@@ -1,0 +1,26 @@
+import { useEffect } from "react";
+import { useWords } from "../i18n";
+import { possible } from "./commands";
+import { isPressed, writesText } from "./keys";
+import { situation } from "./situation";
+
+const isWriting = (target: EventTarget | null): boolean => target instanceof HTMLElement && /^(TEXTAREA|INPUT|SELECT)$/.test(target.tagName);
+
+/** The keys of all commands, wherever the focus is; a dialog has the keyboard to itself. */
+export function useKeys(): void {
+  const words = useWords();
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+      const now = situation();
+      const isMeant = (keys: string) => isPressed(keys, event) && !(writesText(keys) && isWriting(event.target));
+      // The arrow that edits is the composer's own.
+      const command = possible(now).find(({ id, keys }) => id !== "edit" && keys !== undefined && isMeant(keys));
+      if (!command) return;
+      event.preventDefault();
+      command.run(now, words);
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [words]);
+}

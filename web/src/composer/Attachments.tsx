@@ -1,0 +1,33 @@
+import { isWord, spoken, useWords } from "../i18n";
+import { client } from "../state/client";
+import { canRetry, detach, upload } from "./attachments";
+import type { Attached } from "./drafts";
+import { sizeOf } from "./limits";
+
+/** The files that go with what is being written. */
+export function Attachments({ conversation, files }: { conversation: string; files: readonly Attached[] }) {
+  const words = useWords();
+  if (files.length === 0) return null;
+  return (
+    <ul className="attachments" aria-label={words("attachments")}>
+      {files.map((file) => <AttachmentChip key={file.key} conversation={conversation} file={file} />)}
+    </ul>
+  );
+}
+
+function AttachmentChip({ conversation, file }: { conversation: string; file: Attached }) {
+  const words = useWords();
+  const state = file.problem ? "failed" : file.id ? "done" : "uploading";
+  const why = file.problem && isWord(file.problem) ? words(file.problem) : file.problem;
+  return (
+    <li className="chip" data-state={state}>
+      {file.id && file.mediaType?.startsWith("image/") ? <img src={client.fileUrl(file.id)} alt="" /> : <span className="chip-kind" aria-hidden="true">{extension(file.name)}</span>}
+      <span className="chip-name" dir="auto" title={file.name}>{file.name}</span>
+      <span className="chip-state" role={state === "failed" ? "alert" : undefined}>{why ?? (state === "uploading" ? words("uploading") : sizeOf(file.size, spoken()))}</span>
+      {state === "failed" && canRetry(file.key) && <button type="button" className="quiet" onClick={() => void upload(conversation, file.key)}>{words("retry")}</button>}
+      <button type="button" className="quiet" aria-label={words("removeFile", { name: file.name })} onClick={() => detach(conversation, file)}>×</button>
+    </li>
+  );
+}
+
+const extension = (name: string): string => (/\.(\w{1,4})$/.exec(name)?.[1] ?? "…").toUpperCase();

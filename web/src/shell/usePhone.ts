@@ -1,0 +1,10 @@
+import { useSyncExternalStore } from "react";
+
+const narrow = matchMedia("(max-width: 46rem)");
+
+function subscribe(listener: () => void): () => void {
+  narrow.addEventListener("change", listener);
+  return () => narrow.removeEventListener("change", listener);
+}
+
+export const usePhone = (): boolean => useSyncExternalStore(subscribe, () => narrow.matches);

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from legato.core.ids import new_id
+from legato.web import page
 from legato.web.auth import Authenticate, BearerToken, is_loopback
 from tests.http.conftest import make_chat
 from tests.http.puppets import Puppets
@@ -21,6 +22,7 @@ from tests.http.test_isolation import OPEN, ROUTES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-01")]
 
+ASSET: Final = min(file.name for file in (page.DIST / "assets").glob("*.js"))
 NO_DATA: Final = {route for route in OPEN if not route.startswith("GET /v1/")}
 FOREIGN_HOSTS: Final = (
     "evil.example",
@@ -69,6 +71,7 @@ def request_of(route: str) -> tuple[str, str]:
         file_id=new_id("fil"),
         approval_id=new_id("apr"),
         grant_id="0" * 32,
+        name=ASSET,
     )
 
 

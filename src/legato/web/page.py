@@ -17,7 +17,8 @@ from legato.web.replies import Health, documents, openapi, reply
 
 router = APIRouter(tags=["operation"])
 
-_DIST: Final = Path(str(files("legato.web"))) / "dist"
+#: What ``web/build.py`` has built.
+DIST: Final = Path(str(files("legato.web"))) / "dist"
 _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -37,7 +38,7 @@ _GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-re
 @router.get("/", include_in_schema=False)
 async def page() -> Response:
     """The chat. It holds no data: what it shows it asks for, and that is authorised."""
-    index = _DIST / "index.html"
+    index = DIST / "index.html"
     if not index.is_file():
         return PlainTextResponse("The page is not built here: run `make page`. The API is at /v1.\n", 404)
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"} | _GUARDS
@@ -47,7 +48,7 @@ async def page() -> Response:
 @router.get("/assets/{name}", include_in_schema=False)
 async def asset(name: str, request: Request) -> Response:
     """A file of the page; its name tells its content, so whoever has it need not ask again."""
-    file = _DIST / "assets" / name
+    file = DIST / "assets" / name
     if "/" in name or "\\" in name or file.suffix not in _TYPES or not file.is_file():
         raise NotFound
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"} | _GUARDS

@@ -209,11 +209,17 @@ async def test_settings_take_effect_at_once_and_are_remembered(visitor: Visitor)
         await expect(root).to_have_attribute("lang", "sv")
         assert await page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") > before
         await expect(page.get_by_role("radio", name="Ctrl + Enter")).to_be_checked()
-        assert await page.evaluate("localStorage.getItem('legato.sendWith')") == '"ctrl-enter"'
         await page.reload()
     other = await goto(await visitor.tab(), "settings")
     await page.get_by_role("radio", name="Mörkt").press("ArrowLeft")
     await expect(other.locator("html")).to_have_attribute("data-theme", "light")
+    await other.goto(f"{chat.url}/#")
+    await other.locator("#text").press_sequentially("/long 5 100")
+    await other.keyboard.press("Enter")
+    await other.keyboard.type("more")
+    await expect(other.locator("#text")).to_have_value("/long 5 100\nmore")
+    await other.keyboard.press("Control+Enter")
+    await expect(other.locator(".message.user")).to_have_count(1)
 
 
 @pytest.mark.promise("U-08")

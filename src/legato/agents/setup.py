@@ -28,6 +28,7 @@ DEMO: Final = AgentSpec(
     run=demo,
     role="demo",
     description="Shows every feature without a model and without a key. Type /help.",
+    suggestions=("/markdown", "/long 400 40", "/tool", "/approve", "/reason"),
     memory=demo_memory.KINDS,
     side=demo_side,
     demo=True,

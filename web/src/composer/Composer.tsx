@@ -7,6 +7,7 @@ import { optionId } from "../controls/Options";
 import { useWords } from "../i18n";
 import { NEW } from "../state/choices";
 import { conversations, send } from "../state/conversations";
+import { sendWith } from "../state/preferences";
 import { goTo } from "../state/route";
 import { useStore } from "../state/store";
 import { AttachButton } from "./AttachButton";
@@ -91,6 +92,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     if (event.nativeEvent.isComposing || event.shiftKey || event.altKey || suggestions.onKey(event)) return;
     const { key, currentTarget } = event;
     if (key === "Escape") return leave();
+    if (key === "Enter" && sendWith.read() === "ctrl-enter" && !event.ctrlKey && !event.metaKey) return;
     if (key === "Enter") submit();
     else if (key === "Tab" ? !filling || !fillNext(currentTarget.selectionEnd) : key !== "ArrowUp" || !recall()) return;
     event.preventDefault();

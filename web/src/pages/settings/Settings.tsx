@@ -1,5 +1,6 @@
 import { useEffect } from "react";
 import { speak, spoken, useWords, type Language } from "../../i18n";
+import { focusMode } from "../../state/choices";
 import { SEND_WITH, sendWith, TEXT_SIZES, textSize } from "../../state/preferences";
 import { useStore } from "../../state/store";
 import { theme, THEMES } from "../../state/theme";
@@ -42,6 +43,7 @@ function Appearance() {
         <Choice label={words("settingsTextSize")} value={useStore(textSize)} choices={TEXT_SIZES.map((each) => [each, sizes[each]])} onChoose={(each) => textSize.put(each)} />
         <Choice label={words("language")} value={spoken()} choices={LANGUAGES} onChoose={speak} />
       </div>
+      <Switch label={words("settingsFocus")} on={useStore(focusMode)} onChange={(on) => focusMode.put(on)} />
     </Section>
   );
 }

@@ -13,7 +13,7 @@ export const words = table({
   settingsSendWith: ["Send a message with", "Skicka meddelandet med", "Отправлять сообщение клавишей"],
   settingsEnter: ["Enter", "Enter", "Enter"],
   settingsCtrlEnter: ["Ctrl + Enter", "Ctrl + Enter", "Ctrl + Enter"],
-  settingsSendNote: ["The other one begins a new line, and so does Shift + Enter.", "Den andra ger en ny rad, och det gör Skift + Enter också.", "Другая начинает новую строку, как и Shift + Enter."],
+  settingsSendNote: ["Shift + Enter always begins a new line.", "Skift + Enter börjar alltid en ny rad.", "Shift + Enter всегда начинает новую строку."],
   settingsMemoryNote: ["What agents remember about you stands on a page of its own.", "Det som agenterna minns om dig har en egen sida.", "Что агенты помнят о вас, видно на отдельной странице."],
   settingsToMemory: ["See and change it", "Se och ändra", "Посмотреть и изменить"],
   settingsGrants: ["Tools that are always allowed", "Verktyg som alltid får användas", "Инструменты, разрешённые всегда"],
@@ -54,4 +54,5 @@ export const words = table({
   settingsUnpriced: ["no price", "inget pris", "без цены"],
   settingsAbout: ["About", "Om", "О программе"],
   settingsVersion: ["Legato {version}", "Legato {version}", "Legato {version}"],
+  settingsFocus: ["Focus mode: the list of chats folds away", "Fokusläge: listan med chattar fälls ihop", "Режим сосредоточенности: список чатов свёрнут"],
 });

@@ -23,6 +23,9 @@ const PAGES = {
   diagnostics: lazy(() => import("../pages/diagnostics/Diagnostics")),
 } satisfies Record<PageName, unknown>;
 
+/** `?surface`: one conversation and nothing around it, for a drawer of a host's own page. */
+const isSurface = new URLSearchParams(location.search).has("surface");
+
 export function App() {
   const words = useWords();
   const shown = useRoute();
@@ -30,7 +33,8 @@ export function App() {
   const onPhone = usePhone();
   const isFocused = useStore(focusMode);
   const isOver = useStore(drawer) && onPhone;
-  const withSidebar = onPhone ? isOver : !isFocused;
+  const withSidebar = !isSurface && (onPhone ? isOver : !isFocused);
+  const withRail = !isSurface && !onPhone && !withSidebar;
 
   useEffect(() => conversations.look(current), [current]);
   useEffect(() => route.subscribe(() => drawer.put(false)), []);
@@ -40,10 +44,11 @@ export function App() {
   const Page = shown.page === "chat" ? null : PAGES[shown.page];
   const menu = toggleSidebar;
   return (
-    <div className={`page ${withSidebar ? "with-sidebar" : onPhone ? "" : "with-rail"}`}>
+    <div className={`page ${withSidebar ? "with-sidebar" : withRail ? "with-rail" : ""} ${isSurface ? "surface" : ""}`}>
       <button type="button" className="skip" onClick={write}>{words("skip")}</button>
       {isOver && <button type="button" className="veil" aria-label={words("close")} onClick={menu} tabIndex={-1} />}
-      {withSidebar ? <Sidebar current={current} onHelp={() => opened.put({ dialog: "keys" })} /> : !onPhone && <Rail />}
+      {withSidebar && <Sidebar current={current} onHelp={() => opened.put({ dialog: "keys" })} />}
+      {withRail && <Rail />}
       <main className="main">
         <Told from={problem} className="problem" role="alert" />
         <Told from={notice} className="notice" role="status" />

@@ -3,6 +3,7 @@ import { Conversation } from "../conversation/Conversation";
 import { NewConversation } from "../conversation/NewConversation";
 import { useWords } from "../i18n";
 import { Sidebar } from "../sidebar/Sidebar";
+import { Transfer } from "../sidebar/Transfer";
 import { conversations } from "../state/conversations";
 import { problem } from "../state/problem";
 import { goTo, route, useRoute, type PageName } from "../state/route";
@@ -60,6 +61,7 @@ export function App() {
           <Conversation key={current} id={current} onMenu={menu} />
         )}
       </main>
+      <Transfer />
       {help && <Shortcuts onClose={() => setHelp(false)} />}
     </div>
   );

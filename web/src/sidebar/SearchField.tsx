@@ -23,7 +23,7 @@ export function SearchField() {
           if (event.key === "Escape") search.ask({ text: "" });
           if (event.key === "ArrowDown") {
             event.preventDefault();
-            document.querySelector<HTMLElement>(".sidebar .saved button, .sidebar .hits a, .sidebar .row a[tabindex='0']")?.focus();
+            document.querySelector<HTMLElement>(".saved button, .hits a, .sidebar .row a[tabindex='0']")?.focus();
           }
         }}
       />

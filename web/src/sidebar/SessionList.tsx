@@ -31,12 +31,14 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
   const lines = useMemo(() => linesOf(sessions, new Date(today)), [sessions, today]);
   const scroller = useRef<HTMLElement>(null);
   const windowed = useRef<VirtualizerHandle>(null);
-  const [focused, setFocused] = useState<string | null>(null);
+  const [focused, setFocused] = useState<{ id: string; index: number } | null>(null);
   const [renaming, setRenaming] = useState<string | null>(null);
   const [menu, setMenu] = useState<{ id: string; anchor: HTMLElement } | null>(null);
 
   const at = (id: string | null): number => (id === null ? -1 : lines.findIndex((line) => line.session?.id === id));
-  const reachable = [at(focused), at(current)].find((index) => index >= 0) ?? lines.findIndex((line) => line.session);
+  // Where the focused one is gone, what stands in its place now.
+  const near = focused ? [at(focused.id), focused.index, focused.index + 1, focused.index - 1] : [];
+  const reachable = [...near, at(current)].find((index) => lines[index]?.session) ?? lines.findIndex((line) => line.session);
   const reachableId = lines[reachable]?.session?.id;
   const kept = [...new Set([reachable, at(renaming), at(menu?.id ?? null)])].filter((index) => index >= 0).sort((a, b) => a - b);
   const opened = lines.find((line) => line.session?.id === menu?.id)?.session;
@@ -48,7 +50,7 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
   useEffect(look);
 
   const focus = (id: string) => {
-    flushSync(() => setFocused(id));
+    flushSync(() => setFocused({ id, index: at(id) }));
     windowed.current?.scrollToIndex(at(id), { align: "nearest" });
     document.getElementById(rowId(id))?.focus({ preventScroll: true });
   };
@@ -76,14 +78,16 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
       if (next[event.key]) focus(next[event.key] ?? row.session.id);
       else if (event.key === "ArrowUp") document.getElementById("search")?.focus();
     } else if (event.key === "F2") setRenaming(row.session.id);
-    else if (event.key === "Delete") {
-      setFocused(rows[rows.indexOf(row.session.id) + 1] ?? rows.at(-2) ?? null);
-      onDelete(row.session);
-    } else return;
+    else if (event.key === "Delete") onDelete(row.session);
+    else return;
     event.preventDefault();
   };
+  const onFocus = (event: React.FocusEvent) => {
+    const id = event.target instanceof HTMLElement ? event.target.dataset["session"] : undefined;
+    if (id) setFocused({ id, index: at(id) });
+  };
   return (
-    <nav ref={scroller} className="sessions" aria-label={words("chats")} onKeyDown={onKeyDown}>
+    <nav ref={scroller} className="sessions" aria-label={words("chats")} onKeyDown={onKeyDown} onFocus={onFocus}>
       <Virtualizer ref={windowed} as="ul" item="li" scrollRef={scroller} itemSize={ROW_PX} keepMounted={kept} data={lines} onScroll={look}>
         {(line) => line.session ? (
           <SessionRow
@@ -99,6 +103,11 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
       )}
     </nav>
   );
+}
+
+/** Back to the row where the person was. */
+export function focusList(): void {
+  document.querySelector<HTMLElement>(".sidebar .row a[tabindex='0']")?.focus();
 }
 
 function useMarks(): (session: Session) => Mark | null {

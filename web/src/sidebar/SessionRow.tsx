@@ -46,7 +46,7 @@ export const SessionRow = memo(function SessionRow({ session, current, reachable
         {mark && <span className={MARKS[mark][0]} role="img" aria-label={words(MARKS[mark][1])} title={words(MARKS[mark][1])} />}
       </a>
       <button
-        type="button" className="row-menu" tabIndex={tabIndex} aria-haspopup="menu" aria-label={words("more", { title })}
+        type="button" className="row-menu" tabIndex={tabIndex} data-session={session.id} aria-haspopup="menu" aria-label={words("more", { title })}
         onClick={(event) => actions.openMenu(session.id, event.currentTarget)}
       >⋯</button>
     </div>

@@ -1,5 +1,6 @@
 import type { Session } from "legato-client";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
+import { flushSync } from "react-dom";
 import { useWords } from "../i18n";
 import { goTo } from "../state/route";
 import { sessions } from "../state/sessions";
@@ -9,25 +10,27 @@ import { Icon } from "./Icon";
 import { search } from "./search";
 import { SearchField } from "./SearchField";
 import { SearchResults } from "./SearchResults";
-import { SessionList } from "./SessionList";
+import { focusList, SessionList } from "./SessionList";
 import { SidebarFoot } from "./SidebarFoot";
-import { transferOpen } from "./transferDialog";
 import "./sidebar.css";
-
-const TransferDialog = lazy(async () => ({ default: (await import("./TransferDialog")).TransferDialog }));
 
 export function Sidebar({ current, onHelp }: { current: string | null; onHelp: () => void }) {
   const words = useWords();
   const { listed, hasMore } = useStore(sessions);
   const searching = useStore(search).text.trim() !== "";
-  const transferring = useStore(transferOpen);
   const [archived, setArchived] = useState(false);
   const [doomed, setDoomed] = useState<Session | null>(null);
   const shown = useMemo(() => listed?.filter((session) => Boolean(session.archived_at) === archived) ?? [], [listed, archived]);
   const shelf = archived ? "archived" : "recent";
+  const askNoMore = () => {
+    flushSync(() => setDoomed(null));
+    focusList();
+  };
   const remove = async (session: Session) => {
-    setDoomed(null);
-    if ((await sessions.remove(session.id)) && session.id === current) goTo(null);
+    askNoMore();
+    if (!(await sessions.remove(session.id))) return;
+    if (session.id === current) goTo(null);
+    focusList();
   };
   return (
     <aside className="sidebar" aria-label={words("chats")}>
@@ -42,8 +45,7 @@ export function Sidebar({ current, onHelp }: { current: string | null; onHelp: (
         </>
       )}
       <SidebarFoot archived={archived} onArchived={() => setArchived(!archived)} onHelp={onHelp} />
-      {doomed && <DeleteDialog session={doomed} onClose={() => setDoomed(null)} onDelete={() => void remove(doomed)} />}
-      {transferring && <Suspense><TransferDialog onClose={() => transferOpen.put(false)} /></Suspense>}
+      {doomed && <DeleteDialog session={doomed} onClose={askNoMore} onDelete={() => void remove(doomed)} />}
     </aside>
   );
 }

@@ -4,7 +4,7 @@ import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
 import { theme } from "../state/theme";
 import { Icon } from "./Icon";
-import { openTransfer } from "./transferDialog";
+import { openTransfer } from "./transferOpen";
 
 const PAGES: readonly PageName[] = ["memory", "settings", "diagnostics"];
 

@@ -4,6 +4,7 @@ import { Dialog } from "../controls/Dialog";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { sessions } from "../state/sessions";
+import "./transfer.css";
 
 const FORMATS = [["JSONL", "jsonl", "exportJsonl"], ["Markdown", "markdown", "exportMarkdown"], ["HTML", "html", "exportHtml"]] as const;
 
@@ -18,7 +19,7 @@ export function TransferDialog({ onClose }: { onClose: () => void }) {
   const words = useWords();
   return (
     <Dialog title={words("transfer")} onClose={onClose}>
-      <section className="transfer">
+      <section className="transfer" onClick={(event) => event.target instanceof Element && event.target.closest(".titles a") && onClose()}>
         <h3>{words("exportAll")}</h3>
         <ul className="formats">
           {FORMATS.map(([name, format, what]) => (

@@ -53,7 +53,7 @@ async def _choose(chat: Chat, title: str, item: str) -> None:
 
 async def test_a_chat_is_renamed_pinned_and_put_away(newcomer: Visitor) -> None:
     chat = await (await newcomer.tab()).open()
-    await _session(chat, "Bees")
+    bees = await _session(chat, "Bees")
     await _session(chat, "Birds")
     await _choose(chat, "Bees", "Rename")
     field = chat.page.get_by_role("textbox", name="Rename")
@@ -61,6 +61,8 @@ async def test_a_chat_is_renamed_pinned_and_put_away(newcomer: Visitor) -> None:
     await field.fill("Wasps")
     await field.press("Escape")
     await expect(_row(chat, "Bees")).to_be_visible()
+    await chat.open(bees)
+    await expect(chat.page.locator("#text")).to_be_focused()
     await _row(chat, "Bees").get_by_role("link").dblclick()
     await field.fill("Bumblebees")
     await field.press("Enter")
@@ -229,11 +231,11 @@ async def test_one_chat_and_all_are_taken_out(newcomer: Visitor) -> None:
     await _session(chat, "Hills")
     async with chat.page.expect_download() as saved:
         await _choose(chat, "Harbours", "Markdown")
-    assert "Harbours" in Path(await (await saved.value).path()).read_text()
+    assert "Harbours" in await run_sync((await (await saved.value).path()).read_text)
     await chat.press("Import and export")
     async with chat.page.expect_download() as saved:
         await chat.page.get_by_role("dialog").get_by_role("link", name="JSONL").click()
-    lines = Path(await (await saved.value).path()).read_text().splitlines()
+    lines = (await run_sync((await (await saved.value).path()).read_text)).splitlines()
     assert [json.loads(lines[0])["type"], json.loads(lines[-1])["type"]] == ["header", "end"]
     assert "Harbours" in "\n".join(lines)
     assert "Hills" in "\n".join(lines)
@@ -254,8 +256,6 @@ async def test_a_thousand_chats_scroll_in_a_bounded_document(chromium: Browser, 
         first = chat.page.locator(".sidebar .row a[tabindex='0']")
         await first.focus()
         seen = 0
-        oldest = (await (await chat.page.request.get(f"{chat.url}/v1/sessions?limit=200")).json())["data"]
-        assert len(oldest) == 200
         for _ in range(12):
             await chat.page.keyboard.press("End")
             assert await rows.count() <= _MOST_ROWS

@@ -52,7 +52,7 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
   const focus = (id: string) => {
     flushSync(() => setFocused({ id, index: at(id) }));
     windowed.current?.scrollToIndex(at(id), { align: "nearest" });
-    document.getElementById(rowId(id))?.focus({ preventScroll: true });
+    focusRow(id);
   };
   const actions = useMemo<RowActions>(() => ({
     beginRename: setRenaming,
@@ -62,7 +62,7 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
       flushSync(() => setRenaming((now) => (now === id ? null : now)));
       const before = store.read().listed?.find((session) => session.id === id)?.title;
       if (title?.trim() && title.trim() !== before) void store.change(id, { title: title.trim() });
-      if (document.activeElement === document.body) document.getElementById(rowId(id))?.focus();
+      if (document.activeElement === document.body) focusRow(id);
     },
   }), []);
 
@@ -103,6 +103,13 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
       )}
     </nav>
   );
+}
+
+/** A row that comes into the document is hidden until it is measured, some frames later; only then it takes the focus. */
+function focusRow(id: string, frames = 20): void {
+  const row = document.getElementById(rowId(id));
+  row?.focus({ preventScroll: true });
+  if (document.activeElement !== row && frames > 0) requestAnimationFrame(() => focusRow(id, frames - 1));
 }
 
 /** Back to the row where the person was. */

@@ -40,7 +40,8 @@ export const SessionRow = memo(function SessionRow({ session, current, reachable
     <div className="row" data-unread={mark === "unread" || undefined}>
       <a
         id={rowId(session.id)} href={`#${session.id}`} tabIndex={tabIndex} data-session={session.id} title={title}
-        aria-current={current ? "page" : undefined} onDoubleClick={() => actions.beginRename(session.id)}
+        // Before it is open, the field would lose the focus to what opens.
+        aria-current={current ? "page" : undefined} onDoubleClick={() => current && actions.beginRename(session.id)}
       >
         <span className={session.title ? "row-title" : "row-title untitled"} dir="auto">{title}</span>
         {mark && <span className={MARKS[mark][0]} role="img" aria-label={words(MARKS[mark][1])} title={words(MARKS[mark][1])} />}

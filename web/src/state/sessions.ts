@@ -37,6 +37,8 @@ class SessionList extends Store<Sessions> {
   /** How many pages of each shelf are loaded, and where the next one begins. */
   readonly #pages: Record<Shelf, number> = { recent: 1, pinned: 1, archived: 0 };
   readonly #next: Record<Shelf, string | null> = { recent: null, pinned: null, archived: null };
+  /** Sessions that were deleted, lest an older answer brings them back. */
+  readonly #gone = new Set<string>();
   #due = nothing();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #fetching = false;
@@ -49,7 +51,7 @@ class SessionList extends Store<Sessions> {
     live.onConnection((connection) => this.#change({ connection }));
     live.subscribe(({ what, session_id: id }) => {
       if (!id) return this.refetch();
-      if (what === "deleted") this.#drop(id);
+      if (what === "deleted") return this.#drop(id);
       if (what === "running") this.#setRunning(new Set(this.read().running).add(id));
       if (what === "finished") {
         noteFinished([id]);
@@ -126,7 +128,7 @@ class SessionList extends Store<Sessions> {
       }
     }
     const approvals = await client.approvals();
-    this.#change({ listed: withSessions([], found), hasMore });
+    this.#change({ listed: withSessions([], found.filter(({ id }) => !this.#gone.has(id))), hasMore });
     this.#setRunning(running);
     this.approvals.put(approvals);
     const listed = new Set(found.map(({ id }) => id));
@@ -158,9 +160,11 @@ class SessionList extends Store<Sessions> {
   }
   #take(told: readonly Session[]): void {
     const { listed } = this.read();
-    if (listed) this.#change({ listed: withSessions(listed, told) });
+    if (listed) this.#change({ listed: withSessions(listed, told.filter(({ id }) => !this.#gone.has(id))) });
   }
   #drop(id: string): void {
+    this.#gone.add(id);
+    this.#due.ids.delete(id);
     const { listed } = this.read();
     this.#setRunning(without(this.read().running, id));
     noteDeleted(id);

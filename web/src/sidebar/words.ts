@@ -35,7 +35,7 @@ export const words = table({
   savedSearches: ["Saved searches", "Sparade sökningar", "Сохранённые запросы"],
   forgetSearch: ["Forget the search {name}", "Glöm sökningen {name}", "Забыть запрос {name}"],
   byAgent: ["Any agent", "Alla agenter", "Любой агент"],
-  byRole: ["Anyone's words", "Allas ord", "Чьи угодно слова"],
+  byRole: ["Anyone", "Vem som helst", "Кто угодно"],
   ofPerson: ["Mine", "Mina", "Мои"],
   ofAgent: ["Answers", "Svar", "Ответы"],
   byStatus: ["All chats", "Alla chattar", "Все чаты"],

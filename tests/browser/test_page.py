@@ -135,32 +135,6 @@ async def test_an_approval_is_asked_and_given_inline(visitor: Visitor) -> None:
     await expect(chat.page.locator(".approval")).to_have_count(0)
 
 
-@pytest.mark.promise("U-02")
-async def test_a_session_is_renamed_pinned_and_deleted_with_a_question_first(visitor: Visitor) -> None:
-    chat = await (await visitor.tab()).open()
-    await chat.say("/long 3 100")
-    await chat.ended("completed", 1)
-    row = chat.page.locator(".row:has([aria-current])")
-    await row.hover()
-    await row.locator("summary").click()
-    await row.get_by_role("button", name="Rename").click()
-    await chat.page.get_by_role("textbox", name="Rename").fill("A name of its own")
-    await chat.page.get_by_role("textbox", name="Rename").press("Enter")
-    await expect(row).to_contain_text("A name of its own")
-    await row.hover()
-    await row.locator("summary").click()
-    await row.get_by_role("button", name="Pin").click()
-    await expect(chat.page.get_by_role("heading", name="Pinned")).to_be_visible()
-    await row.hover()
-    await row.locator("summary").click()
-    await row.get_by_role("button", name="Delete").click()
-    dialog = chat.page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("A name of its own")
-    await chat.screenshot("delete")
-    await dialog.get_by_role("button", name="Delete").click()
-    await expect(chat.page.get_by_text("A name of its own")).to_have_count(0)
-
-
 @pytest.mark.promise("U-04")
 async def test_a_draft_stays_with_its_session(visitor: Visitor) -> None:
     chat = await (await visitor.tab()).open()

@@ -243,22 +243,6 @@ async def test_settings_show_what_there_is_and_take_it_back(resident: Chat) -> N
     await expect(page.get_by_role("dialog")).to_be_visible()
 
 
-@pytest.mark.promise("U-08", "S-13")
-async def test_all_chats_go_out_and_come_in_again(resident: Chat, tmp_path: Path) -> None:
-    chat = await resident.open()
-    await chat.say("/long 5 100")
-    await chat.ended("completed", 1)
-    page = await goto(chat, "settings")
-    async with page.expect_download() as downloading:
-        await page.get_by_role("link", name="Export as JSON").click()
-    await (await downloading.value).save_as(tmp_path / "chats.jsonl")
-    for told in ("1 chat imported", "0 chats imported, 1 were here already"):
-        async with page.expect_file_chooser() as choosing:
-            await page.get_by_role("button", name="Import a file").click()
-        await (await choosing.value).set_files(tmp_path / "chats.jsonl")
-        await expect(page.get_by_text(told)).to_be_visible()
-
-
 @pytest.mark.promise("U-07")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious_where_there_is_something_to_see(

@@ -1,5 +1,7 @@
 """The live list: hints about one's own sessions, each once, and none about anybody else's (promise E-06)."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -39,6 +41,18 @@ async def test_the_life_of_a_session_is_hinted_to_its_owner_alone(chat: Legato, 
         await hints_until(ann, talk.id, "changed")
         assert await bob.next(0) == {}
     await talk.send()  # nobody watches any more
+
+
+@pytest.mark.promise("E-06", "U-05")
+async def test_a_question_is_hinted(chat: Legato, puppets: Puppets) -> None:
+    """However long after its turn began an agent asks, an inbox hears of it."""
+    talk = await Talk.begin(chat.engine)
+    puppet = await puppets.of((await talk.send()).id)
+    with chat.engine.lists.watch("ann") as watcher:
+        while await watcher.next(0.3):
+            pass  # what came with the turn's beginning
+        puppet.do(partial(puppet.turn.ask, "Send?", tool="mail"))
+        await hints_until(watcher, talk.id, "running")
 
 
 async def test_who_is_slow_gets_each_session_once_and_at_worst_everything() -> None:

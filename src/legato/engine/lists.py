@@ -16,6 +16,7 @@ _WHAT: Final[dict[bytes, What]] = {
     b"session": "changed",
     b"snapshot": "changed",
     b"turn": "running",
+    b"approval": "running",
     b"done": "finished",
 }
 _MAX_WAITING: Final = 200

@@ -46,20 +46,6 @@ export function download(url: string): void {
   link.click();
 }
 
-/** Asks for a file of chats and takes them in. */
-export function importChats(words: Say): void {
-  const field = document.createElement("input");
-  field.type = "file";
-  field.accept = ".json,.jsonl,.zip,application/json";
-  field.onchange = async () => {
-    const file = field.files?.[0];
-    const report = file && (await act(() => client.importFile(file)));
-    if (report) notice.put(words("imported", { n: report.sessions, known: report.known, skipped: report.skipped_count }));
-    sessions.refetch();
-  };
-  field.click();
-}
-
 export async function remove(session: Session): Promise<void> {
   goTo(null);
   await sessions.remove(session.id);

@@ -3,10 +3,11 @@ import { models } from "../state/catalog";
 import { client } from "../state/client";
 import { focusMode } from "../state/choices";
 import { act } from "../state/problem";
+import { openTransfer } from "../sidebar/transferOpen";
 import { goTo, goToPage } from "../state/route";
 import { sessions } from "../state/sessions";
 import { theme } from "../state/theme";
-import { copyLast, download, editLast, fork, importChats, isLastOwn, stop } from "./actions";
+import { copyLast, download, editLast, fork, isLastOwn, stop } from "./actions";
 import type { Keys } from "./keys";
 import { isPhone, openSearch, press, step, toggleSidebar, write } from "./navigation";
 import { opened } from "./opened";
@@ -87,7 +88,7 @@ export const COMMANDS: readonly Command[] = [
   { id: "export", group: "groupChat", says: "exportMarkdown", slash: "export", isPossible: inChat, run: ({ session }) => session && download(client.exportUrl(session.id, "markdown")) },
   { id: "exportJson", group: "groupChat", says: "exportJson", isPossible: inChat, run: ({ session }) => session && download(client.exportUrl(session.id, "json")) },
   { id: "exportAll", group: "groupChat", says: "exportAll", run: () => download(client.exportUrl(null)) },
-  { id: "import", group: "groupChat", says: "importChats", slash: "import", run: (_, words) => importChats(words) },
+  { id: "import", group: "groupChat", says: "importChats", slash: "import", run: openTransfer },
 
   { id: "focus", group: "groupLook", says: "focusMode", keys: "Mod+Shift+F", slash: "focus", isPossible: () => !isPhone(), run: () => focusMode.put(!focusMode.read()) },
   { id: "sidebar", group: "groupLook", says: "keySidebar", keys: "Mod+B", slash: "sidebar", run: toggleSidebar },

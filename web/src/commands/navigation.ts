@@ -1,7 +1,8 @@
 import { focusMode } from "../state/choices";
 import { goTo, route } from "../state/route";
 import { sessions } from "../state/sessions";
-import { dateGroups } from "../sidebar/dateGroups";
+import { linesOf } from "../sidebar/dateGroups";
+import { focusSearch } from "../sidebar/search";
 import { drawer } from "./opened";
 
 export const isPhone = (): boolean => matchMedia("(max-width: 46rem)").matches;
@@ -19,7 +20,7 @@ export function toggleSidebar(): void {
 export function openSearch(): void {
   if (isPhone()) drawer.put(true);
   else focusMode.put(false);
-  afterDrawing(() => document.getElementById("search")?.focus());
+  afterDrawing(focusSearch);
 }
 
 /** Where one writes: on this page, or in a new chat. */
@@ -37,7 +38,7 @@ export function press(id: string): void {
 /** The chat above or below, in the order of the list. */
 export function step(by: 1 | -1): void {
   const listed = (sessions.read().listed ?? []).filter((session) => !session.archived_at);
-  const ids = dateGroups(listed, new Date()).flatMap((group) => group.sessions.map(({ id }) => id));
+  const ids = linesOf(listed, new Date()).flatMap(({ session }) => (session ? [session.id] : []));
   const where = route.read();
   const at = ids.indexOf((where.page === "chat" && where.sessionId) || "");
   const next = at < 0 ? ids[by > 0 ? 0 : ids.length - 1] : ids[at + by];

@@ -7,6 +7,7 @@ import { Conversation } from "../conversation/Conversation";
 import { NewConversation } from "../conversation/NewConversation";
 import { useWords } from "../i18n";
 import { Sidebar } from "../sidebar/Sidebar";
+import { Transfer } from "../sidebar/Transfer";
 import { focusMode } from "../state/choices";
 import { conversations } from "../state/conversations";
 import { notice, problem } from "../state/problem";
@@ -62,6 +63,7 @@ export function App() {
         )}
       </main>
       <Dialogs />
+      <Transfer />
     </div>
   );
 }

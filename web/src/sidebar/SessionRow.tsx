@@ -1,66 +1,74 @@
 import type { Session } from "legato-client";
-import { useRef, useState } from "react";
-import { useWords } from "../i18n";
-import { sessions } from "../state/sessions";
+import { memo } from "react";
+import { useWords, type Word } from "../i18n";
+
+/** What is to be noticed of a session, the most urgent first. */
+export type Mark = "asking" | "running" | "unread" | "closed";
+const MARKS: Readonly<Record<Mark, [className: string, word: Word]>> = {
+  asking: ["asking-mark", "awaiting_approval"],
+  running: ["mark", "running"],
+  unread: ["unread-mark", "unread"],
+  closed: ["closed-mark", "readOnly"],
+};
+
+export interface RowActions {
+  rename: (id: string, title: string | null) => void;
+  beginRename: (id: string) => void;
+  openMenu: (id: string, anchor: HTMLElement) => void;
+}
 
 interface Props {
   session: Session;
   current: boolean;
-  running: boolean;
-  onDelete: () => void;
+  /** Whether the Tab key stops here: it does at one row of the list. */
+  reachable: boolean;
+  renaming: boolean;
+  mark: Mark | null;
+  actions: RowActions;
 }
 
-export function SessionRow({ session, current, running, onDelete }: Props) {
+export const rowId = (sessionId: string): string => `row-${sessionId}`;
+
+export const SessionRow = memo(function SessionRow({ session, current, reachable, renaming, mark, actions }: Props) {
   const words = useWords();
-  const [renaming, setRenaming] = useState(false);
   const title = session.title || words("untitled");
   if (renaming) {
-    const end = (name: string | null) => {
-      setRenaming(false);
-      if (name?.trim() && name.trim() !== session.title) void sessions.change(session.id, { title: name.trim() });
-    };
-    return <li className="row"><TitleField title={session.title ?? ""} label={words("rename")} onEnd={end} /></li>;
+    return <div className="row"><TitleField title={session.title ?? ""} label={words("rename")} onEnd={(name) => actions.rename(session.id, name)} /></div>;
   }
+  const tabIndex = reachable ? 0 : -1;
   return (
-    <li className="row">
-      <a href={`#${session.id}`} aria-current={current ? "page" : undefined} onDoubleClick={() => setRenaming(true)}>
-        <span className="row-title" dir="auto">{title}</span>
-        {running && <span className="mark" role="img" aria-label={words("running")} title={words("running")} />}
+    <div className="row" data-unread={mark === "unread" || undefined}>
+      <a
+        id={rowId(session.id)} href={`#${session.id}`} tabIndex={tabIndex} data-session={session.id} title={title}
+        // Before it is open, the field would lose the focus to what opens.
+        aria-current={current ? "page" : undefined} onDoubleClick={() => current && actions.beginRename(session.id)}
+      >
+        <span className={session.title ? "row-title" : "row-title untitled"} dir="auto">{title}</span>
+        {mark && <span className={MARKS[mark][0]} role="img" aria-label={words(MARKS[mark][1])} title={words(MARKS[mark][1])} />}
       </a>
-      <RowMenu label={`${words("more")} ${title}`} items={[
-        [words(session.pinned ? "unpin" : "pin"), () => void sessions.change(session.id, { pinned: !session.pinned })],
-        [words("rename"), () => setRenaming(true)],
-        [words(session.archived_at ? "unarchive" : "archive"), () => void sessions.change(session.id, { archived: !session.archived_at })],
-        [words("delete"), onDelete],
-      ]} />
-    </li>
+      <button
+        type="button" className="row-menu" tabIndex={tabIndex} data-session={session.id} aria-haspopup="menu" aria-label={words("more", { title })}
+        onClick={(event) => actions.openMenu(session.id, event.currentTarget)}
+      >⋯</button>
+    </div>
   );
-}
+});
 
 function TitleField({ title, label, onEnd }: { title: string; label: string; onEnd: (title: string | null) => void }) {
   return (
     <input
-      className="rename" aria-label={label} defaultValue={title} maxLength={200} ref={(field) => field?.select()}
+      className="rename" aria-label={label} defaultValue={title} maxLength={200} dir="auto" ref={selectAll}
       onBlur={(event) => onEnd(event.target.value)}
       onKeyDown={(event) => {
-        if (event.key === "Enter") event.currentTarget.blur();
-        if (event.key === "Escape") { event.currentTarget.value = title; event.currentTarget.blur(); }
+        event.stopPropagation();
+        if (event.nativeEvent.isComposing) return;
+        if (event.key === "Enter") onEnd(event.currentTarget.value);
+        if (event.key === "Escape") onEnd(null);
       }}
     />
   );
 }
 
-function RowMenu({ label, items }: { label: string; items: [string, () => void][] }) {
-  const menu = useRef<HTMLDetailsElement>(null);
-  const close = () => menu.current?.removeAttribute("open");
-  return (
-    <details ref={menu} className="row-menu" onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && close()} onKeyDown={(event) => event.key === "Escape" && close()}>
-      <summary aria-label={label}>⋯</summary>
-      <div className="menu">
-        {items.map(([name, act]) => (
-          <button key={name} type="button" onClick={() => { close(); act(); }}>{name}</button>
-        ))}
-      </div>
-    </details>
-  );
+function selectAll(field: HTMLInputElement | null): void {
+  field?.select();
 }

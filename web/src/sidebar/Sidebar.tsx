@@ -1,76 +1,59 @@
 import type { Session } from "legato-client";
-import { useEffect, useState } from "react";
+import { useMemo, useState } from "react";
+import { flushSync } from "react-dom";
 import { useWords } from "../i18n";
-import { dateGroups } from "./dateGroups";
-import { Preferences } from "../shell/Preferences";
-import { client } from "../state/client";
-import { act } from "../state/problem";
 import { goTo } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
 import { DeleteDialog } from "./DeleteDialog";
-import { SessionRow } from "./SessionRow";
+import { Icon } from "./Icon";
+import { search } from "./search";
+import { SearchField } from "./SearchField";
+import { SearchResults } from "./SearchResults";
+import { focusList, SessionList } from "./SessionList";
+import { SidebarFoot } from "./SidebarFoot";
 import "./sidebar.css";
-
-/** What a search, or the archive, lists; null where the live list stands. */
-function useFound(text: string, archived: boolean, listed: unknown): readonly Session[] | null {
-  const [found, setFound] = useState<readonly Session[] | null>(null);
-  useEffect(() => {
-    if (!text && !archived) return;
-    let wanted = true;
-    const timer = setTimeout(() => {
-      void act(() => client.sessions({ limit: 100, ...(text ? { text } : {}), ...(archived ? { status: "archived" } : {}) })).then((page) => {
-        if (wanted && page) setFound(page.data);
-      });
-    }, 150);
-    return () => {
-      wanted = false;
-      clearTimeout(timer);
-    };
-  }, [text, archived, listed]);
-  return text || archived ? found : null;
-}
 
 export function Sidebar({ current, onHelp }: { current: string | null; onHelp: () => void }) {
   const words = useWords();
-  const { listed, running } = useStore(sessions);
-  const [text, setText] = useState("");
+  const { listed, hasMore } = useStore(sessions);
+  const searching = useStore(search).text.trim() !== "";
   const [archived, setArchived] = useState(false);
   const [doomed, setDoomed] = useState<Session | null>(null);
-  const found = useFound(text.trim(), archived, listed);
-  const shown = found ?? (listed ?? []).filter((session) => !session.archived_at);
+  const shown = useMemo(() => listed?.filter((session) => Boolean(session.archived_at) === archived) ?? [], [listed, archived]);
+  const shelf = archived ? "archived" : "recent";
+  const askNoMore = () => {
+    flushSync(() => setDoomed(null));
+    focusList();
+  };
   const remove = async (session: Session) => {
-    setDoomed(null);
+    askNoMore();
+    if (!(await sessions.remove(session.id))) return;
     if (session.id === current) goTo(null);
-    await sessions.remove(session.id);
+    focusList();
   };
   return (
     <aside className="sidebar" aria-label={words("chats")}>
       <div className="brand">Legato</div>
-      <a className="new" href="#" onClick={(event) => { event.preventDefault(); goTo(null); }}>
-        <span aria-hidden="true">+</span> {words("newChat")}
-      </a>
-      <input id="search" type="search" value={text} placeholder={words("search")} aria-label={words("search")} onChange={(event) => setText(event.target.value)} />
-      <nav className="sessions" aria-label={words("chats")}>
-        {dateGroups(shown, new Date()).map(({ group, sessions: rows }) => (
-          <section key={group}>
-            <h2>{words(group)}</h2>
-            <ul>
-              {rows.map((session) => (
-                <SessionRow key={session.id} session={session} current={session.id === current} running={running.has(session.id)} onDelete={() => setDoomed(session)} />
-              ))}
-            </ul>
-          </section>
-        ))}
-        {shown.length === 0 && <p className="hint">{listed === null ? words("loading") : words(text || archived ? "noHits" : "noChats")}</p>}
-      </nav>
-      <footer className="sidebar-foot">
-        <button type="button" className="quiet" aria-pressed={archived} onClick={() => setArchived(!archived)}>
-          {words(archived ? "showActive" : "showArchived")}
-        </button>
-        <Preferences onHelp={onHelp} />
-      </footer>
-      {doomed && <DeleteDialog session={doomed} onClose={() => setDoomed(null)} onDelete={() => void remove(doomed)} />}
+      <a className="new" href="#" onClick={(event) => { event.preventDefault(); goTo(null); }}><Icon name="plus" /> {words("newChat")}</a>
+      <SearchField />
+      {searching ? <SearchResults /> : (
+        <>
+          {archived && <h2 className="shelf">{words("archived")}</h2>}
+          {shown.length === 0 && <EmptyList archived={archived} />}
+          <SessionList key={shelf} sessions={shown} current={current} hasMore={listed !== null && hasMore[shelf]} onMore={() => sessions.more(shelf)} onDelete={setDoomed} />
+        </>
+      )}
+      <SidebarFoot archived={archived} onArchived={() => setArchived(!archived)} onHelp={onHelp} />
+      {doomed && <DeleteDialog session={doomed} onClose={askNoMore} onDelete={() => void remove(doomed)} />}
     </aside>
   );
+}
+
+function EmptyList({ archived }: { archived: boolean }) {
+  const words = useWords();
+  const { listed, hasMore, connection } = useStore(sessions);
+  const away = connection === "lost" || connection === "offline";
+  if (listed === null || (archived && hasMore.archived)) return <p className="hint">{words(away ? "listAway" : "loading")}</p>;
+  return <p className="hint">{words(archived ? "noArchived" : "noChats")}</p>;
 }

@@ -13,8 +13,19 @@ export function groupOf(session: Pick<Session, "last_activity" | "pinned">, now:
   return then >= midnight(7) ? "week" : "older";
 }
 
-export function dateGroups(sessions: readonly Session[], now: Date): { group: Group; sessions: Session[] }[] {
-  return ORDER.map((group) => ({ group, sessions: sessions.filter((session) => groupOf(session, now) === group) })).filter(
-    (each) => each.sessions.length > 0,
-  );
+function dateGroups(sessions: readonly Session[], now: Date): { group: Group; sessions: Session[] }[] {
+  const groups = Map.groupBy(sessions, (session) => groupOf(session, now));
+  return ORDER.flatMap((group) => {
+    const found = groups.get(group);
+    return found ? [{ group, sessions: found }] : [];
+  });
+}
+
+/** A line of the list: the name of a group, or a session. */
+export type Line = { group: Group; session: null } | { group: Group; session: Session };
+
+export function linesOf(sessions: readonly Session[], now: Date): Line[] {
+  return dateGroups(sessions, now).flatMap(({ group, sessions: rows }) => [
+    { group, session: null }, ...rows.map((session) => ({ group, session })),
+  ]);
 }

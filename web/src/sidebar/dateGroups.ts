@@ -14,7 +14,11 @@ export function groupOf(session: Pick<Session, "last_activity" | "pinned">, now:
 }
 
 function dateGroups(sessions: readonly Session[], now: Date): { group: Group; sessions: Session[] }[] {
-  const groups = Map.groupBy(sessions, (session) => groupOf(session, now));
+  const groups = new Map<Group, Session[]>();
+  for (const session of sessions) {
+    const group = groupOf(session, now);
+    groups.set(group, [...(groups.get(group) ?? []), session]);
+  }
   return ORDER.flatMap((group) => {
     const found = groups.get(group);
     return found ? [{ group, sessions: found }] : [];

@@ -30,7 +30,7 @@ export function Diagram({ source }: { source: string }) {
     draw();
     return () => window.removeEventListener("message", hear);
   }, [source, dark]);
-  if (failed) return <CodeBlock text={source} language="mermaid" growing={false}><span className="hint">{words("diagramFailed")}</span></CodeBlock>;
+  if (failed) return <CodeBlock text={source} language="mermaid" growing={false}><span className="failed">{words("diagramFailed")}</span></CodeBlock>;
   const shown = height > 0 && !asSource;
   return (
     <div className="diagram" data-state={height > 0 ? "drawn" : "drawing"}>

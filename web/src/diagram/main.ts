@@ -22,12 +22,13 @@ async function draw({ source, dark, colours: { paper, raised, sunk, ink, muted, 
   const number = ++last;
   const safe = harmless(source);
   if (safe === null) throw new Error("not drawn");
+  document.documentElement.style.colorScheme = dark ? "dark" : "light"; // as the page: else the frame is not transparent
   mermaid.initialize({
     startOnLoad: false, securityLevel: "strict", suppressErrorRendering: true, secure: SECURE, maxTextSize: 20_000, maxEdges: 300, theme: "base",
     fontFamily: "system-ui, sans-serif",
     themeVariables: {
       darkMode: dark, background: paper, primaryColor: tint, primaryTextColor: ink, primaryBorderColor: accent, secondaryColor: sunk, tertiaryColor: raised,
-      lineColor: muted, textColor: ink, noteBkgColor: sunk, noteTextColor: ink, noteBorderColor: line, fontSize: "15px",
+      lineColor: muted, textColor: ink, noteBkgColor: sunk, noteTextColor: ink, noteBorderColor: line, edgeLabelBackground: paper, dropShadow: "none", fontSize: "15px",
     },
   });
   const { svg } = await mermaid.render(`drawing-${number}`, safe);

@@ -31,7 +31,8 @@ _TYPES: Final = {
 # No inline script, no foreign address, and no text that becomes HTML or a script: this alone stops an injection.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
-    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 # For the document in which diagrams are drawn: its one script, which is known by its hash, and no network at all. It has no
 # origin, whoever opens it. Mermaid needs styles.

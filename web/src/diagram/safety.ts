@@ -2,15 +2,15 @@
  * What Mermaid is given and what it makes, each judged by itself: this holds where the policy of this document does not.
  * While it measures, Mermaid puts things into the document that it cleans only afterwards, so what fetches is kept from it.
  */
-const FETCHES = /url\s*\(|image(?:-set)?\s*\(|@import|\bimg\s*:|\bsrc\s*=|\bicon\s*:|\\[0-9a-f]{1,6}|<\s*(?:img|image|style|script|iframe|object|embed|link|svg|video|audio|use|base|meta)\b/i;
-const ENTITY = /[#&](?:#?x?[\da-f]+|\w+);/gi;
+const FETCHES = /url\s*\(|image(?:-set)?\s*\(|@import|@\{[\s\S]*(?:img|icon|\\)|\bsrc\s*=|\\[0-9a-f]|<\s*(?:img|image|style|script|iframe|object|embed|link|svg|video|audio|use|base|meta)\b/i;
+const ENTITY = /[#&]#?(lt|x[\da-f]{1,5}|\d{1,6});/gi;
+const character = (_: string, code: string): string =>
+  code.toLowerCase() === "lt" ? "<" : String.fromCodePoint(/^x/i.test(code) ? Number.parseInt(code.slice(1), 16) : Number(code));
 
 /** The source without what changes the settings; null where it may fetch something. */
 export function harmless(source: string): string | null {
   const bare = source.replace(/^\s*---\s*\n[\s\S]*?\n---\s*\n/, "").replace(/%%\{[\s\S]*?\}%%/g, "");
-  // An entity can be a bracket or a letter of those words.
-  const plain = bare.replace(ENTITY, "");
-  return FETCHES.test(bare) || FETCHES.test(plain) || /%%\{/.test(bare) ? null : bare;
+  return FETCHES.test(bare) || FETCHES.test(bare.replace(ENTITY, character)) || /%%\{/.test(bare) ? null : bare;
 }
 
 const FORBIDDEN = "script, iframe, object, embed, link, meta, base, form, input, button, textarea, img, image, feImage, video, audio, source, animate, set, animateTransform, animateMotion, template, noscript";

@@ -265,7 +265,7 @@ async def test_hostile_diagrams_neither_run_nor_fetch(target: Hearing) -> None:
     chat, elsewhere = target
     good = "flowchart LR\nGood-->Better"
     todo = iter([good, *DIAGRAMS])
-    while diagrams := list(islice(todo, 10)):
+    while diagrams := list(islice(todo, 5)):
         await chat.show([f"```mermaid\n{source}\n```" for source in diagrams])
         await expect(chat.answers.locator(".diagram[data-state=drawing]")).to_have_count(0)
         if diagrams[0] == good:
@@ -367,7 +367,9 @@ _PUT_IN: Final = """url => new Promise(done => {
         found.querySelectorAll("meta[http-equiv=refresh]").forEach(each => each.remove());
         place.append(...[...found.head.childNodes, ...found.body.childNodes].map(node => document.importNode(node, true)));
         document.body.append(place);
-        place.querySelectorAll("a:not([href*='//']), button, summary").forEach(each => each.click());
+        // A good address would lead away, as it should.
+        const clicked = [...place.querySelectorAll("a, button, summary")];
+        clicked.filter(each => !each.href || each.protocol === "javascript:").forEach(each => each.click());
         setTimeout(() => { place.remove(); done() }, 30);
     };
     request.open("GET", url);

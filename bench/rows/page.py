@@ -69,7 +69,9 @@ _WATCH: Final = """() => {
 async def measure(bench: Bench) -> list[Line]:
     tokens = _tokens(bench.scaled(20_000, 4_000))
     number = 900_000
-    bench.upstream.flows[number] = Flow(Script(rate=_RATE, tokens=tuple(json.dumps(each)[1:-1].encode() for each in tokens)))
+    bench.upstream.flows[number] = Flow(
+        Script(rate=_RATE, tokens=tuple(json.dumps(each)[1:-1].encode() for each in tokens))
+    )
     program = require_program("chromium", "chromium-browser", "google-chrome")
     with bench.legato() as target:
         async with async_playwright() as playwright:
@@ -108,7 +110,13 @@ def _lines(seen: Any, tokens: int) -> list[Line]:
             limit=_TASK_LIMIT_MS,
             note=f"{len(frames) / took_s:.0f} frames a second",
         ),
-        Line(row="page", what=f"{what}: long tasks, p95", measured=quantile(tasks, 0.95) if tasks else 0.0, unit="ms", note=long),
+        Line(
+            row="page",
+            what=f"{what}: long tasks, p95",
+            measured=quantile(tasks, 0.95) if tasks else 0.0,
+            unit="ms",
+            note=long,
+        ),
     ]
 
 

@@ -60,7 +60,8 @@ $$
 """
 _WATCH: Final = """() => {
     const seen = window.seen = { tasks: [], frames: [], last: performance.now() };
-    new PerformanceObserver(list => seen.tasks.push(...list.getEntries().map(each => each.duration))).observe({ type: "longtask" });
+    const hear = list => seen.tasks.push(...list.getEntries().map(each => each.duration));
+    new PerformanceObserver(hear).observe({ type: "longtask" });
     const frame = now => { seen.frames.push(now - seen.last); seen.last = now; requestAnimationFrame(frame) };
     requestAnimationFrame(frame);
 }"""
@@ -99,7 +100,8 @@ async def _streamed(page: Page) -> Any:
 def _lines(seen: Any, tokens: int) -> list[Line]:
     tasks, frames = seen["tasks"], seen["frames"]
     took_s = sum(frames) / 1000
-    long = f"{len(tasks)} of 50 ms or more in {took_s:.0f} s, together {sum(tasks) / 1000:.1f} s, the longest {max(tasks, default=0):.0f} ms"
+    total, longest = sum(tasks) / 1000, max(tasks, default=0)
+    long = f"{len(tasks)} of 50 ms or more in {took_s:.0f} s, together {total:.1f} s, the longest {longest:.0f} ms"
     what = f"{tokens} tokens at {_RATE:.0f}/s"
     return [
         Line(

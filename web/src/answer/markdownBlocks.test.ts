@@ -51,7 +51,7 @@ test("a block is told the definitions that it uses, wherever they are", () => {
   const blocks = growingBlocks()("see [it][One], [that] and[^1][^x]\n\n[one]: https://example.org\n[that]: /x\n[^1]: A note\n");
   const all = new Map(blocks.flatMap((block) => [...block.defines]));
   const [first, second] = blocks;
-  expect(first && definitionsFor(first, all, false)).toBe("[one]: https://example.org\n[that]: /x\n[^1]: .");
+  expect(first && definitionsFor(first, all, false)).toBe("[one]: https://example.org\n\n[that]: /x\n\n[^1]: .");
   expect(second && definitionsFor(second, all, false)).toBe("");
   expect(first && definitionsFor(first, new Map(), true), "the note will come").toBe("[^1]: .");
 });

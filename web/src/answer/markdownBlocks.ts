@@ -78,7 +78,7 @@ export function definitionsFor({ text, defines, mentions }: Block, all: Readonly
     .filter((label) => !defines.has(label))
     .map((label) => all.get(label) ?? (growing && /^\^\d{1,3}$/.test(label) ? `[${label}]: .` : ""))
     .filter(Boolean)
-    .join("\n");
+    .join("\n\n");
 }
 
 /** A block that is nothing but code: its words, and whether it is finished. */

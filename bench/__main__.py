@@ -24,6 +24,7 @@ from bench.rows import (
     lists,
     memory,
     overload,
+    page,
     products,
     readers,
     resume,
@@ -52,6 +53,7 @@ _ROWS: Final = {
     "side": side.measure,
     "transfer": transfer.measure,
     "products": products.measure,
+    "page": page.measure,
 }
 
 

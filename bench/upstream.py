@@ -59,6 +59,7 @@ class Script(NamedTuple):
     per_write: int = 1
     delay_s: float = 0.0  # before the first word
     window: int = 0  # words that may be under way between here and the reader, where there is no rate
+    tokens: tuple[bytes, ...] = ()  # what is said instead of numbered words, as it stands in JSON
 
 
 class Flow:
@@ -79,7 +80,12 @@ class Flow:
 
     @property
     def over(self) -> bool:
-        return (self.stopping and self.sent > 0) or self.sent >= (self.script.words or MAX_WORDS)
+        return (self.stopping and self.sent > 0) or self.sent >= self.most
+
+    @property
+    def most(self) -> int:
+        """How many words there are to say."""
+        return len(self.script.tokens) or self.script.words or MAX_WORDS
 
 
 #: What the small model does that is asked for titles.
@@ -190,8 +196,11 @@ class _Connection(asyncio.Protocol):
             self._end()
             return False
         sent = flow.sent
-        flow.sent = sent + min(flow.script.per_write, (flow.script.words or MAX_WORDS) - sent)
-        piece = _CHUNKS[sent] if flow.sent == sent + 1 else b"".join(_CHUNKS[sent : flow.sent])
+        flow.sent = sent + min(flow.script.per_write, flow.most - sent)
+        if tokens := flow.script.tokens:
+            piece = b"".join(_delta(b'{"content":"%b"}' % token) for token in tokens[sent : flow.sent])
+        else:
+            piece = _CHUNKS[sent] if flow.sent == sent + 1 else b"".join(_CHUNKS[sent : flow.sent])
         if not sent:
             flow.first_at = time.perf_counter()
             piece = _FIRST + piece

@@ -11,7 +11,7 @@ _WEB: Final = Path(__file__).resolve().parent
 _DIST: Final = _WEB.parent / "src" / "legato" / "web" / "dist"
 _STAMP: Final = _DIST / ".built-from"
 _SOURCES: Final = ("src", "public", "../clients/typescript/src")
-_FILES: Final = ("index.html", "package-lock.json", "vite.config.ts", "build.py")
+_FILES: Final = ("index.html", "package-lock.json", "vite.config.ts", "diagramDocument.ts", "build.py")
 
 
 def build() -> None:
@@ -20,7 +20,7 @@ def build() -> None:
     _npm("ci", "--no-fund", "--no-audit")
     _npm("run", "bundle")
     for file in sorted(_DIST.rglob("*")):
-        if file.suffix in {".js", ".css", ".svg"}:
+        if file.suffix in {".js", ".css", ".svg", ".html"}:
             Path(f"{file}.gz").write_bytes(gzip.compress(file.read_bytes(), 9, mtime=0))
     _STAMP.write_text(_fingerprint())
 

@@ -1,11 +1,20 @@
 import react from "@vitejs/plugin-react";
 import { fileURLToPath } from "node:url";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+import { diagramDocument } from "./diagramDocument";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+/** KaTeX brings its fonts in three formats; every browser that can show the page reads the smallest. */
+const woff2Only = (): Plugin => ({
+  name: "woff2-only",
+  enforce: "pre",
+  transform: (code, id) => (/katex[^?]*\.css/.test(id) ? code.replace(/,\s*url\([^)]*\.(?:woff|ttf)\)\s*format\(["'][^"']*["']\)/g, "") : null),
+});
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), diagramDocument(), woff2Only()],
   // Relative: Legato may be mounted under any path.
   base: "./",
   resolve: {

@@ -193,12 +193,12 @@ async def test_an_edit_leaves_the_draft_alone_and_a_deleted_chat_takes_its_draft
     await chat.page.reload()
     await chat.connected()
     await expect(field(chat)).to_have_value("half a thought")
-    drafts = "() => Object.keys(localStorage).filter((key) => key.startsWith('legato.draft.ses_')).length"
-    assert await chat.page.evaluate(drafts) == 1
+    drafts = "Object.keys(localStorage).filter((key) => key.startsWith('legato.draft.ses_')).length"
+    assert await chat.page.evaluate(f"() => {drafts}") == 1
     await chat.page.keyboard.press("Control+Shift+Backspace")
     await chat.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(chat.page.locator(".welcome")).to_be_visible()
-    await chat.page.wait_for_function(f"({drafts})() === 0")
+    await chat.page.wait_for_function(f"() => {drafts} === 0")
 
 
 @pytest.mark.promise("U-01")

@@ -251,7 +251,7 @@ async def test_a_thousand_chats_scroll_in_a_bounded_document(chromium: Browser, 
     await run_sync(server.start)
     try:
         context = await chromium.new_context(locale="en-GB")
-        chat = await Chat(await context.new_page(), server.url).open()
+        chat = await (await Visitor(context, server.url).tab()).open()
         rows = chat.page.locator(".sessions .row")
         await expect(rows.first).to_be_visible()
         first = chat.page.locator(".sidebar .row a[tabindex='0']")

@@ -103,6 +103,8 @@ class Chat:
                 "parent_id": f"msg_{number - 1}" if number else None,
                 "parts": [
                     {"type": "text", "text": answer},
+                    {"type": "reasoning", "text": answer},
+                    {"type": "file", "file_id": "fil_1", "name": answer, "media_type": "application/pdf", "size": 1},
                     {"type": "tool_call", "call_id": "c", "name": answer, "arguments": answer},
                     {"type": "tool_result", "call_id": "c", "output": answer, "is_error": True},
                 ],

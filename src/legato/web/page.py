@@ -3,7 +3,10 @@
 The page is built from ``web/`` into ``dist``: the wheel brings it, ``make serve`` makes it.
 """
 
+import base64
+import hashlib
 import html
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -24,13 +27,19 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
-    ".woff": "font/woff",
-    ".ttf": "font/ttf",
+    ".html": "text/html; charset=utf-8",
 }
 # No inline script, no foreign address, and no text that becomes HTML or a script: this alone stops an injection.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+# For the document in which diagrams are drawn: its one script, which is known by its hash, and no network at all. It has no
+# origin, whoever opens it. Mermaid needs styles.
+_FRAMED: Final = (
+    "default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'; sandbox allow-scripts"
 )
 _GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
 
@@ -52,10 +61,18 @@ async def asset(name: str, request: Request) -> Response:
     if "/" in name or "\\" in name or file.suffix not in _TYPES or not file.is_file():
         raise NotFound
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"} | _GUARDS
+    if file.suffix == ".html":
+        headers |= {"Content-Security-Policy": _framed_policy(file), "X-Frame-Options": "SAMEORIGIN"}
     packed = file.with_name(f"{name}.gz")
     if packed.is_file() and "gzip" in request.headers.get("Accept-Encoding", ""):
         return FileResponse(packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=_TYPES[file.suffix])
     return FileResponse(file, headers=headers, media_type=_TYPES[file.suffix])
+
+
+@cache
+def _framed_policy(file: Path) -> str:
+    script = file.read_bytes().partition(b"<script>")[2].rpartition(b"</script>")[0]
+    return _FRAMED.format(script=base64.b64encode(hashlib.sha256(script).digest()).decode())
 
 
 @router.get("/healthz", responses=documents(Health))

@@ -4,9 +4,9 @@ import { useWords } from "../i18n";
 export function RemoteImage({ src, alt, host }: { src: string; alt: string; host: string }) {
   const words = useWords();
   return (
-    <span className="remote-image">
-      {alt || words("image", { host })}{" "}
-      <a href={src} title={src} target="_blank" rel="noopener noreferrer nofollow ugc">{words("loadImage")} ({host})</a>
-    </span>
+    <a className="remote-image" href={src} title={src} target="_blank" rel="noopener noreferrer nofollow ugc">
+      <span className="alt">{alt || words("image")}</span>
+      <span className="from">{words("loadImage", { host })}</span>
+    </a>
   );
 }

@@ -1,8 +1,8 @@
 import type { Message, Part } from "legato-client";
 import { useWords } from "../i18n";
+import { Attachment } from "../answer/Attachment";
 import { Markdown } from "../answer/Markdown";
 import { MentionedText } from "../composer/MentionedText";
-import { client } from "../state/client";
 import { ToolCall } from "./ToolCall";
 
 export function Parts({ message }: { message: Message }) {
@@ -17,14 +17,14 @@ export function Parts({ message }: { message: Message }) {
     }
     if (part.type === "tool_call") return <ToolCall key={index} call={part} result={results.get(part.call_id)} />;
     if (part.type === "tool_result") return null;
-    if (part.type === "file") return <a key={index} className="attachment" href={client.fileUrl(part.file_id)} download={part.name}>{part.name}</a>;
+    if (part.type === "file") return <Attachment key={index} file={part} />;
     if (message.role === "user") return <p key={index} className="text plain" dir="auto"><MentionedText text={part.text} /></p>;
     return <Markdown key={index} text={part.text} growing={growing && index === last} />;
   };
   return (
     <>
       {parts.map(view)}
-      {growing && parts.length === 0 && <span className="cursor" />}
+      {growing && parts.length === 0 && <span className="caret" />}
     </>
   );
 }

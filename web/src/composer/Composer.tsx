@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { useWords } from "../i18n";
 import { chosenAgent, chosenModel } from "../state/choices";
 import { send } from "../state/conversations";
+import { takenBack } from "../state/outbox";
 import { goTo } from "../state/route";
 import "./composer.css";
 
@@ -36,6 +37,13 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     // On a phone the keyboard would cover what the person came to read.
     if (matchMedia("(hover: hover)").matches) field.current?.focus({ preventScroll: true });
   }, []);
+  useEffect(() => takenBack.subscribe(() => {
+    const taken = takenBack.read();
+    if (taken?.sessionId !== sessionId) return;
+    takenBack.put(null);
+    setDraft(draft ? `${taken.text}\n${draft}` : taken.text);
+    field.current?.focus();
+  }));
   const submit = () => {
     const text = draft.trim();
     if (!text || disabled) return;

@@ -13,8 +13,6 @@ import { useTail } from "./useTail";
 const FEW = 100;
 /** So close to the top older messages are fetched, in pixels. */
 const NEAR_THE_TOP = 1500;
-/** What stands above the first message, in pixels. */
-const HEAD = 16;
 
 interface Props {
   conversation: Conversation;
@@ -77,7 +75,7 @@ export function Thread({ conversation, shown, label, wanted, summarised, summari
           </div>
         )}
         <div ref={content} className="column log" role="log" aria-label={label} aria-busy={busy}>
-          <Virtualizer ref={list} scrollRef={scroller} data={messages} shift={prepended} keepMounted={keepMounted} startMargin={HEAD} bufferSize={800}>
+          <Virtualizer ref={list} scrollRef={scroller} data={messages} shift={prepended} keepMounted={keepMounted} bufferSize={800}>
             {view}
           </Virtualizer>
           {children}

@@ -98,9 +98,15 @@ async def test_older_messages_come_without_moving_what_is_read(visitor: Visitor)
     mark = chat.page.locator(f'[data-key="{message_id}"]')
     await expect(mark).to_be_in_viewport()
     await expect(view(chat).locator(".earlier")).to_have_count(0)
-    before = (await mark.bounding_box() or {})["y"]
-    await chat.page.evaluate("() => new Promise(done => setTimeout(done, 500))")
-    assert abs((await mark.bounding_box() or {})["y"] - before) < 3
+    before = await height_of(mark)
+    older = (await shown(chat, session_id))[0]
+    await expect(chat.page.locator(f'[data-key="{older}"]')).to_have_count(0)
+    assert abs(await height_of(mark) - before) < 3
+
+
+async def height_of(message: Locator) -> float:
+    """Where it stands on the screen."""
+    return float(await message.evaluate("e => e.getBoundingClientRect().top"))
 
 
 async def shown(chat: Chat, session_id: str) -> list[str]:
@@ -288,3 +294,67 @@ async def test_a_refused_message_says_why_and_goes_back_into_the_composer(visito
     await expect(chat.questions.last).to_contain_text("far too long")
     await expect(chat.questions.locator(".text")).to_have_text(["/long 5 100", "far too long"])
     visitor.network_failures.clear()  # the 422
+
+
+@pytest.mark.promise("U-03")
+@pytest.mark.parametrize(("tokens", "said"), [(490, None), (510, None), (760, "getting full"), (910, "almost full")])
+async def test_the_gauge_says_what_happens_before_it_does(visitor: Visitor, tokens: int, said: str | None) -> None:
+    chat = await visitor.tab()
+    told = made_up(gauge={"tokens": tokens, "window": 1000})
+    await chat.page.route("**/events*", lambda route: route.fulfill(body=told, content_type="text/event-stream"))
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "cached_tokens": 0, "total_tokens": 1234, "estimated": False}
+    stats = {"message_count": 2, "usage": usage | {"cost_usd": 0.0123}}
+    await chat.page.route("**/stats", lambda route: route.fulfill(json=stats))
+    page = {"data": [], "has_more": False, "next": None, "branches": {}}
+    await chat.page.route("**/messages*", lambda route: route.fulfill(json=page))
+    summary = {"message_id": "msg_0", "messages": 41, "text": "They spoke of bees.", "created_at": TIMES["created_at"]}
+    await chat.page.route("**/summary", lambda route: route.fulfill(json=summary))
+    await chat.page.goto(f"{chat.url}/#{MADE_UP}")
+    gauge = chat.page.locator(".gauge")
+    band = "calm" if tokens < 500 else "half" if tokens < 750 else "high" if tokens < 900 else "full"
+    await expect(gauge).to_have_attribute("data-band", band)
+    warning = chat.page.locator(".gauge-warning")
+    await (expect(warning).to_contain_text(said) if said else expect(warning).to_have_count(0))
+    await gauge.locator("summary").click()
+    await expect(gauge).to_contain_text("1,234 tokens")
+    await expect(gauge).to_contain_text("$0.0123")
+    await chat.screenshot(f"gauge-{band}")
+    await chat.page.keyboard.press("Escape")
+    await expect(chat.answers.last).to_contain_text("7 older messages were left out")
+    await expect(chat.page.locator(".summary-mark")).to_contain_text("The first 41 messages are summarised")
+    await chat.page.locator(".summary-mark").get_by_role("button", name="Read").click()
+    await expect(chat.page.get_by_role("dialog", name="Summary")).to_contain_text("They spoke of bees.")
+
+
+MADE_UP = "ses_00000000000000000000000001"
+
+
+def made_up(*, gauge: dict[str, int]) -> str:
+    """What a server would tell of a session whose window is as full as that."""
+    session = {"id": MADE_UP, "agent_id": "demo", "agent_name": "Demo", "title": "Bees"}
+    messages: list[dict[str, object]] = [
+        {
+            "id": f"msg_{number}",
+            "session_id": MADE_UP,
+            "turn_id": "trn_1",
+            "role": role,
+            "status": "completed",
+            "parent_id": f"msg_{number - 1}" if number else None,
+            "parts": [{"type": "text", "text": f"number {number}"}],
+            **TIMES,
+        }
+        for number, role in enumerate(["user", "assistant"])
+    ]
+    turn = {"id": "trn_1", "session_id": MADE_UP, "message_id": "msg_0", "answer_id": "msg_1", "agent_id": "demo"}
+    turn |= {"status": "completed", "reason": "stop"} | TIMES
+    context = {"messages": 3, "tokens": 1, "dropped": 7, "budget": 9, "summarised": 41}
+    state = {
+        "session": session | TIMES | {"last_activity": TIMES["created_at"]},
+        "messages": messages,
+        "turns": [turn | {"context": context}],
+        "approvals": [],
+        "has_more": False,
+        "leaf_id": "msg_1",
+        "gauge": gauge,
+    }
+    return f"retry: 60000\n\nid: x.1\nevent: snapshot\ndata: {json.dumps({'state': state})}\n\n"

@@ -18,17 +18,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("U-04")]
 
 PHONE: Final[ViewportSize] = {"width": 390, "height": 780}
 AWAY_S: Final = 10
-ASLEEP_S: Final = 60
-# The long sleep is slept once: the answer goes on after it.
-LONG: Final = 15_000
-WATCH_GAPS: Final = """() => {
-    let last = performance.now();
-    globalThis.longestGap = 0;
-    setInterval(() => {
-        longestGap = Math.max(longestGap, performance.now() - last);
-        last = performance.now();
-    }, 100);
-}"""
 
 
 @dataclass
@@ -138,16 +127,3 @@ async def test_stop_from_the_other_tab(world: World) -> None:
     other = await world.another(one)
     await other.press("Stop")
     await world.settled("cancelled", one, other, name="stopped")
-
-
-@pytest.mark.parametrize("world", ["upstream"], indirect=True)
-async def test_a_minutes_sleep(world: World) -> None:
-    chat = await world.ask(LONG)
-    await chat.page.evaluate(WATCH_GAPS)
-    cdp = await world.context.new_cdp_session(chat.page)
-    await cdp.send("Page.setWebLifecycleState", {"state": "frozen"})
-    await sleep(ASLEEP_S)
-    await cdp.send("Page.setWebLifecycleState", {"state": "active"})
-    await expect(chat.answers.last).to_have_attribute("data-status", "completed", timeout=60_000)
-    await world.settled("completed", chat, name="awake")
-    assert await chat.page.evaluate("longestGap") > 0.9 * ASLEEP_S * 1000, "it never slept"

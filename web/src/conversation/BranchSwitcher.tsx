@@ -2,12 +2,16 @@ import type { Message } from "legato-client";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { act } from "../state/problem";
-import { useConversation } from "./ConversationContext";
+
+interface Props {
+  message: Message;
+  siblings: readonly string[] | undefined;
+  disabled: boolean;
+}
 
 /** "2 of 3": the versions of a question or an answer. */
-export function BranchSwitcher({ message, disabled }: { message: Message; disabled: boolean }) {
+export function BranchSwitcher({ message, siblings, disabled }: Props) {
   const words = useWords();
-  const siblings = useConversation().branches[message.id];
   if (!siblings || siblings.length < 2) return null;
   const at = siblings.indexOf(message.id);
   const go = (to: number) => () => {

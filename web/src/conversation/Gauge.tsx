@@ -1,16 +1,41 @@
-import type { Gauge as GaugeOf } from "legato-client";
+import type { Gauge as GaugeOf, Stats } from "legato-client";
+import { useRef, useState } from "react";
 import { useWords } from "../i18n";
+import { client } from "../state/client";
+import { act } from "../state/problem";
 import { band } from "./gauge";
+import { money } from "./money";
 
-/** How much of the model's window the conversation takes. */
-export function Gauge({ gauge }: { gauge: GaugeOf }) {
+/** How much of the model's window the conversation takes; opened, what the conversation has used in all. */
+export function Gauge({ sessionId, gauge }: { sessionId: string; gauge: GaugeOf }) {
   const words = useWords();
+  const details = useRef<HTMLDetailsElement>(null);
+  const [stats, setStats] = useState<Stats | null>(null);
   const share = Math.min(1, gauge.tokens / Math.max(1, gauge.window));
-  const text = words("gauge", { tokens: gauge.tokens.toLocaleString(), window: gauge.window.toLocaleString() });
+  const text = words("gauge", { tokens: gauge.tokens, window: gauge.window });
+  const close = () => details.current?.removeAttribute("open");
+  const fetchStats = async () => {
+    if (details.current?.open) setStats((await act(() => client.stats(sessionId))) ?? null);
+  };
   return (
-    <span className="gauge" data-band={band(gauge)} title={text}>
-      <meter aria-label={text} min={0} max={1} value={share} />
-      <span aria-hidden="true">{Math.round(share * 100)} %</span>
-    </span>
+    <details
+      ref={details} className="gauge" data-band={band(gauge)} onToggle={() => void fetchStats()}
+      onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && close()} onKeyDown={(event) => event.key === "Escape" && close()}
+    >
+      <summary title={text}>
+        <meter aria-label={text} min={0} max={1} value={share} />
+        <span aria-hidden="true">{Math.round(share * 100)} %</span>
+      </summary>
+      <div className="menu stats" role="status">
+        <p>{text}</p>
+        {stats && (
+          <dl>
+            <div><dt>{words("messagesOf")}</dt><dd>{words("count", { n: stats.message_count })}</dd></div>
+            <div><dt>{words("usedInAll")}</dt><dd>{words("tokens", { n: stats.usage.total_tokens })}</dd></div>
+            <div><dt>{words("costInAll")}</dt><dd>{stats.usage.cost_usd == null ? words("unpriced") : money(stats.usage.cost_usd)}</dd></div>
+          </dl>
+        )}
+      </div>
+    </details>
   );
 }

@@ -1,45 +1,55 @@
-import { isTerminal, type Message } from "legato-client";
-import { isWord, useWords, type Word } from "../i18n";
-import { client } from "../state/client";
-import { openTurns } from "../state/conversations";
-import { act } from "../state/problem";
-import { BranchSwitcher } from "./BranchSwitcher";
-import { useConversation } from "./ConversationContext";
+import { isTerminal } from "legato-client";
 import { CopyButton } from "../controls/CopyButton";
-import { plainText } from "./plainText";
-
-const ENDINGS: Partial<Record<Message["status"], Word>> = { cancelled: "cancelled", failed: "failed", incomplete: "incomplete" };
+import { useWords } from "../i18n";
+import { client } from "../state/client";
+import { act } from "../state/problem";
+import { goTo } from "../state/route";
+import { BranchSwitcher } from "./BranchSwitcher";
+import { ending } from "./ending";
+import { Menu } from "./Menu";
+import { MessageFacts } from "./MessageFacts";
+import type { MessageProps } from "./MessageView";
+import { ModelMenu } from "./ModelMenu";
+import { plainText, wholeText } from "./plainText";
 
 /** What stands under a message: how it ended, what was used, what can be done with it. */
-export function MessageMeta({ message, isLast, onEdit }: { message: Message; isLast: boolean; onEdit: () => void }) {
+export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, notices, onEdit }: MessageProps) {
   const words = useWords();
-  const { state, notices: all } = useConversation();
-  if (!state || !isTerminal(message.status)) return null;
-  const busy = openTurns(state).length > 0;
-  const last = state.turns.filter((turn) => isTerminal(turn.status)).at(-1);
+  if (!isTerminal(message.status)) return null;
+  const { session_id: sessionId } = message;
+  const turnId = turn?.id ?? message.turn_id;
+  const isAnswer = message.role === "assistant";
   // A turn may end before it has an answer (no agent, no upstream): then its word stands under the question.
-  const unanswered = message.role === "user" && isLast && last?.message_id === message.id && !busy;
-  const turn = unanswered ? last : state.turns.find((each) => each.id === message.turn_id);
-  const source = unanswered && last ? last : message;
-  const ended = message.role === "assistant" || unanswered ? ENDINGS[source.status] : undefined;
-  const why = turn?.text ?? source.error?.message ?? (turn?.reason && isWord(turn.reason) ? words(turn.reason) : undefined);
-  const mayAct = !busy && !state.session.read_only;
-  const notices = all.filter((notice) => notice.turnId === message.turn_id && message.role === "assistant");
-  const again = (how: "continue" | "retry") => () => {
-    const turnId = turn?.id ?? message.turn_id;
-    void act(() => (how === "continue" ? client.continue_(message.session_id, turnId) : client.retry(message.session_id, turnId)));
+  const unanswered = !isAnswer && isLast && !busy && turn?.message_id === message.id;
+  const end = isAnswer || unanswered ? ending(unanswered && turn ? turn : message, turn, words) : null;
+  const mayAct = !busy && !readOnly;
+  const told = isAnswer ? notices.filter((notice) => notice.turnId === turnId) : [];
+  const dropped = isAnswer ? (turn?.context?.dropped ?? 0) : 0;
+  const again = (how: "continue_" | "retry") => () => void act(() => client[how](sessionId, turnId));
+  const fork = async () => {
+    const made = await act(() => client.fork(sessionId, { messageId: message.id }));
+    if (made) goTo(made.id);
   };
   return (
     <footer className="meta">
-      {notices.map((notice) => <span key={notice.code} className="warn">{notice.text}</span>)}
-      {ended && <span className={ended === "failed" ? "bad" : "warn"} dir="auto">{[words(ended), why].filter(Boolean).join(": ")}</span>}
-      {ended && isLast && mayAct && !unanswered && <button type="button" className="quiet" onClick={again("continue")}>{words("continue")}</button>}
-      {isLast && mayAct && (ended || message.role === "assistant") && (
-        <button type="button" className="quiet" onClick={again("retry")}>{words(ended ? "retry" : "regenerate")}</button>
+      {message.pinned && <span className="pinned">{words("pinnedMessage")}</span>}
+      {told.map((notice) => <span key={notice.code} className="warn" dir="auto">{notice.text}</span>)}
+      {dropped > 0 && <span className="warn">{words("dropped", { n: dropped })}</span>}
+      {end && <span className={end.bad ? "bad" : "warn"} dir="auto">{end.text}</span>}
+      {end && isLast && mayAct && isAnswer && <button type="button" className="quiet" onClick={again("continue_")}>{words("continue")}</button>}
+      {isLast && mayAct && (end || isAnswer) && (
+        <button type="button" className="quiet" onClick={again("retry")}>{words(end ? "retry" : "regenerate")}</button>
       )}
+      {isLast && mayAct && isAnswer && <ModelMenu message={message} />}
       <CopyButton text={() => plainText(message)} />
-      {message.role === "user" && mayAct && <button type="button" className="quiet" onClick={onEdit}>{words("edit")}</button>}
-      <BranchSwitcher message={message} disabled={!mayAct} />
+      {!isAnswer && mayAct && <button type="button" className="quiet" onClick={() => onEdit(message.id)}>{words("edit")}</button>}
+      <BranchSwitcher message={message} siblings={siblings} disabled={!mayAct} />
+      <Menu label={words("moreOfMessage")} items={[
+        [words("copyWhole"), () => void navigator.clipboard.writeText(wholeText(message))],
+        [words("forkHere"), () => void fork()],
+        ...(readOnly ? [] : [[words(message.pinned ? "unpinMessage" : "pinMessage"), () => void act(() => client.pin(sessionId, message.id, !message.pinned))] as const]),
+      ]} />
+      <MessageFacts message={message} />
     </footer>
   );
 }

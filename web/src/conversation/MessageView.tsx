@@ -1,37 +1,48 @@
-import { MessagePrimitive, useAuiState } from "@assistant-ui/react";
-import type { Message } from "legato-client";
-import { useState } from "react";
-import { useWords } from "../i18n";
-import { send } from "../state/conversations";
-import { useConversation } from "./ConversationContext";
+import type { Message, Turn } from "legato-client";
+import { memo } from "react";
 import { EditField } from "../controls/EditField";
+import { useWords } from "../i18n";
+import { send, type Notice } from "../state/conversations";
 import { MessageMeta } from "./MessageMeta";
 import { Parts } from "./Parts";
 import { plainText } from "./plainText";
 
-export function MessageView() {
-  const message = useAuiState((s) => s.message.metadata.custom["message"]) as Message | undefined;
+export interface MessageProps {
+  message: Message;
+  isLast: boolean;
+  /** Something runs or waits. */
+  busy: boolean;
+  readOnly: boolean;
+  /** Its turn, of those that are still known. */
+  turn: Turn | undefined;
+  siblings: readonly string[] | undefined;
+  notices: readonly Notice[];
+  editing: boolean;
+  onEdit: (id: string | null) => void;
+}
+
+/** Drawn anew only when something of it has changed. */
+export const MessageView = memo(function MessageView(props: MessageProps) {
+  const { message, editing, onEdit } = props;
   const words = useWords();
-  const { messages } = useConversation();
-  const [editing, setEditing] = useState(false);
-  if (!message) return null;
-  if (message.role === "user" && message.message_type === "continue") {
-    return <MessagePrimitive.Root className="divider">{words("continued")}</MessagePrimitive.Root>;
-  }
+  if (message.role === "user" && message.message_type === "continue") return <div className="divider">{words("continued")}</div>;
   const save = (text: string) => {
-    setEditing(false);
+    onEdit(null);
     send(message.session_id, text, { edits: message.id });
   };
   return (
-    <MessagePrimitive.Root className={`message ${message.role}`} data-status={message.status} data-key={message.id} aria-busy={message.status === "in_progress"}>
+    <article
+      className={`message ${message.role}`} data-status={message.status} data-key={message.id} aria-busy={message.status === "in_progress"}
+      aria-label={words(message.message_type === "welcome" ? "welcomeOf" : message.role === "user" ? "youSaid" : "answerSaid")}
+    >
       {editing ? (
-        <EditField text={plainText(message)} onSave={save} onCancel={() => setEditing(false)} />
+        <EditField text={plainText(message)} onSave={save} onCancel={() => onEdit(null)} />
       ) : (
         <>
-          <div className="body"><Parts message={message} /></div>
-          <MessageMeta message={message} isLast={messages.at(-1)?.id === message.id} onEdit={() => setEditing(true)} />
+          <div className="body"><Parts message={message} turn={props.turn} /></div>
+          <MessageMeta {...props} />
         </>
       )}
-    </MessagePrimitive.Root>
+    </article>
   );
-}
+});

@@ -1,18 +1,37 @@
+import { draftOf } from "../composer/drafts";
 import { MentionedText } from "../composer/MentionedText";
-import { useWords } from "../i18n";
+import { useWords, type Word } from "../i18n";
 import { conversations } from "../state/conversations";
 import type { Outgoing as Entry } from "../state/outbox";
+
+const TROUBLES: Record<string, Word> = { unreachable: "sendingLater", store_unavailable: "storeAway", store_full: "storeAway", queue_full: "serverBusy", busy: "serverBusy" };
 
 /** A message from the click to the server's word. */
 export function Outgoing({ entry }: { entry: Entry }) {
   const words = useWords();
+  const { outbox } = conversations;
   return (
-    <article className="message user pending" data-status="pending">
-      <div className="body"><p className="text plain" dir="auto"><MentionedText text={entry.text} /></p></div>
+    <article className="message user pending" data-status="pending" aria-label={words("youSaid")}>
+      <div className="body">
+        {entry.files?.map(({ id, name }) => <span key={id} className="attachment">{name}</span>)}
+        <p className="text plain" dir="auto"><MentionedText text={entry.text} /></p>
+      </div>
       <footer className="meta">
-        <span className={entry.error ? "bad" : ""}>{entry.error ? words("notSent", { why: entry.error }) : words("sending")}</span>
-        {entry.error && <button type="button" className="quiet" onClick={() => conversations.outbox.drop([entry.messageId])}>{words("takeBack")}</button>}
+        <span role="status" className={entry.error ? "bad" : ""}>
+          {entry.error ? words("notSent", { why: entry.error }) : words(TROUBLES[entry.trouble ?? ""] ?? "sending")}
+        </span>
+        {entry.error && <button type="button" className="quiet" onClick={() => outbox.again(entry)}>{words("tryAgain")}</button>}
+        {entry.error && <button type="button" className="quiet" onClick={() => takeBack(entry)}>{words("takeBack")}</button>}
       </footer>
     </article>
   );
+}
+
+/** Out of the line, and back to where one writes. */
+function takeBack({ sessionId, messageId, text }: Entry): void {
+  const draft = draftOf(sessionId);
+  const written = draft.read().text;
+  conversations.outbox.drop([messageId]);
+  draft.change({ text: written ? `${text}\n${written}` : text });
+  document.getElementById("text")?.focus();
 }

@@ -1,24 +1,37 @@
 import type { Message } from "legato-client";
-import { useState } from "react";
+import { useState, type KeyboardEvent } from "react";
+import { EditField } from "../controls/EditField";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { act } from "../state/problem";
-import { EditField } from "../controls/EditField";
 import { plainText } from "./plainText";
+import { turnBefore } from "./turnBefore";
+
+interface Props {
+  messages: readonly Message[];
+  /** Stops what runs, so that the first of these is next. */
+  onInterrupt: (() => void) | undefined;
+}
 
 /** What is asked next, as long as it can be changed. */
-export function Waiting({ messages }: { messages: readonly Message[] }) {
+export function Waiting({ messages, onInterrupt }: Props) {
   const words = useWords();
   if (messages.length === 0) return null;
+  const order = messages.map((message) => message.turn_id);
+  const move = (at: number, by: -1 | 1) => {
+    const [message, before] = [messages[at], turnBefore(order, at, by)];
+    if (message && before !== undefined) void act(() => client.amend(message.session_id, message.turn_id, { before }));
+  };
   return (
     <section className="waiting" aria-label={words("waiting")}>
       <h2>{words("waiting")}</h2>
-      <ol>{messages.map((message) => <WaitingMessage key={message.id} message={message} />)}</ol>
+      {onInterrupt && <button type="button" className="quiet" onClick={onInterrupt}>{words("interruptNow")}</button>}
+      <ol>{messages.map((message, at) => <WaitingMessage key={message.id} message={message} at={at} of={messages.length} onMove={(by) => move(at, by)} />)}</ol>
     </section>
   );
 }
 
-function WaitingMessage({ message }: { message: Message }) {
+function WaitingMessage({ message, at, of, onMove }: { message: Message; at: number; of: number; onMove: (by: -1 | 1) => void }) {
   const words = useWords();
   const [editing, setEditing] = useState(false);
   const { session_id: sessionId, turn_id: turnId } = message;
@@ -26,9 +39,16 @@ function WaitingMessage({ message }: { message: Message }) {
     const save = (text: string) => { setEditing(false); void act(() => client.amend(sessionId, turnId, { text })); };
     return <li><EditField text={plainText(message)} onSave={save} onCancel={() => setEditing(false)} /></li>;
   }
+  const onKey = (event: KeyboardEvent) => {
+    if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+    event.preventDefault();
+    onMove(event.key === "ArrowUp" ? -1 : 1);
+  };
   return (
-    <li data-status="queued">
+    <li data-status="queued" tabIndex={0} onKeyDown={onKey} aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown">
       <span dir="auto">{plainText(message)}</span>
+      {of > 1 && <button type="button" className="quiet" aria-label={words("moveUp")} disabled={at === 0} onClick={() => onMove(-1)}>↑</button>}
+      {of > 1 && <button type="button" className="quiet" aria-label={words("moveDown")} disabled={at === of - 1} onClick={() => onMove(1)}>↓</button>}
       <button type="button" className="quiet" onClick={() => setEditing(true)}>{words("edit")}</button>
       <button type="button" className="quiet" onClick={() => void act(() => client.withdraw(sessionId, turnId))}>{words("withdraw")}</button>
     </li>

@@ -1,4 +1,4 @@
-import { isTerminal, type Connection, type Event, type Follower, type LegatoError, type Message, type Mode, type State, newId } from "legato-client";
+import { isTerminal, type Connection, type Event, type Follower, type Message, type Mode, type State, LegatoError, newId } from "legato-client";
 import { client } from "./client";
 import { Outbox } from "./outbox";
 import { Store } from "./store";
@@ -31,13 +31,24 @@ export interface Shown {
   /** Of each message that has siblings, their ids in the order of their creation. */
   branches: Readonly<Record<string, readonly string[]>>;
   loadingEarlier: boolean;
+  /** Older messages came to the head of the list since the picture before. */
+  prepended: boolean;
 }
 
-const NOTHING: Shown = { state: null, connection: "connecting", messages: [], waiting: [], notices: [], branches: {}, loadingEarlier: false };
+/** Where a reader is: a message and how far into it, in pixels. */
+export interface Place {
+  messageId: string;
+  into: number;
+}
+
+const NOTHING: Shown = {
+  state: null, connection: "connecting", messages: [], waiting: [], notices: [], branches: {}, loadingEarlier: false, prepended: false,
+};
 
 /** One conversation above the views. However many tokens arrive, its pictures are taken once a frame. */
 export class Conversation extends Store<Shown> {
   readonly id: string;
+  #place: Place | null = null;
   readonly #onMessages: (messages: readonly Message[]) => void;
   #follower: Follower | null = null;
   #notices: readonly Notice[] = [];
@@ -60,6 +71,13 @@ export class Conversation extends Store<Shown> {
     this.#follower.onEvent((event) => this.#hear(event));
     this.#follower.subscribe(() => this.#schedule());
   }
+  /** Where its reader is, kept while another view is shown; null: at the end. */
+  get place(): Place | null {
+    return this.#place;
+  }
+  remember(place: Place | null): void {
+    this.#place = place;
+  }
   close(reason: "client.stream.view-remount" | "client.stream.user-abort"): void {
     this.#follower?.close(reason);
   }
@@ -69,12 +87,62 @@ export class Conversation extends Store<Shown> {
     this.#loadingEarlier = true;
     this.#schedule();
     try {
-      const { branches } = await this.#follower.earlier(A_PAGE);
-      this.#branches = { ...this.#branches, ...branches };
+      // The first page that is asked for may be the one that the stream began with.
+      const oldest = this.#oldest();
+      do {
+        const { branches } = await this.#follower.earlier(A_PAGE);
+        this.#branches = { ...this.#branches, ...branches };
+      } while (this.#oldest() === oldest && this.#follower.state.state?.has_more);
     } finally {
       this.#loadingEarlier = false;
       this.#schedule();
     }
+  }
+  /** Loads older messages until this one is there. It may also stand on another branch, or nowhere. */
+  async find(messageId: string): Promise<"here" | "elsewhere" | "nowhere"> {
+    await this.#until(({ state }) => state !== null);
+    const known = (): boolean => this.#followed()?.messages.some((message) => message.id === messageId) ?? false;
+    while (!known() && this.#followed()?.has_more) {
+      if (this.#loadingEarlier) await this.#until(({ loadingEarlier }) => !loadingEarlier);
+      else await this.earlier();
+    }
+    if (known()) {
+      await this.#until(({ messages, waiting }) => [...messages, ...waiting].some((message) => message.id === messageId));
+      return "here";
+    }
+    try {
+      await client.messagesPage(this.id, { leaf: messageId, limit: 1 });
+      return "elsewhere";
+    } catch (error) {
+      if (error instanceof LegatoError && error.status === 404) return "nowhere";
+      throw error;
+    }
+  }
+  /** Makes the branch through this message the active one, and waits until it is shown. */
+  async switchTo(messageId: string): Promise<void> {
+    const { state } = await client.switchBranch(this.id, messageId);
+    await this.#until((shown) => shown.state?.leaf_id === state.leaf_id);
+  }
+  /** Tries again to connect, at once. */
+  hurry(): void {
+    this.#follower?.hurry();
+  }
+
+  #followed(): State | null {
+    return this.#follower?.state.state ?? null;
+  }
+  #oldest(): string | undefined {
+    return this.#followed()?.messages[0]?.id;
+  }
+  #until(holds: (shown: Shown) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      if (holds(this.read())) return resolve();
+      const forget = this.subscribe(() => {
+        if (!holds(this.read())) return;
+        forget();
+        resolve();
+      });
+    });
   }
 
   #hear(event: Event): void {
@@ -118,16 +186,19 @@ export class Conversation extends Store<Shown> {
     const followed = this.#follower?.state ?? NOTHING;
     const all = followed.state?.messages ?? [];
     const { retryAt, error } = followed;
+    const messages = all.filter((message) => message.status !== "queued");
+    const first = this.read().messages[0]?.id;
     return {
       state: followed.state,
       connection: followed.connection,
       ...(retryAt === undefined ? {} : { retryAt }),
       ...(error ? { error } : {}),
-      messages: all.filter((message) => message.status !== "queued"),
+      messages,
       waiting: all.filter((message) => message.status === "queued"),
       notices: this.#notices,
       branches: this.#branches,
       loadingEarlier: this.#loadingEarlier,
+      prepended: messages[0]?.id !== first && messages.some((message) => message.id === first),
     };
   }
 }

@@ -17,6 +17,8 @@ export interface Outgoing {
   create?: { agent_id?: string | undefined; model_id?: string | undefined } | null;
   /** Why the server has refused it. */
   error?: string;
+  /** Why it could not be delivered yet: the code of the last attempt. */
+  trouble?: string;
   accepted?: boolean;
 }
 
@@ -50,6 +52,13 @@ export class Outbox extends Store<readonly Outgoing[]> {
       this.put(this.read().filter((entry) => !ids.includes(entry.messageId)));
     }
   }
+  /** Under the same id: should the server have it after all, it is there once. */
+  again(entry: Outgoing): void {
+    const whole = { ...entry };
+    delete whole.error;
+    this.put(this.read().map((each) => (each.messageId === entry.messageId ? whole : each)));
+    this.#enqueue(whole);
+  }
   arrived(messages: readonly Message[]): void {
     this.drop(messages.flatMap((message) => (message.client_message_id ? [message.client_message_id] : [])));
   }
@@ -64,18 +73,19 @@ export class Outbox extends Store<readonly Outgoing[]> {
   async #deliver({ sessionId, messageId, text, mode, files, edits, modelId, create }: Outgoing): Promise<void> {
     const sent = { messageId, mode, ...(edits ? { edits } : {}), ...(modelId ? { modelId } : {}) };
     const attached = files?.length ? { files: files.map(({ id }) => id) } : {};
+    const tell = ({ code }: LegatoError): void => this.#change(messageId, { trouble: code });
     try {
-      if (create) await this.#create(sessionId, create);
-      await insist(() => client.send(sessionId, text, { ...sent, ...attached }));
+      if (create) await this.#create(sessionId, create, tell);
+      await insist(() => client.send(sessionId, text, { ...sent, ...attached }), tell);
       this.#change(messageId, { accepted: true });
     } catch (error) {
       this.#change(messageId, { error: error instanceof LegatoError ? error.detail : String(error) });
     }
   }
-  async #create(id: string, { agent_id, model_id }: NonNullable<Outgoing["create"]>): Promise<void> {
+  async #create(id: string, { agent_id, model_id }: NonNullable<Outgoing["create"]>, tell: (trouble: LegatoError) => void): Promise<void> {
     const asked = { id, welcome: false, ...(agent_id ? { agent_id } : {}), ...(model_id ? { model_id } : {}) };
     // The id is ours, so a repeat that meets its own session has succeeded.
-    await insist(() => client.createSession(asked)).catch((error: unknown) => {
+    await insist(() => client.createSession(asked), tell).catch((error: unknown) => {
       if (!(error instanceof LegatoError && error.code === "session_exists")) throw error;
     });
     this.put(this.read().map((entry) => (entry.sessionId === id ? { ...entry, create: null } : entry)));

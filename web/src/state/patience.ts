@@ -1,13 +1,14 @@
 import { Backoff, LegatoError } from "legato-client";
 
-/** Repeats what may be repeated until the server has answered, however long it is away. */
-export async function insist<Result>(doing: () => Promise<Result>): Promise<Result> {
+/** Repeats what may be repeated until the server has answered, however long it is away. `onTrouble` hears why it takes so long. */
+export async function insist<Result>(doing: () => Promise<Result>, onTrouble?: (trouble: LegatoError) => void): Promise<Result> {
   const backoff = new Backoff();
   for (;;) {
     try {
       return await doing();
     } catch (error) {
       if (!(error instanceof LegatoError) || !mayPass(error)) throw error;
+      onTrouble?.(error);
       await rest(backoff.nextMs(error.retryAfterMs));
     }
   }

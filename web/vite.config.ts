@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
-import { diagramDocument } from "./diagramDocument";
+import { diagramDocument } from "./diagramDocument.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 

@@ -12,6 +12,10 @@ _SCREENSHOTS: Final = Path(__file__).parents[2] / ".artifacts" / "browser"
 _NETWORK: Final = "Failed to load resource: "
 
 
+#: What a page without an origin (about:blank, a sandboxed frame) has no storage for.
+UNFOLDED: Final = "if (self.origin !== 'null') localStorage['legato.focus'] ??= 'false'"
+
+
 class Chat:
     """The page in one tab, as a person uses it."""
 
@@ -21,6 +25,7 @@ class Chat:
         self.answers = page.locator(".message.assistant")
         self.questions = page.locator(".message.user:not(.divider)")
         self.link = page.locator("#link")
+        self._shown = 0
         self.waiting = page.locator(".waiting li")
 
     async def open(self, session_id: str = "") -> Self:
@@ -48,8 +53,8 @@ class Chat:
         await self.page.get_by_role("button", name=label, exact=True).click()
 
     async def texts(self) -> list[str]:
-        """The text of each answer, as it stands in the document."""
-        return ["".join(await answer.locator(".text").all_text_contents()) for answer in await self.answers.all()]
+        """The text of each answer, as it is seen."""
+        return ["".join(await answer.locator(".text").all_inner_texts()) for answer in await self.answers.all()]
 
     @property
     def session_id(self) -> str:
@@ -89,18 +94,19 @@ class Chat:
 
     async def show(self, answers: Sequence[str]) -> None:
         """Opens a session that a server with these answers would tell of; only the wire's content is made up."""
-        session_id = "ses_00000000000000000000000001"
+        self._shown += 1
+        session_id = f"ses_{self._shown:026}"
         session = {"id": session_id, "agent_id": "demo", "agent_name": "Demo", "title": answers[0][:40]}
         session |= {"created_at": "2026-01-01T00:00:00Z", "last_activity": "2026-01-01T00:00:00Z"}
         messages = [
             {
-                "id": f"msg_{number}",
+                "id": f"msg_{self._shown}_{number}",
                 "session_id": session_id,
                 "turn_id": f"trn_{number}",
                 "role": "assistant",
                 "status": "completed",
                 "created_at": "2026-01-01T00:00:00Z",
-                "parent_id": f"msg_{number - 1}" if number else None,
+                "parent_id": f"msg_{self._shown}_{number - 1}" if number else None,
                 "parts": [
                     {"type": "text", "text": answer},
                     {"type": "reasoning", "text": answer},
@@ -121,6 +127,7 @@ class Chat:
         page = {"data": [], "has_more": False, "next": None}
         await self.page.route(f"{base}/messages*", lambda route: route.fulfill(json=page))
         await self.page.goto(f"{self.url}/#{session_id}")
+        await expect(self.page.locator(f'[data-key="{messages[-1]["id"]}"]')).to_be_attached()
         await expect(self.answers).to_have_count(len(answers))
 
 
@@ -140,7 +147,7 @@ class Visitor:
         """With the list of chats beside the conversation, which the page folds away until it is told otherwise."""
         page = await self._context.new_page()
         if not first_visit:
-            await page.add_init_script("localStorage['legato.focus'] ??= 'false'")
+            await page.add_init_script(UNFOLDED)
         return Chat(page, self.url)
 
     def _on_request(self, request: Request) -> None:

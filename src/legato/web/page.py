@@ -29,10 +29,11 @@ _TYPES: Final = {
     ".woff2": "font/woff2",
     ".html": "text/html; charset=utf-8",
 }
-# No inline script, no foreign address, and no text that becomes HTML or a script: this alone stops an injection.
+# No inline script, no foreign address, and no text that becomes HTML or a script: this alone stops an injection. A page of the
+# same origin may frame it: a host application has its drawer (`?surface`).
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
-    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 # For the document in which diagrams are drawn: its one script, which is known by its hash, and no network at all. It has no
@@ -41,7 +42,7 @@ _FRAMED: Final = (
     "default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'; sandbox allow-scripts"
 )
-_GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
+_GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "SAMEORIGIN"}
 
 
 @router.get("/", include_in_schema=False)
@@ -62,7 +63,7 @@ async def asset(name: str, request: Request) -> Response:
         raise NotFound
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"} | _GUARDS
     if file.suffix == ".html":
-        headers |= {"Content-Security-Policy": _framed_policy(file), "X-Frame-Options": "SAMEORIGIN"}
+        headers |= {"Content-Security-Policy": _framed_policy(file)}
     packed = file.with_name(f"{name}.gz")
     if packed.is_file() and "gzip" in request.headers.get("Accept-Encoding", ""):
         return FileResponse(packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=_TYPES[file.suffix])

@@ -8,8 +8,9 @@ interface Props {
   children?: ReactNode;
 }
 
-/** A link out of the page, in a tab of its own, which learns nothing of this one. Where it leads is shown where its words say something else. */
+/** A link out of the page (or to another chat), in a tab of its own, which learns nothing of this one. Where it leads is shown where its words say something else. */
 export function ForeignLink({ node, href, children }: Props) {
+  if (href && /^#ses_\w+$/.test(href)) return <a href={href}>{children}</a>; // another chat, as a mention names it
   // A place in this text, or a path, leads nowhere here.
   if (!href || (!host(href) && !href.startsWith("mailto:"))) return <span>{children}</span>;
   const target = { href, title: href, target: "_blank", rel: "noopener noreferrer nofollow ugc" };

@@ -33,6 +33,12 @@ const SCHEMA = {
 const Growing = createContext(false);
 
 const COMPONENTS: Components = {
+  // The page's own heading is the first; those of an answer stand below it.
+  h1: ({ children }) => <h2>{children}</h2>,
+  h2: ({ children }) => <h3>{children}</h3>,
+  h3: ({ children }) => <h4>{children}</h4>,
+  h4: ({ children }) => <h5>{children}</h5>,
+  h5: ({ children }) => <h6>{children}</h6>,
   a: ForeignLink,
   img: ({ src, alt }) => (typeof src === "string" && host(src) ? <RemoteImage src={src} alt={alt ?? ""} host={host(src)} /> : <span>{alt}</span>),
   pre: ({ children }) => <>{children}</>,

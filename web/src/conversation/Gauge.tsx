@@ -26,7 +26,7 @@ export function Gauge({ sessionId, gauge }: { sessionId: string; gauge: GaugeOf 
         <meter aria-label={text} min={0} max={1} value={share} />
         <span aria-hidden="true">{Math.round(share * 100)} %</span>
       </summary>
-      <div className="menu stats" role="status">
+      <div className="popup stats" role="status">
         <p>{text}</p>
         {stats && (
           <dl>

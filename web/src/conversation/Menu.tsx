@@ -23,7 +23,7 @@ export function Menu({ label, sign = "⋯", items }: Props) {
       onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && close()}
     >
       <summary className="quiet" aria-label={label} title={label}>{sign}</summary>
-      <div className="menu">
+      <div className="popup">
         {items.map(([name, act]) => <button key={name} type="button" onClick={() => { close(); act(); }}>{name}</button>)}
       </div>
     </details>

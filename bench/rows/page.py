@@ -83,7 +83,7 @@ async def measure(bench: Bench) -> list[Line]:
             await page.evaluate(_WATCH)
             await page.press("#text", "Enter")
             seen = await _streamed(page)
-            shown = await page.locator(".message.assistant h2").count()
+            shown = await page.locator(".message.assistant .markdown h3").count()
             await browser.close()
     if shown != tokens.count("##"):
         raise AssertionError(f"{shown} headings are shown")

@@ -258,3 +258,31 @@ async def test_an_unknown_conversation_is_gone(visitor: Visitor) -> None:
     await expect(chat.page.locator("#text")).to_be_disabled()
     assert all("404" in failure for failure in visitor.network_failures)
     visitor.network_failures.clear()
+
+
+@pytest.mark.promise("P-01")
+async def test_a_hosts_own_page_has_one_conversation_in_a_drawer(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/long 30 100")
+    await chat.ended("completed", 1)
+    drawer = f'<!doctype html><iframe src="/?surface#{chat.session_id}" width="400" height="600"></iframe>'
+    await chat.page.route(f"{chat.url}/host", lambda route: route.fulfill(body=drawer, content_type="text/html"))
+    await chat.page.goto(f"{chat.url}/host")
+    frame = chat.page.frame_locator("iframe")
+    await expect(frame.locator(".message.assistant")).to_have_attribute("data-status", "completed")
+    await expect(frame.locator(":is(.sidebar, .rail, .menu-button:visible)")).to_have_count(0)
+    await frame.locator("#text").fill("/long 5 100")
+    await frame.locator("#text").press("Enter")
+    await expect(frame.locator(".message.assistant[data-status=completed]")).to_have_count(2)
+    await chat.screenshot("drawer")
+
+
+@pytest.mark.promise("U-01")
+async def test_headings_of_an_answer_stand_below_the_pages_own(visitor: Visitor) -> None:
+    chat = await visitor.tab()
+    await chat.show(["# One\n\n## Two", "[another chat](#ses_00000000000000000000000009)"])
+    await expect(chat.page.locator("h1")).to_have_count(1)
+    await expect(chat.answers.first.locator("h2")).to_have_text("One")
+    await chat.answers.last.get_by_role("link", name="another chat", exact=True).click()
+    assert chat.session_id == "ses_00000000000000000000000009"
+    visitor.network_failures.clear()  # there is no such chat

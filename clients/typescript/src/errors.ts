@@ -20,7 +20,8 @@ export class LegatoError extends Error {
 
   /** Whether the same request may well succeed later. */
   get passing(): boolean {
-    return this.code === "unreachable" || [408, 425, 429].includes(this.status) || this.status >= 500;
+    // `remote_error`, `not_legato`: the words of something in between, a proxy or a login, and not of Legato.
+    return ["unreachable", "remote_error", "not_legato"].includes(this.code) || [408, 425, 429].includes(this.status) || this.status >= 500;
   }
 
   static async of(response: Response): Promise<LegatoError> {

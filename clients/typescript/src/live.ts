@@ -37,6 +37,11 @@ export class LiveList {
     return () => void this.#connectionListeners.delete(listener);
   };
 
+  /** Goes on, where it was closed or refused. */
+  open(): void {
+    this.#stream.open();
+  }
+
   close(reason: ReasonCode = "client.stream.user-abort"): void {
     this.#stream.close(reason);
   }

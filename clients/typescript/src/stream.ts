@@ -104,7 +104,7 @@ export class Stream {
   #refused(error: LegatoError): void {
     this.stop();
     this.#report(error);
-    this.#listening.onConnection(error.status === 404 ? "gone" : "closed", { error });
+    this.#listening.onConnection(error.code === "session_not_found" ? "gone" : "closed", { error });
   }
 
   async #wait(error: LegatoError): Promise<void> {

@@ -2,6 +2,7 @@ import { speak, type Say, type Word } from "../i18n";
 import { models } from "../state/catalog";
 import { client } from "../state/client";
 import { focusMode } from "../state/choices";
+import { goOn } from "../state/conversations";
 import { act } from "../state/problem";
 import { openTransfer } from "../sidebar/transferOpen";
 import { goTo, goToPage } from "../state/route";
@@ -59,12 +60,12 @@ export const COMMANDS: readonly Command[] = [
   {
     id: "continue", group: "groupAnswer", says: "continueAnswer", slash: "continue",
     isPossible: ({ mayAct, last, lastTurn }) => mayAct && lastTurn !== undefined && last?.role === "assistant" && ENDED_EARLY.includes(last.status),
-    run: ({ session, lastTurn }) => void (session && lastTurn && act(() => client.continue_(session.id, lastTurn.id))),
+    run: ({ session, lastTurn }) => void (session && lastTurn && goOn(session.id, lastTurn.id, "continue_")),
   },
   {
     id: "regenerate", group: "groupAnswer", says: "regenerateAnswer", slash: "regenerate",
     isPossible: ({ mayAct, lastTurn }) => mayAct && lastTurn !== undefined,
-    run: ({ session, lastTurn }) => void (session && lastTurn && act(() => client.retry(session.id, lastTurn.id))),
+    run: ({ session, lastTurn }) => void (session && lastTurn && goOn(session.id, lastTurn.id, "retry")),
   },
   {
     id: "edit", group: "groupAnswer", says: "editLast", keys: "ArrowUp", slash: "edit",

@@ -11,7 +11,7 @@ export function useKeys(): void {
   const words = useWords();
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+      if (event.defaultPrevented || event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]")) return;
       const now = situation();
       const isMeant = (keys: string) => isPressed(keys, event) && !(writesText(keys) && isWriting(event.target));
       // The arrow that edits is the composer's own.

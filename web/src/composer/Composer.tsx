@@ -4,9 +4,11 @@ import { editLast } from "../commands/actions";
 import { possible } from "../commands/commands";
 import { situation } from "../commands/situation";
 import { optionId } from "../controls/Options";
+import { isComposing } from "../controls/isComposing";
 import { useWords } from "../i18n";
 import { NEW } from "../state/choices";
 import { conversations, send } from "../state/conversations";
+import type { SentFile } from "../state/outbox";
 import { sendWith } from "../state/preferences";
 import { goTo } from "../state/route";
 import { useStore } from "../state/store";
@@ -54,7 +56,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   const count = nearLimit(text);
   const isTooLong = count !== null && count > MOST_CHARACTERS;
   const isUploading = files.some(({ id, problem }) => !id && !problem);
-  const ready = files.flatMap(({ id, name }) => (id ? [{ id, name }] : []));
+  const ready = files.flatMap(({ id, name, size }) => (id ? [{ id, name, size }] : []));
   const hasWords = text.trim() !== "" || ready.length > 0;
   const maySend = hasWords && !disabled && !isUploading && !isTooLong;
 
@@ -70,10 +72,11 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     if (sessionId === null) goTo(sent);
   };
   const stopEditing = () => draft.put({ text: edits?.aside ?? "", files });
-  const sendAsFile = () => {
-    draft.change({ text: "" });
-    takeFiles([new File([text], "message.txt", { type: "text/plain" })]);
+  const sendAsFile = async () => {
     field.current?.focus();
+    const isThere = await takeFiles([new File([text], "message.txt", { type: "text/plain" })]);
+    // The words stay where they are until the server has them.
+    if (isThere && draft.read().text === text) draft.change({ text: "" });
   };
   /** Goes one step back: from a template, from an edit, from an answer. */
   const leave = () => {
@@ -89,7 +92,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   };
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     // While an input method composes, Enter picks a word.
-    if (event.nativeEvent.isComposing || event.shiftKey || event.altKey || suggestions.onKey(event)) return;
+    if (isComposing(event) || event.shiftKey || event.altKey || suggestions.onKey(event)) return;
     const { key, currentTarget } = event;
     if (key === "Escape") return leave();
     if (key === "Enter" && sendWith.read() === "ctrl-enter" && !event.ctrlKey && !event.metaKey) return;
@@ -121,7 +124,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
         }}
         onSelect={(event) => setCaret(event.currentTarget.selectionStart)} onKeyDown={onKeyDown} onPaste={onPaste}
       />
-      {count !== null && <Count count={count} onAttach={sendAsFile} />}
+      {count !== null && <Count count={count} onAttach={() => void sendAsFile()} />}
       <div className="composer-row">
         <AttachButton disabled={disabled} onFiles={takeFiles} />
         <AgentPicker sessionId={sessionId} />
@@ -133,9 +136,9 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
 }
 
 /** Words alone leave a changed message its files; new ones would take their place, so the old ones go along. */
-function withOld(files: readonly { id: string; name: string }[], sessionId: string | null, edits: Draft["edits"]) {
+function withOld(files: readonly SentFile[], sessionId: string | null, edits: Draft["edits"]) {
   const message = sessionId && edits && conversations.get(sessionId).read().messages.find(({ id }) => id === edits.messageId);
   if (!message || files.length === 0) return files;
-  const old = (message.parts ?? []).flatMap((part) => (part.type === "file" ? [{ id: part.file_id, name: part.name }] : []));
+  const old = (message.parts ?? []).flatMap((part) => (part.type === "file" ? [{ id: part.file_id, name: part.name, size: part.size }] : []));
   return [...old, ...files];
 }

@@ -12,18 +12,18 @@ const held = new Map<string, File>();
 
 const nameOf = (file: File): string => file.name || `image.${file.type.split("/")[1] ?? "png"}`;
 
-/** Puts files with a draft and sends them ahead. Those that can't go say why. */
-export function attach(conversation: string, files: Iterable<File>): void {
+/** Puts files with a draft and sends them ahead. Those that can't go say why. Whether all of them are there. */
+export async function attach(conversation: string, files: Iterable<File>): Promise<boolean> {
+  const uploads: Promise<boolean>[] = [];
   for (const file of files) {
     const entry: Attached = { key: newKey(), name: nameOf(file), size: file.size, own: true };
     const room = MOST_FILES - draftOf(conversation).read().files.length;
     const refused: Word | null = room > 0 ? refusalOf(file) : "tooMany";
     add(conversation, refused ? { ...entry, problem: refused } : entry);
-    if (!refused) {
-      held.set(entry.key, file);
-      void upload(conversation, entry.key);
-    }
+    if (!refused) held.set(entry.key, file);
+    uploads.push(refused ? Promise.resolve(false) : upload(conversation, entry.key));
   }
+  return (await Promise.all(uploads)).every(Boolean);
 }
 
 /** A file that a message of the conversation has already. */
@@ -32,10 +32,11 @@ export function attachAgain(conversation: string, file: { id: string; name: stri
   add(conversation, { ...file, key: newKey(), own: false });
 }
 
-export async function upload(conversation: string, key: string): Promise<void> {
+/** Whether it is there. */
+export async function upload(conversation: string, key: string): Promise<boolean> {
   const file = held.get(key);
   const entry = draftOf(conversation).read().files.find((each) => each.key === key);
-  if (!file || !entry) return;
+  if (!file || !entry) return false;
   const { name, own } = entry;
   const fresh: Attached = { key, name, size: file.size, own };
   replace(conversation, key, fresh);
@@ -44,9 +45,11 @@ export async function upload(conversation: string, key: string): Promise<void> {
     held.delete(key);
     if (draftOf(conversation).read().files.some((each) => each.key === key)) replace(conversation, key, { ...fresh, id, size, mediaType });
     else void client.deleteFile(id).catch(ignore);
+    return true;
   } catch (error) {
     if (!(error instanceof LegatoError)) throw error;
     replace(conversation, key, { ...fresh, problem: error.code === "unreachable" ? "noServer" : error.detail });
+    return false;
   }
 }
 

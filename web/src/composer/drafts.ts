@@ -37,7 +37,10 @@ export class DraftStore extends Store<Draft> {
     super(found(localStorage.getItem(PREFIX + conversation)));
     this.#key = PREFIX + conversation;
     addEventListener("storage", (event) => {
-      if (event.key === this.#key) super.put(found(event.newValue));
+      if (event.key !== this.#key) return;
+      const theirs = found(event.newValue);
+      const uploading = this.read().files.filter(({ id }) => !id); // of which another tab knows nothing
+      super.put({ ...theirs, files: [...theirs.files, ...uploading] });
     });
   }
   override put(draft: Draft): void {

@@ -1,4 +1,5 @@
 import { useEffect, useState, type KeyboardEvent, type ReactNode } from "react";
+import { isComposing } from "./isComposing";
 import "./controls.css";
 
 export interface Option {
@@ -30,7 +31,7 @@ export function useOptions(options: readonly Option[], onPick: (option: Option) 
     const to = { ArrowDown: active === last ? 0 : active + 1, ArrowUp: active === 0 ? last : active - 1, Home: 0, End: last }[event.key];
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.shiftKey;
     const option = options[active];
-    if (!isPlain || event.nativeEvent.isComposing || !option) return false;
+    if (!isPlain || isComposing(event) || !option) return false;
     if (to !== undefined) setActive(to);
     else if (event.key === "Enter") {
       if (!option.isOff) onPick(option);

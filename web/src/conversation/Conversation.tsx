@@ -9,6 +9,7 @@ import { client } from "../state/client";
 import { conversations, openTurns } from "../state/conversations";
 import { act } from "../state/problem";
 import { useRoute } from "../state/route";
+import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
 import { ApprovalCard } from "./ApprovalCard";
 import { Gauge } from "./Gauge";
@@ -34,6 +35,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   const known = useStore(agents);
   const [stopping, setStopping] = useState<string | null>(null);
   const { state, connection, error, retryAt } = shown;
+  const { running: listedAsRunning } = useStore(sessions); // also while this tab has left the stream to others
   const open = openTurns(state);
   const running = open.find((turn) => turn.status === "in_progress");
   const busy = open.length > 0;
@@ -44,14 +46,14 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
     if (!(await act(() => client.cancel(id, turn.id)))) setStopping(null);
   };
   const agent = known.find((each) => each.id === state?.session.agent_id);
-  const mine = outgoing.filter((entry) => entry.sessionId === id && !entry.edits);
+  const mine = outgoing.filter((entry) => entry.sessionId === id && (!entry.edits || entry.error || entry.trouble));
   const title = state?.session.title || words(state ? "untitled" : "newChat");
   const usage = state?.turns.filter((turn) => isTerminal(turn.status)).at(-1)?.usage;
   const summary = useSummary(id, state);
   const empty = state !== null && shown.messages.length === 0 && mine.length === 0 && !busy;
   return (
     <>
-      <Title title={title} running={busy} />
+      <Title title={title} running={connection === "closed" ? listedAsRunning.has(id) : busy} />
       <TopBar title={title} onMenu={onMenu}>
         {agent?.demo && <span className="badge">{words("demo")}</span>}
         {state?.gauge && <Gauge sessionId={id} gauge={state.gauge} />}
@@ -60,7 +62,11 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
       {state?.gauge && <GaugeWarning gauge={state.gauge} />}
       <div className="thread">
         {connection === "gone" ? (
-          <div className="welcome"><h2>{words("goneTitle")}</h2><p>{words("goneBody")}</p></div>
+          <div className="welcome">
+            <h2>{words("goneTitle")}</h2>
+            <p>{words("goneBody")}</p>
+            {mine.map((entry) => <Outgoing key={entry.messageId} entry={entry} />)}
+          </div>
         ) : !state && mine.length === 0 ? (
           <Skeleton error={error} />
         ) : empty ? (
@@ -84,6 +90,9 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
             />
           )}
           <Link connection={connection}>
+            {connection === "closed" && error && (
+              <span className="bad">{error.detail} <button type="button" className="quiet" onClick={() => conversation.open()}>{words("tryNow")}</button></span>
+            )}
             {retryAt !== undefined && <Reconnecting retryAt={retryAt} error={error} onTry={() => conversation.hurry()} />}
             {running && <span className="phase">{[words(running.phase ?? "answering"), running.detail].filter(Boolean).join(": ")}</span>}
             {usage?.total_tokens ? (

@@ -2,6 +2,7 @@ import { isTerminal } from "legato-client";
 import { CopyButton } from "../controls/CopyButton";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
+import { goOn } from "../state/conversations";
 import { act } from "../state/problem";
 import { goTo } from "../state/route";
 import { BranchSwitcher } from "./BranchSwitcher";
@@ -25,7 +26,7 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
   const mayAct = !busy && !readOnly;
   const told = isAnswer ? notices.filter((notice) => notice.turnId === turnId) : [];
   const dropped = isAnswer ? (turn?.context?.dropped ?? 0) : 0;
-  const again = (how: "continue_" | "retry") => () => void act(() => client[how](sessionId, turnId));
+  const again = (how: "continue_" | "retry") => () => void goOn(sessionId, turnId, how);
   const fork = async () => {
     const made = await act(() => client.fork(sessionId, { messageId: message.id }));
     if (made) goTo(made.id);

@@ -1,5 +1,6 @@
 import type { Message, Turn } from "legato-client";
 import { memo } from "react";
+import { draftOf } from "../composer/drafts";
 import { EditField } from "../controls/EditField";
 import { useWords } from "../i18n";
 import { send, type Notice } from "../state/conversations";
@@ -26,9 +27,15 @@ export const MessageView = memo(function MessageView(props: MessageProps) {
   const { message, editing, onEdit } = props;
   const words = useWords();
   if (message.role === "user" && message.message_type === "continue") return <div className="divider">{words("continued")}</div>;
-  const save = (text: string) => {
-    onEdit(null);
+  const save = async (text: string) => {
     send(message.session_id, text, { edits: message.id });
+    onEdit(null);
+    return true;
+  };
+  /** The reader went elsewhere: the composer keeps what was being written. */
+  const keep = (text: string) => {
+    const draft = draftOf(message.session_id);
+    draft.change({ text, edits: { messageId: message.id, aside: draft.read().text } });
   };
   return (
     <article
@@ -36,7 +43,7 @@ export const MessageView = memo(function MessageView(props: MessageProps) {
       aria-label={words(message.message_type === "welcome" ? "welcomeOf" : message.role === "user" ? "youSaid" : "answerSaid")}
     >
       {editing ? (
-        <EditField text={plainText(message)} onSave={save} onCancel={() => onEdit(null)} />
+        <EditField text={plainText(message)} onSave={save} onCancel={() => onEdit(null)} onLose={keep} />
       ) : (
         <>
           <div className="body"><Parts message={message} turn={props.turn} /></div>

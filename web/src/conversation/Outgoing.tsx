@@ -1,8 +1,10 @@
 import { draftOf } from "../composer/drafts";
 import { MentionedText } from "../composer/MentionedText";
 import { useWords, type Word } from "../i18n";
+import { NEW } from "../state/choices";
 import { conversations } from "../state/conversations";
 import type { Outgoing as Entry } from "../state/outbox";
+import { goTo } from "../state/route";
 
 const TROUBLES: Record<string, Word> = { unreachable: "sendingLater", store_unavailable: "storeAway", store_full: "storeAway", queue_full: "serverBusy", busy: "serverBusy" };
 
@@ -27,11 +29,15 @@ export function Outgoing({ entry }: { entry: Entry }) {
   );
 }
 
-/** Out of the line, and back to where one writes. */
-function takeBack({ sessionId, messageId, text }: Entry): void {
-  const draft = draftOf(sessionId);
-  const written = draft.read().text;
+/** Out of the line, and back to where one writes: to a new chat, where the server has none for it. */
+function takeBack({ sessionId, messageId, text, files = [], edits }: Entry): void {
+  const exists = conversations.get(sessionId).read().state !== null;
+  const draft = draftOf(exists ? sessionId : NEW);
+  const { text: written, files: chosen } = draft.read();
+  const back = files.map((file) => ({ ...file, key: file.id, own: false }));
   conversations.outbox.drop([messageId]);
-  draft.change({ text: written ? `${text}\n${written}` : text });
+  if (edits) draft.put({ text, files: back, edits: { messageId: edits, aside: written } });
+  else draft.put({ text: written ? `${text}\n${written}` : text, files: [...chosen, ...back] });
+  if (!exists) goTo(null);
   document.getElementById("text")?.focus();
 }

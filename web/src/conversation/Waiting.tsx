@@ -1,5 +1,6 @@
 import type { Message } from "legato-client";
 import { useState, type KeyboardEvent } from "react";
+import { draftOf } from "../composer/drafts";
 import { EditField } from "../controls/EditField";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
@@ -36,8 +37,12 @@ function WaitingMessage({ message, at, of, onMove }: { message: Message; at: num
   const [editing, setEditing] = useState(false);
   const { session_id: sessionId, turn_id: turnId } = message;
   if (editing) {
-    const save = (text: string) => { setEditing(false); void act(() => client.amend(sessionId, turnId, { text })); };
-    return <li><EditField text={plainText(message)} onSave={save} onCancel={() => setEditing(false)} /></li>;
+    const save = async (text: string) => {
+      const done = (await act(() => client.amend(sessionId, turnId, { text }))) !== undefined;
+      if (done) setEditing(false);
+      return done;
+    };
+    return <li><EditField text={plainText(message)} onSave={save} onCancel={() => setEditing(false)} onLose={(text) => keep(sessionId, text)} /></li>;
   }
   const onKey = (event: KeyboardEvent) => {
     if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
@@ -53,4 +58,11 @@ function WaitingMessage({ message, at, of, onMove }: { message: Message; at: num
       <button type="button" className="quiet" onClick={() => void act(() => client.withdraw(sessionId, turnId))}>{words("withdraw")}</button>
     </li>
   );
+}
+
+/** What was being changed when its turn came: the words go to where one writes. */
+function keep(sessionId: string, text: string): void {
+  const draft = draftOf(sessionId);
+  const { text: written } = draft.read();
+  draft.change({ text: written ? `${text}\n${written}` : text });
 }

@@ -1,5 +1,6 @@
 import type { Session } from "legato-client";
 import { memo } from "react";
+import { isComposing } from "../controls/isComposing";
 import { useWords, type Word } from "../i18n";
 
 /** What is to be noticed of a session, the most urgent first. */
@@ -61,7 +62,7 @@ function TitleField({ title, label, onEnd }: { title: string; label: string; onE
       onBlur={(event) => onEnd(event.target.value)}
       onKeyDown={(event) => {
         event.stopPropagation();
-        if (event.nativeEvent.isComposing) return;
+        if (isComposing(event)) return;
         if (event.key === "Enter") onEnd(event.currentTarget.value);
         if (event.key === "Escape") onEnd(null);
       }}

@@ -1,5 +1,5 @@
-import { Legato, type ReasonCode } from "legato-client";
-import { insist } from "./patience";
+import { Legato, LegatoError, type ReasonCode } from "legato-client";
+import { insist, mayPass } from "./patience";
 import { Store } from "./store";
 
 export interface Report {
@@ -44,7 +44,8 @@ async function send(): Promise<void> {
   try {
     await client.reportStreams(ends);
   } catch (error) {
-    untold = [...told, ...untold].slice(-AT_ONCE);
+    // What the server does not take for a report, it would not take later.
+    if (error instanceof LegatoError && mayPass(error)) untold = [...told, ...untold].slice(-AT_ONCE);
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { isTerminal, type Connection, type Event, type Follower, type Message, type Mode, type State, LegatoError, newId } from "legato-client";
 import { client } from "./client";
-import { Outbox } from "./outbox";
+import { Outbox, type SentFile } from "./outbox";
+import { act } from "./problem";
 import { Store } from "./store";
 
 /** Streams that stay open besides those of the list and of what is looked at: browsers allow six connections to a host. */
@@ -53,7 +54,7 @@ export class Conversation extends Store<Shown> {
   #follower: Follower | null = null;
   #notices: readonly Notice[] = [];
   #branches: Readonly<Record<string, readonly string[]>> = {};
-  #loadingEarlier = false;
+  #earlier: Promise<void> | null = null;
   #pictureDue = false;
   #branchesDue: ReturnType<typeof setTimeout> | undefined;
 
@@ -82,30 +83,28 @@ export class Conversation extends Store<Shown> {
     this.#follower?.close(reason);
   }
   /** Older messages, above those that are there. */
-  async earlier(): Promise<void> {
-    if (!this.#follower || this.#loadingEarlier) return;
-    this.#loadingEarlier = true;
-    this.#schedule();
-    try {
-      // The first page that is asked for may be the one that the stream began with.
-      const oldest = this.#oldest();
-      do {
-        const { branches } = await this.#follower.earlier(A_PAGE);
-        this.#branches = { ...this.#branches, ...branches };
-      } while (this.#oldest() === oldest && this.#follower.state.state?.has_more);
-    } finally {
-      this.#loadingEarlier = false;
+  earlier(): Promise<void> {
+    this.#earlier ??= this.#fetchEarlier().finally(() => {
+      this.#earlier = null;
       this.#schedule();
-    }
+    });
+    this.#schedule();
+    return this.#earlier;
+  }
+  async #fetchEarlier(): Promise<void> {
+    if (!this.#follower) return;
+    const oldest = this.#oldest();
+    // The first page that is asked for may be the one that the stream began with.
+    do {
+      const { branches } = await this.#follower.earlier(A_PAGE);
+      this.#branches = { ...this.#branches, ...branches };
+    } while (this.#oldest() === oldest && this.#follower.state.state?.has_more);
   }
   /** Loads older messages until this one is there. It may also stand on another branch, or nowhere. */
   async find(messageId: string): Promise<"here" | "elsewhere" | "nowhere"> {
     await this.#until(({ state }) => state !== null);
     const known = (): boolean => this.#followed()?.messages.some((message) => message.id === messageId) ?? false;
-    while (!known() && this.#followed()?.has_more) {
-      if (this.#loadingEarlier) await this.#until(({ loadingEarlier }) => !loadingEarlier);
-      else await this.earlier();
-    }
+    while (!known() && this.#followed()?.has_more) await this.earlier();
     if (known()) {
       await this.#until(({ messages, waiting }) => [...messages, ...waiting].some((message) => message.id === messageId));
       return "here";
@@ -122,6 +121,10 @@ export class Conversation extends Store<Shown> {
   async switchTo(messageId: string): Promise<void> {
     const { state } = await client.switchBranch(this.id, messageId);
     await this.#until((shown) => shown.state?.leaf_id === state.leaf_id);
+  }
+  /** Waits until this turn is shown. */
+  shows(turnId: string): Promise<void> {
+    return this.#until(({ state }) => state?.turns.some((turn) => turn.id === turnId) ?? false);
   }
   /** Tries again to connect, at once. */
   hurry(): void {
@@ -197,7 +200,7 @@ export class Conversation extends Store<Shown> {
       waiting: all.filter((message) => message.status === "queued"),
       notices: this.#notices,
       branches: this.#branches,
-      loadingEarlier: this.#loadingEarlier,
+      loadingEarlier: this.#earlier !== null,
       prepended: messages[0]?.id !== first && messages.some((message) => message.id === first),
     };
   }
@@ -252,7 +255,7 @@ export const conversations = new Conversations();
 export interface Sending {
   mode?: Mode;
   edits?: string;
-  files?: readonly { id: string; name: string }[];
+  files?: readonly SentFile[];
   agentId?: string | undefined;
   modelId?: string | undefined;
 }
@@ -274,3 +277,24 @@ export function send(sessionId: string | null, text: string, { mode, edits, file
 
 /** The turns that are not over, the running one first. */
 export const openTurns = (state: State | null): State["turns"] => state?.turns.filter((turn) => !isTerminal(turn.status)) ?? [];
+
+/** Attempts that have not succeeded yet, by turn and what is asked of it: a repeat is the same message. */
+const attempts = new Map<string, string>();
+const pending = new Set<string>();
+
+/** Continues or retries a turn, once, however often it is asked for until the new turn is shown. */
+export async function goOn(sessionId: string, turnId: string, how: "continue_" | "retry"): Promise<void> {
+  const what = `${how} ${turnId}`;
+  if (pending.has(what)) return;
+  const messageId = attempts.get(what) ?? newId("msg");
+  attempts.set(what, messageId);
+  pending.add(what);
+  try {
+    const sent = await act(() => client[how](sessionId, turnId, messageId));
+    if (!sent) return;
+    attempts.delete(what);
+    await conversations.get(sessionId).shows(sent.turn.id);
+  } finally {
+    pending.delete(what);
+  }
+}

@@ -3,13 +3,21 @@ import { client } from "./client";
 import { insist } from "./patience";
 import { Store } from "./store";
 
+export interface SentFile {
+  id: string;
+  name: string;
+  size: number;
+}
+
 export interface Outgoing {
   sessionId: string;
   messageId: string;
+  /** When it was written, in milliseconds since 1970. */
+  at: number;
   text: string;
   mode: Mode;
-  /** Files that go along, by id; their names are for the eye. */
-  files?: readonly { id: string; name: string }[];
+  /** Files that go along, by id; the rest is for the eye. */
+  files?: readonly SentFile[];
   /** The message that it replaces. */
   edits?: string | undefined;
   modelId?: string | undefined;
@@ -22,18 +30,19 @@ export interface Outgoing {
   accepted?: boolean;
 }
 
-const KEY = "legato.outbox";
+const PREFIX = "legato.outbox.";
 
 /**
- * Messages from the click to the server's word. They keep their id through every repeat and survive a reload, so that
- * neither a killed server nor an impatient person loses or doubles one.
+ * Messages from the click to the server's word. They keep their id through every repeat and survive a closed tab, each under a
+ * key of its own, so that neither a killed server nor an impatient person loses or doubles one. Two tabs may send the same
+ * one: it is accepted once.
  */
 export class Outbox extends Store<readonly Outgoing[]> {
   readonly #lines = new Map<string, Promise<void>>();
   readonly #onCreated: (sessionId: string) => void;
 
   constructor(onCreated: (sessionId: string) => void) {
-    super(JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as Outgoing[]);
+    super(kept());
     this.#onCreated = onCreated;
     for (const entry of this.read()) if (!entry.error) this.#enqueue(entry);
   }
@@ -41,8 +50,8 @@ export class Outbox extends Store<readonly Outgoing[]> {
   creating(sessionId: string): boolean {
     return this.read().some((entry) => entry.sessionId === sessionId && entry.create);
   }
-  add(entry: Omit<Outgoing, "messageId">): void {
-    const whole = { ...entry, messageId: newId("msg") };
+  add(entry: Omit<Outgoing, "messageId" | "at">): void {
+    const whole = { ...entry, messageId: newId("msg"), at: Date.now() };
     this.put([...this.read(), whole]);
     this.#enqueue(whole);
   }
@@ -63,7 +72,10 @@ export class Outbox extends Store<readonly Outgoing[]> {
     this.drop(messages.flatMap((message) => (message.client_message_id ? [message.client_message_id] : [])));
   }
   override put(entries: readonly Outgoing[]): void {
-    sessionStorage.setItem(KEY, JSON.stringify(entries.filter((entry) => !entry.accepted)));
+    const before = this.read();
+    for (const entry of entries) if (!before.includes(entry)) keep(entry);
+    const ids = new Set(entries.map(({ messageId }) => messageId));
+    for (const { messageId } of before) if (!ids.has(messageId)) localStorage.removeItem(PREFIX + messageId);
     super.put(entries);
   }
   #enqueue(entry: Outgoing): void {
@@ -94,4 +106,26 @@ export class Outbox extends Store<readonly Outgoing[]> {
   #change(id: string, changes: Partial<Outgoing>): void {
     this.put(this.read().map((entry) => (entry.messageId === id ? { ...entry, ...changes } : entry)));
   }
+}
+
+function keep(entry: Outgoing): void {
+  try {
+    if (entry.accepted) localStorage.removeItem(PREFIX + entry.messageId);
+    else localStorage.setItem(PREFIX + entry.messageId, JSON.stringify(entry));
+  } catch {
+    // The room is used up, or there is none in this window: then it holds as long as the tab.
+  }
+}
+
+/** What was not delivered when its tab was closed, in the order in which it was written. */
+function kept(): Outgoing[] {
+  const found: Outgoing[] = [];
+  for (const key of Object.keys(localStorage).filter((each) => each.startsWith(PREFIX))) {
+    try {
+      found.push(JSON.parse(localStorage.getItem(key) ?? "") as Outgoing);
+    } catch {
+      localStorage.removeItem(key); // nothing that this page has written
+    }
+  }
+  return found.sort((one, other) => one.at - other.at);
 }

@@ -14,7 +14,8 @@ export async function insist<Result>(doing: () => Promise<Result>, onTrouble?: (
   }
 }
 
-function mayPass({ status }: LegatoError): boolean {
+/** Whether the same may well succeed later. */
+export function mayPass({ status }: LegatoError): boolean {
   return [0, 408, 425, 429, 502, 503, 504, 507].includes(status);
 }
 

@@ -10,7 +10,7 @@ const PAGES: ReadonlySet<string> = new Set(["inbox", "memory", "settings", "diag
 export function routeOf(hash: string): Route {
   const name = hash.replace(/^#/, "");
   if (PAGES.has(name)) return { page: name as PageName };
-  const [, sessionId, messageId] = /^(ses_\w+)(?:\/(msg_\w+))?$/.exec(name) ?? [];
+  const [, sessionId, messageId] = /^(ses_\w{26})(?:\/(msg_\w{26}))?$/.exec(name) ?? [];
   return { page: "chat", sessionId: sessionId ?? null, messageId: messageId ?? null };
 }
 

@@ -9,6 +9,7 @@ import { noteDeleted, noteFinished, noteRunning } from "./unread";
 
 const A_PAGE = 200;
 const FETCH_AFTER_MS = 100;
+const AGAIN_AFTER_MS = 5_000;
 /** So many changed sessions are asked for one by one; of more, the list itself is. */
 const A_FEW = 5;
 
@@ -49,6 +50,7 @@ class SessionList extends Store<Sessions> {
   }
   start(): void {
     const live = client.live();
+    document.addEventListener("visibilitychange", () => !document.hidden && live.open());
     live.onConnection((connection) => this.#change({ connection }));
     live.subscribe(({ what, session_id: id }) => {
       if (!id) return this.refetch();
@@ -82,6 +84,7 @@ class SessionList extends Store<Sessions> {
     const done = await act(() => client.deleteSession(id).then(() => true, (error: unknown) => isUnknown(error) || Promise.reject(error)));
     if (done !== true) return false;
     conversations.forget(id);
+    forgetDraft(id);
     this.#drop(id);
     return true;
   }
@@ -110,8 +113,10 @@ class SessionList extends Store<Sessions> {
       this.#fetching = false;
       const { all, ids, more } = this.#due;
       if (all || ids.size > 0 || more.size > 0) this.#soon();
-      // The live list says when it is worth asking again; then for everything.
-      if (failed) this.#due.all = true;
+      if (failed) {
+        this.#due.all = true;
+        this.#timer ??= setTimeout(() => void this.#fetch(), AGAIN_AFTER_MS);
+      }
     }
   }
   async #fetchAll(): Promise<void> {
@@ -169,7 +174,6 @@ class SessionList extends Store<Sessions> {
     const { listed } = this.read();
     this.#setRunning(without(this.read().running, id));
     noteDeleted(id);
-    forgetDraft(id);
     if (listed) this.#change({ listed: withoutSession(listed, id) });
     this.approvals.put(this.approvals.read().filter((each) => each.session_id !== id));
   }

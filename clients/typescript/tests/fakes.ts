@@ -53,6 +53,10 @@ class Asked {
   refuse(status: number, code: string, headers: Record<string, string> = {}): void {
     this.#resolve(Response.json({ code, detail: code }, { status, headers }));
   }
+  /** The words of something in between. */
+  interpose(status: number): void {
+    this.#resolve(new Response("<h1>Elsewhere</h1>", { status, headers: { "Content-Type": "text/html" } }));
+  }
   fail(): void {
     this.#reject(new TypeError("fetch failed"));
   }

@@ -188,6 +188,18 @@ test("what the server refuses is not tried again, until it is opened again", asy
   follower.close();
 });
 
+test.each([404, 200])("what a proxy says (%i) is a cut and nothing of Legato's", async (status) => {
+  const follower = follow();
+  wire.last.interpose(status);
+  await settle();
+  expect(follower.state.connection).toBe("lost");
+  await settle(60_000);
+  expect(wire.asked.length).toBe(2);
+  await wire.last.accept().say(wired(snapshot("a.1", "One")));
+  expect([said(follower), follower.state.connection]).toEqual(["One", "live"]);
+  follower.close();
+});
+
 test("listeners hear of many events once; who looks earlier sees what is there, and the same picture again", async () => {
   const follower = await followLive();
   const heard = vi.fn(() => follower.state);

@@ -80,6 +80,7 @@ export class Conversation extends Store<Shown> {
     this.#place = place;
   }
   close(reason: "client.stream.view-remount" | "client.stream.user-abort"): void {
+    clearTimeout(this.#branchesDue);
     this.#follower?.close(reason);
   }
   /** Older messages, above those that are there. */
@@ -240,8 +241,15 @@ class Conversations {
     }
     this.#leaveAllBut(KEPT_OPEN + (id === null ? 0 : 1));
   }
-  forget(id: string): void {
+  leave(id: string): void {
     this.#known.get(id)?.close("client.stream.user-abort");
+  }
+  /** Connects it again, where it is still looked at. */
+  comeBack(id: string): void {
+    if (this.#lookedAt === id) this.look(id);
+  }
+  forget(id: string): void {
+    this.leave(id);
     this.#known.delete(id);
   }
   #leaveAllBut(count: number): void {

@@ -55,6 +55,7 @@ class SessionList extends Store<Sessions> {
     live.subscribe(({ what, session_id: id }) => {
       if (!id) return this.refetch();
       if (what === "deleted") return this.#drop(id);
+      if (this.#gone.has(id)) return; // a late word about it
       if (what === "running") this.#setRunning(new Set(this.read().running).add(id));
       if (what === "finished") {
         noteFinished([id]);
@@ -81,8 +82,12 @@ class SessionList extends Store<Sessions> {
   }
   /** Whether it is gone. */
   async remove(id: string): Promise<boolean> {
+    conversations.leave(id); // or the end of its stream would look like a cut
     const done = await act(() => client.deleteSession(id).then(() => true, (error: unknown) => isUnknown(error) || Promise.reject(error)));
-    if (done !== true) return false;
+    if (done !== true) {
+      conversations.comeBack(id);
+      return false;
+    }
     conversations.forget(id);
     forgetDraft(id);
     this.#drop(id);

@@ -1,0 +1,127 @@
+"""Words that a person has written, and wishes: neither lost nor doubled, whatever refuses, hurries or goes away."""
+
+import re
+
+import pytest
+from anyio.to_thread import run_sync
+from playwright.async_api import Browser, Route, ViewportSize, expect
+
+from tests.browser.test_conversation import imported
+from tests.browser.visitor import Visitor
+from tests.support.server import ServerProcess
+
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("U-04")]
+
+
+async def test_a_refused_edit_is_seen_and_its_words_go_back(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/long 5 100")
+    await chat.ended("completed", 1)
+    path = f"{chat.url}/v1/sessions/{chat.session_id}/turns"
+    refusal = {"code": "context_overflow", "detail": "It is longer than the model's window."}
+    await chat.page.route(path, lambda route: route.fulfill(status=422, json=refusal))
+    await chat.questions.first.hover()
+    await chat.questions.first.get_by_role("button", name="Edit").click()
+    await chat.page.get_by_role("textbox", name="Edit").fill("/long 6 100")
+    await chat.press("Send again")
+    pending = chat.page.locator(".message.pending")
+    await expect(pending).to_contain_text("Not sent: It is longer than the model's window.")
+    await chat.page.unroute(path)
+    await pending.get_by_role("button", name="Take back").click()
+    await expect(chat.page.locator("#text")).to_have_value("/long 6 100")
+    await chat.page.press("#text", "Enter")
+    await expect(chat.questions.first).to_contain_text("2 of 2")
+    await chat.ended("completed", 1)
+    visitor.network_failures.clear()  # the 422
+
+
+async def test_what_was_not_sent_outlives_its_tab(witness: Visitor, mortal_server: ServerProcess) -> None:
+    chat = await (await witness.tab()).open()
+    await chat.say("/long 5 100")
+    await chat.ended("completed", 1)
+    session_id = chat.session_id
+    await run_sync(mortal_server.kill)
+    await chat.say("/long 6 100")
+    await expect(chat.page.locator(".message.pending")).to_contain_text("6 100")
+    await chat.page.close()
+    await run_sync(mortal_server.start)
+    later = await (await witness.tab()).open(session_id)
+    await later.ended("completed", 2)
+    await expect(later.questions.locator(".text")).to_have_text(["/long 5 100", "/long 6 100"])
+    await later.matches_the_journal()
+
+
+async def test_an_impatient_click_asks_once(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/long 5 100")
+    await chat.ended("completed", 1)
+    await chat.page.get_by_role("button", name="Regenerate", exact=True).dblclick()
+    await expect(chat.answers.first).to_contain_text("2 of 2")
+    await chat.ended("completed", 1)
+    turns = f"{chat.url}/v1/sessions/{chat.session_id}/stats"
+    assert (await (await chat.page.request.get(turns)).json())["turn_count"] == 2
+
+
+async def test_what_was_being_changed_when_its_turn_came_is_kept(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/stall")
+    await chat.see("until you stop me.")
+    await chat.say("/long 5 100")
+    await chat.waiting.get_by_role("button", name="Edit").click()
+    await chat.page.get_by_role("textbox", name="Edit").fill("/long 5 100, and more")
+    await chat.page.get_by_role("button", name="Stop and ask now").click()
+    await chat.ended("completed", 2)
+    await expect(chat.page.locator("#text")).to_have_value("/long 5 100, and more")
+
+
+async def test_a_proxys_own_words_end_nothing(witness: Visitor) -> None:
+    """While it is deployed, something in between says 404, or shows a page for signing in."""
+    chat = await (await witness.tab()).open()
+    await chat.say("/long 300 100")
+    await chat.see("w20")
+    answers = iter([404, 200])
+
+    async def between(route: Route) -> None:
+        status = next(answers, None)
+        if status is None:
+            await route.continue_()
+        else:
+            await route.fulfill(status=status, body="<h1>Elsewhere</h1>", content_type="text/html")
+
+    await chat.page.route(re.compile(r"/events"), between)
+    await chat.page.reload()
+    await expect(chat.link).to_have_attribute("data-state", "lost")
+    await chat.ended("completed", 1)
+    await chat.matches_the_journal()
+
+
+@pytest.mark.parametrize("size", [{"width": 1_200, "height": 6_000}])
+async def test_an_address_leads_to_an_old_message_in_a_high_window(visitor: Visitor, size: ViewportSize) -> None:
+    """So high that older messages are fetched to fill it, while they are fetched to be found."""
+    chat = await (await visitor.tab()).open()
+    session_id = await imported(chat, 400)
+    path = f"{chat.url}/v1/sessions/{session_id}/messages?limit=200"
+    page = await (await chat.page.request.get(path)).json()
+    page = await (await chat.page.request.get(f"{path}&cursor={page['next']}")).json()
+    wanted = page["data"][3]["id"]
+    await chat.page.set_viewport_size(size)
+    await chat.page.goto(f"{chat.url}/#{session_id}/{wanted}")
+    await expect(chat.page.locator(f'.line[data-found] [data-key="{wanted}"]')).to_be_in_viewport()
+
+
+async def test_a_first_message_that_is_refused_leaves_a_chat_that_can_be_used(
+    chromium: Browser, mortal_server: ServerProcess
+) -> None:
+    context = await chromium.new_context(locale="en-GB")
+    chat = await (await Visitor(context, mortal_server.url).tab()).open()
+    refusal = {"code": "agent_not_found", "detail": "There is no such agent."}
+    path = f"{chat.url}/v1/sessions"
+    await chat.page.route(path, lambda route: route.fulfill(status=404, json=refusal))
+    await chat.say("/long 5 100")
+    await chat.page.get_by_role("button", name="Take back").click()
+    await expect(chat.page.locator("#text")).to_have_value("/long 5 100")
+    assert chat.session_id == ""
+    await chat.page.unroute(path)
+    await chat.page.press("#text", "Enter")
+    await chat.ended("completed", 1)
+    await context.close()

@@ -49,13 +49,13 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-coverage: .venv/.dev
+coverage: .venv/.dev page
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 crashtest: .venv/.dev page
 	@$(BIN)/python -m tests.process.crashtest --cycles $(N)
 
-bench: .venv-bench/.ready
+bench: .venv-bench/.ready page
 	@$(BENCH)/python -m bench $(ARGS)
 
 requirements: .venv/.bootstrap

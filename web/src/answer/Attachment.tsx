@@ -1,6 +1,7 @@
 import type { Part } from "legato-client";
 import { useState } from "react";
 import { spoken, useWords } from "../i18n";
+import { sizeOf } from "../i18n/numbers";
 import { Dialog } from "../controls/Dialog";
 import { client } from "../state/client";
 
@@ -17,7 +18,7 @@ export function Attachment({ file }: { file: File }) {
       <a className="file-card" href={address} download={file.name}>
         <span className="kind" aria-hidden="true">{kindOf(file)}</span>
         <span className="name" dir="auto">{file.name}</span>
-        <span className="muted">{[kindOf(file), sizeOf(file.size)].join(" · ")}</span>
+        <span className="muted">{[kindOf(file), sizeOf(file.size, spoken())].join(" · ")}</span>
       </a>
     );
   }
@@ -30,7 +31,7 @@ export function Attachment({ file }: { file: File }) {
         <Dialog title={file.name} onClose={() => setOpen(false)}>
           <img className="enlarged" src={address} alt={file.name} />
           <div className="buttons">
-            <a className="quiet" href={address} download={file.name}>{words("saveFile")} ({sizeOf(file.size)})</a>
+            <a className="quiet" href={address} download={file.name}>{words("saveFile")} ({sizeOf(file.size, spoken())})</a>
             <button type="button" autoFocus onClick={() => setOpen(false)}>{words("close")}</button>
           </div>
         </Dialog>
@@ -40,9 +41,3 @@ export function Attachment({ file }: { file: File }) {
 }
 
 const kindOf = ({ name, media_type: type }: File): string => (/\.(\w{1,5})$/.exec(name)?.[1] ?? type.split("/")[1] ?? "").toUpperCase();
-
-function sizeOf(bytes: number): string {
-  const units = ["byte", "kilobyte", "megabyte"];
-  const power = Math.min(2, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  return new Intl.NumberFormat(spoken(), { style: "unit", unit: units[power] ?? "byte", maximumFractionDigits: 1 }).format(bytes / 1000 ** power);
-}

@@ -2,7 +2,7 @@ import { isWord, spoken, useWords } from "../i18n";
 import { client } from "../state/client";
 import { canRetry, detach, upload } from "./attachments";
 import type { Attached } from "./drafts";
-import { sizeOf } from "./limits";
+import { sizeOf } from "../i18n/numbers";
 
 /** The files that go with what is being written. */
 export function Attachments({ conversation, files }: { conversation: string; files: readonly Attached[] }) {

@@ -1,4 +1,5 @@
 import { chooseModel } from "../state/choices";
+import { forget, keysOf, parsed, recall, remember } from "../state/remembered";
 import { Store } from "../state/store";
 
 /** A file of a draft: uploading as long as it has neither an id nor a problem. */
@@ -34,11 +35,11 @@ export class DraftStore extends Store<Draft> {
   #due: ReturnType<typeof setTimeout> | undefined;
 
   constructor(conversation: string) {
-    super(found(localStorage.getItem(PREFIX + conversation)));
+    super(draftIn(recall(PREFIX + conversation)));
     this.#key = PREFIX + conversation;
     addEventListener("storage", (event) => {
       if (event.key !== this.#key) return;
-      const theirs = found(event.newValue);
+      const theirs = draftIn(parsed(event.newValue));
       const uploading = this.read().files.filter(({ id }) => !id); // of which another tab knows nothing
       super.put({ ...theirs, files: [...theirs.files, ...uploading] });
     });
@@ -56,28 +57,19 @@ export class DraftStore extends Store<Draft> {
     this.#due = undefined;
     const { files, ...words } = this.read();
     const stored: Stored = { ...words, files: files.filter(({ id }) => id !== undefined), at: Date.now() };
-    try {
-      if (stored.text || stored.edits || stored.files.length > 0) localStorage.setItem(this.#key, JSON.stringify(stored));
-      else localStorage.removeItem(this.#key);
-    } catch {
-      // The room is used up: then it holds as long as the tab.
-    }
+    if (stored.text || stored.edits || stored.files.length > 0) remember(this.#key, stored);
+    else forget(this.#key);
   }
 }
 
-function parsed(text: string | null): Stored | null {
-  try {
-    const value = JSON.parse(text ?? "null") as Partial<Stored> | null;
-    return typeof value?.text === "string" && Array.isArray(value.files) ? (value as Stored) : null;
-  } catch {
-    return null;
-  }
-}
-function found(text: string | null): Draft {
-  const stored = parsed(text);
-  if (!stored) return EMPTY;
-  const { text: words, files, edits } = stored;
-  return { text: words, files, ...(edits ? { edits } : {}) };
+const isStored = (value: unknown): value is Stored => {
+  const { text, files } = (value ?? {}) as Partial<Stored>;
+  return typeof text === "string" && Array.isArray(files);
+};
+function draftIn(value: unknown): Draft {
+  if (!isStored(value)) return EMPTY;
+  const { text, files, edits } = value;
+  return { text, files, ...(edits ? { edits } : {}) };
 }
 
 const known = new Map<string, DraftStore>();
@@ -97,10 +89,10 @@ export function forgetDraft(conversation: string): void {
 
 /** Drafts of conversations that ended elsewhere would stay for ever: the oldest go. */
 function dropTheOldest(): void {
-  const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
-  const ages = keys.map((key) => ({ key, at: parsed(localStorage.getItem(key))?.at ?? 0 }));
+  const ageOf = (value: unknown): number => (isStored(value) ? value.at : 0);
+  const ages = keysOf(PREFIX).map((key) => ({ key, at: ageOf(recall(key)) }));
   ages.sort((one, other) => other.at - one.at);
-  for (const { key } of ages.slice(MOST_KEPT)) localStorage.removeItem(key);
+  for (const { key } of ages.slice(MOST_KEPT)) forget(key);
 }
 dropTheOldest();
 

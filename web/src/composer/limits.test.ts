@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { nearLimit, refusalOf, sizeOf } from "./limits";
+import { sizeOf } from "../i18n/numbers";
+import { nearLimit, refusalOf } from "./limits";
 
 test("the limit is told when it is near, and characters are counted as people do", () => {
   expect(nearLimit("a".repeat(40_000))).toBeNull();

@@ -19,10 +19,3 @@ export function refusalOf({ size, type }: Pick<File, "size" | "type">): "tooBig"
   const isWrong = /^(audio|video|font)\//.test(type) || (type.startsWith("image/") && !IMAGES.includes(type)) || /zip|compressed|x-tar/.test(type);
   return isWrong ? "wrongKind" : null;
 }
-
-const UNITS = ["B", "KB", "MB"];
-
-export function sizeOf(bytes: number, language: string): string {
-  const power = bytes < 1000 ? 0 : bytes < 1_000_000 ? 1 : 2;
-  return `${(bytes / 1000 ** power).toLocaleString(language, { maximumFractionDigits: power === 2 ? 1 : 0 })} ${UNITS[power] ?? ""}`;
-}

@@ -9,7 +9,7 @@ import { spoken, useWords } from "../i18n";
 import { useStore } from "../state/store";
 import { attachAgain } from "./attachments";
 import type { DraftStore } from "./drafts";
-import { sizeOf } from "./limits";
+import { sizeOf } from "../i18n/numbers";
 import { mentionOf, triggerOf, type Trigger } from "./mentions";
 import { shownOf } from "./shownOf";
 import { slashOf, templates, toInsert } from "./templates";

@@ -1,7 +1,8 @@
 import { isTerminal } from "legato-client";
 import { useState } from "react";
 import { Composer } from "../composer/Composer";
-import { useWords } from "../i18n";
+import { spoken, useWords } from "../i18n";
+import { dollars } from "../i18n/numbers";
 import { Link } from "../shell/Link";
 import { TopBar } from "../shell/TopBar";
 import { agents } from "../state/catalog";
@@ -23,7 +24,6 @@ import { Thread } from "./Thread";
 import { Title } from "./Title";
 import { useSummary } from "./useSummary";
 import { Waiting } from "./Waiting";
-import { money } from "./money";
 import "./conversation.css";
 
 export function Conversation({ id, onMenu }: { id: string; onMenu: () => void }) {
@@ -98,7 +98,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
             {usage?.total_tokens ? (
               <span id="usage">
                 {usage.estimated ? "≈ " : ""}{words("tokens", { n: usage.total_tokens })}
-                {usage.cost_usd == null ? "" : ` · ${money(usage.cost_usd)}`}
+                {usage.cost_usd == null ? "" : ` · ${dollars(usage.cost_usd, spoken())}`}
               </span>
             ) : null}
           </Link>

@@ -1,10 +1,10 @@
 import type { Gauge as GaugeOf, Stats } from "legato-client";
 import { useRef, useState } from "react";
-import { useWords } from "../i18n";
+import { spoken, useWords } from "../i18n";
+import { dollars } from "../i18n/numbers";
 import { client } from "../state/client";
 import { act } from "../state/problem";
 import { band } from "./gauge";
-import { money } from "./money";
 
 /** How much of the model's window the conversation takes; opened, what the conversation has used in all. */
 export function Gauge({ sessionId, gauge }: { sessionId: string; gauge: GaugeOf }) {
@@ -26,13 +26,13 @@ export function Gauge({ sessionId, gauge }: { sessionId: string; gauge: GaugeOf 
         <meter aria-label={text} min={0} max={1} value={share} />
         <span aria-hidden="true">{Math.round(share * 100)} %</span>
       </summary>
-      <div className="popup stats" role="status">
+      <div className="stats" role="status">
         <p>{text}</p>
         {stats && (
           <dl>
             <div><dt>{words("messagesOf")}</dt><dd>{words("count", { n: stats.message_count })}</dd></div>
             <div><dt>{words("usedInAll")}</dt><dd>{words("tokens", { n: stats.usage.total_tokens })}</dd></div>
-            <div><dt>{words("costInAll")}</dt><dd>{stats.usage.cost_usd == null ? words("unpriced") : money(stats.usage.cost_usd)}</dd></div>
+            <div><dt>{words("costInAll")}</dt><dd>{stats.usage.cost_usd == null ? words("unpriced") : dollars(stats.usage.cost_usd, spoken())}</dd></div>
           </dl>
         )}
       </div>

@@ -1,8 +1,8 @@
 import type { Message } from "legato-client";
 import { spoken, useWords } from "../i18n";
+import { dollars } from "../i18n/numbers";
 import { models } from "../state/catalog";
 import { useStore } from "../state/store";
-import { money } from "./money";
 
 /** Which model said it, what it used and when: seen when looked for. */
 export function MessageFacts({ message: { created_at, model_id, usage } }: { message: Message }) {
@@ -11,7 +11,7 @@ export function MessageFacts({ message: { created_at, model_id, usage } }: { mes
   const facts = [
     model_id ? (known.find(({ id }) => id === model_id)?.name ?? model_id) : "",
     usage?.total_tokens ? `${usage.estimated ? "≈ " : ""}${words("tokens", { n: usage.total_tokens })}` : "",
-    usage?.cost_usd == null ? "" : money(usage.cost_usd),
+    usage?.cost_usd == null ? "" : dollars(usage.cost_usd, spoken()),
   ].filter(Boolean);
   const at = new Date(created_at);
   return (

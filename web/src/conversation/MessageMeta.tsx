@@ -1,5 +1,6 @@
 import { isTerminal } from "legato-client";
 import { CopyButton } from "../controls/CopyButton";
+import { copyText } from "../controls/copyText";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { goOn } from "../state/conversations";
@@ -7,7 +8,7 @@ import { act } from "../state/problem";
 import { goTo } from "../state/route";
 import { BranchSwitcher } from "./BranchSwitcher";
 import { ending } from "./ending";
-import { Menu } from "./Menu";
+import { MenuButton } from "./MenuButton";
 import { MessageFacts } from "./MessageFacts";
 import type { MessageProps } from "./MessageView";
 import { ModelMenu } from "./ModelMenu";
@@ -45,8 +46,8 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
       <CopyButton text={() => plainText(message)} />
       {!isAnswer && mayAct && <button type="button" className="quiet" onClick={() => onEdit(message.id)}>{words("edit")}</button>}
       <BranchSwitcher message={message} siblings={siblings} disabled={!mayAct} />
-      <Menu label={words("moreOfMessage")} items={[
-        [words("copyWhole"), () => void navigator.clipboard.writeText(wholeText(message))],
+      <MenuButton label={words("moreOfMessage")} items={[
+        [words("copyWhole"), () => void copyText(wholeText(message))],
         [words("forkHere"), () => void fork()],
         ...(readOnly ? [] : [[words(message.pinned ? "unpinMessage" : "pinMessage"), () => void act(() => client.pin(sessionId, message.id, !message.pinned))] as const]),
       ]} />

@@ -3,7 +3,7 @@ import { useWords } from "../i18n";
 import { models } from "../state/catalog";
 import { conversations, send } from "../state/conversations";
 import { useStore } from "../state/store";
-import { Menu } from "./Menu";
+import { MenuButton } from "./MenuButton";
 import { plainText } from "./plainText";
 
 /** The question again, to another model: its answer stands beside this one, as another version. */
@@ -15,5 +15,5 @@ export function ModelMenu({ message }: { message: Message }) {
   const others = offered.filter(({ id }) => id !== message.model_id);
   if (!question || !text || others.length === 0) return null;
   const ask = (modelId: string) => () => void send(message.session_id, text, { edits: question.id, modelId });
-  return <Menu label={words("withModel")} sign="▾" items={others.map(({ id, name }) => [name, ask(id)] as const)} />;
+  return <MenuButton label={words("withModel")} sign="▾" items={others.map(({ id, name }) => [name, ask(id)] as const)} />;
 }

@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 
 vi.stubGlobal("localStorage", { getItem: () => null });
 vi.stubGlobal("navigator", { languages: ["en"] });
+vi.stubGlobal("addEventListener", () => undefined);
 vi.stubGlobal("document", { documentElement: { lang: "" } });
 const { isWord } = await import("../i18n");
 const { ending } = await import("./ending");

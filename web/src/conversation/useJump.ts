@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, type RefObject } from "react";
+import { useCallback, useEffect, useEffectEvent, useState, type RefObject } from "react";
 import type { VirtualizerHandle } from "virtua";
 import { useWords } from "../i18n";
 import type { Conversation } from "../state/conversations";
@@ -22,6 +22,7 @@ export function useJump(conversation: Conversation, list: RefObject<VirtualizerH
     setTimeout(() => setMarked((now) => (now === messageId ? null : now)), MARKED_MS);
   }, [conversation, list, release]);
 
+  const sayGone = useEffectEvent(() => problem.put(words("messageGone")));
   useEffect(() => {
     if (!wanted) return;
     let stays = true;
@@ -30,12 +31,10 @@ export function useJump(conversation: Conversation, list: RefObject<VirtualizerH
       if (!stays) return;
       if (where === "here") await show(wanted);
       else if (where === "elsewhere") setElsewhere(wanted);
-      else if (where === "nowhere") problem.put(words("messageGone"));
+      else if (where === "nowhere") sayGone();
     };
     void go();
     return () => { stays = false; };
-    // The language changes no destination.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [conversation, wanted, show]);
 
   const forget = () => setElsewhere(null);

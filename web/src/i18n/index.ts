@@ -1,4 +1,3 @@
-import { useSyncExternalStore } from "react";
 import { words as answer } from "../answer/words";
 import { words as commands } from "../commands/words";
 import { words as composer } from "../composer/words";
@@ -10,6 +9,8 @@ import { words as memory } from "../pages/memory/words";
 import { words as settings } from "../pages/settings/words";
 import { words as shell } from "../shell/words";
 import { words as sidebar } from "../sidebar/words";
+import { Kept } from "../state/kept";
+import { useStore } from "../state/store";
 import { words as common } from "./common";
 import { fill, LANGUAGES, type Language, type Values } from "./fill";
 
@@ -18,32 +19,21 @@ export type Word = keyof typeof ALL;
 export type Say = (key: Word, values?: Values) => string;
 export const isWord = (key: string): key is Word => Object.hasOwn(ALL, key);
 
-const KEY = "legato.language";
-const listeners = new Set<() => void>();
+const isLanguage = (found: unknown): boolean => LANGUAGES.some((language) => language === found);
+const ofTheBrowser = (): Language => navigator.languages.map((tag) => tag.slice(0, 2) as Language).find(isLanguage) ?? "en";
+const language = new Kept<Language>("language", ofTheBrowser(), isLanguage);
+const show = (): void => {
+  document.documentElement.lang = language.read();
+};
+language.subscribe(show);
+show();
 
-function first(): Language {
-  const wanted = [localStorage.getItem(KEY), ...navigator.languages].map((tag) => tag?.slice(0, 2));
-  return LANGUAGES.find((language) => language === wanted.find((tag) => LANGUAGES.some((each) => each === tag))) ?? "en";
-}
-let language = first();
-document.documentElement.lang = language;
-
-export function speak(next: Language): void {
-  language = next;
-  localStorage.setItem(KEY, next);
-  document.documentElement.lang = next;
-  for (const listener of listeners) listener();
-}
-export const spoken = (): Language => language;
-
-function subscribe(listener: () => void): () => void {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
-}
+export const speak = (next: Language): void => language.put(next);
+export const spoken = (): Language => language.read();
 
 /** The words of the language that is spoken now. */
 export function useWords(): Say {
-  const now = useSyncExternalStore(subscribe, spoken);
+  const now = useStore(language);
   return (key, values) => fill(ALL[key][LANGUAGES.indexOf(now)] ?? "", now, values);
 }
 export type { Language, Values } from "./fill";

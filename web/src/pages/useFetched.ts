@@ -1,11 +1,13 @@
 import { useEffect, useState } from "react";
 import { act } from "../state/problem";
 
-/** What the server tells of it, asked when the view opens; undefined until then. `again` asks once more. */
+/** What the server tells of it, asked when the view opens; undefined until then. `again` asks once more. `ask` stays the same function. */
 export function useFetched<Value>(ask: () => Promise<Value>): [value: Value | undefined, again: () => Promise<void>] {
   const [value, setValue] = useState<Value>();
-  const again = (): Promise<void> => act(ask).then((told) => { if (told !== undefined) setValue(told); });
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- once, when it opens
-  useEffect(() => void again(), []);
+  useEffect(() => void act(ask).then(setValue), [ask]);
+  const again = async () => {
+    const told = await act(ask);
+    if (told !== undefined) setValue(told); // else what was told before stands
+  };
   return [value, again];
 }

@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
-import { dayOf, dollars, durationOf, localeOf } from "./when";
+import { dollars, localeOf } from "../i18n/numbers";
+import { dayOf, durationOf } from "./when";
 
 vi.stubGlobal("navigator", { languages: ["en-GB", "en", "ru"] });
 
@@ -13,7 +14,7 @@ test("a duration is told in the unit that fits", () => {
 });
 
 test("small sums are not rounded away", () => {
-  expect([0, 0.0021, 12].map((each) => dollars(each, "en"))).toEqual(["US$0.00", "US$0.0021", "US$12.00"]);
+  expect([0, 0.0021, 12].map((each) => dollars(each, "en"))).toEqual(["$0.00", "$0.0021", "$12.00"]);
 });
 
 test("a day of another year says which", () => {

@@ -1,7 +1,5 @@
 import type { Language } from "../i18n";
-
-/** As it is written where the browser is at home, if that is where the language is spoken. */
-export const localeOf = (language: Language): string => navigator.languages.find((each) => each.startsWith(language)) ?? language;
+import { localeOf } from "../i18n/numbers";
 
 /** The day, with the year only where it is another one. */
 export function dayOf(at: string | number, language: Language, now = new Date()): string {
@@ -20,6 +18,3 @@ export function durationOf(seconds: number, language: Language): string {
   const digits = value < 1 ? 2 : value < 10 ? 1 : 0;
   return `${value.toLocaleString(localeOf(language), { maximumFractionDigits: digits })} ${short ? (language === "ru" ? "мс" : "ms") : language === "ru" ? "с" : "s"}`;
 }
-
-export const dollars = (value: number, language: Language): string =>
-  value.toLocaleString(localeOf(language), { style: "currency", currency: "USD", maximumFractionDigits: value !== 0 && Math.abs(value) < 0.1 ? 4 : 2 });

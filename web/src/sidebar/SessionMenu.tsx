@@ -1,8 +1,8 @@
 import type { Session } from "legato-client";
+import { Menu, MenuItem } from "../controls/Menu";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { sessions } from "../state/sessions";
-import { Menu } from "./Menu";
 
 const FORMATS = [["Markdown", "markdown"], ["HTML", "html"], ["JSON", "json"], ["JSONL", "jsonl"]] as const;
 
@@ -19,20 +19,16 @@ export function SessionMenu({ session, anchor, onRename, onDelete, onClose }: Pr
   const { id, pinned, archived_at: archived } = session;
   return (
     <Menu label={words("more", { title: session.title || words("untitled") })} anchor={anchor} onClose={onClose}>
-      <Item onChoose={() => void sessions.change(id, { pinned: !pinned })}>{words(pinned ? "unpin" : "pin")}</Item>
-      <Item onChoose={onRename}>{words("rename")}<kbd>F2</kbd></Item>
-      <Item onChoose={() => void sessions.change(id, { archived: !archived })}>{words(archived ? "unarchive" : "archive")}</Item>
+      <MenuItem onChoose={() => void sessions.change(id, { pinned: !pinned })}>{words(pinned ? "unpin" : "pin")}</MenuItem>
+      <MenuItem onChoose={onRename}>{words("rename")}<kbd>F2</kbd></MenuItem>
+      <MenuItem onChoose={() => void sessions.change(id, { archived: !archived })}>{words(archived ? "unarchive" : "archive")}</MenuItem>
       <div className="menu-group" role="group" aria-label={words("exportAs")}>
         <span aria-hidden="true">{words("exportAs")}</span>
         {FORMATS.map(([name, format]) => (
           <a key={format} role="menuitem" tabIndex={-1} href={client.exportUrl(id, format)} download>{name}</a>
         ))}
       </div>
-      <Item danger onChoose={onDelete}>{words("delete")}<kbd>Del</kbd></Item>
+      <MenuItem danger onChoose={onDelete}>{words("delete")}<kbd>Del</kbd></MenuItem>
     </Menu>
   );
-}
-
-function Item({ children, danger, onChoose }: { children: React.ReactNode; danger?: boolean; onChoose: () => void }) {
-  return <button type="button" role="menuitem" tabIndex={-1} className={danger ? "dangerous" : undefined} onClick={onChoose}>{children}</button>;
 }

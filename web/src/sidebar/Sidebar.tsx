@@ -1,11 +1,11 @@
 import type { Session } from "legato-client";
 import { useMemo, useState } from "react";
 import { flushSync } from "react-dom";
+import { Confirm } from "../controls/Confirm";
 import { useWords } from "../i18n";
 import { goTo } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
-import { DeleteDialog } from "./DeleteDialog";
 import { Icon } from "./Icon";
 import { search } from "./search";
 import { SearchField } from "./SearchField";
@@ -27,7 +27,6 @@ export function Sidebar({ current, onHelp }: { current: string | null; onHelp: (
     focusList();
   };
   const remove = async (session: Session) => {
-    askNoMore();
     if (!(await sessions.remove(session.id))) return;
     if (session.id === current) goTo(null);
     focusList();
@@ -45,7 +44,12 @@ export function Sidebar({ current, onHelp }: { current: string | null; onHelp: (
         </>
       )}
       <SidebarFoot archived={archived} onArchived={() => setArchived(!archived)} onHelp={onHelp} />
-      {doomed && <DeleteDialog session={doomed} onClose={askNoMore} onDelete={() => void remove(doomed)} />}
+      {doomed && (
+        <Confirm
+          title={words("deleteTitle")} body={words("deleteBody", { title: doomed.title || words("untitled") })} action={words("delete")}
+          onAgree={() => void remove(doomed)} onClose={askNoMore}
+        />
+      )}
     </aside>
   );
 }

@@ -1,6 +1,7 @@
 import { LegatoError, newId, type Message, type Mode } from "legato-client";
 import { client } from "./client";
 import { insist } from "./patience";
+import { forget, keysOf, recall, remember } from "./remembered";
 import { Store } from "./store";
 
 export interface SentFile {
@@ -75,7 +76,7 @@ export class Outbox extends Store<readonly Outgoing[]> {
     const before = this.read();
     for (const entry of entries) if (!before.includes(entry)) keep(entry);
     const ids = new Set(entries.map(({ messageId }) => messageId));
-    for (const { messageId } of before) if (!ids.has(messageId)) localStorage.removeItem(PREFIX + messageId);
+    for (const { messageId } of before) if (!ids.has(messageId)) forget(PREFIX + messageId);
     super.put(entries);
   }
   #enqueue(entry: Outgoing): void {
@@ -109,23 +110,12 @@ export class Outbox extends Store<readonly Outgoing[]> {
 }
 
 function keep(entry: Outgoing): void {
-  try {
-    if (entry.accepted) localStorage.removeItem(PREFIX + entry.messageId);
-    else localStorage.setItem(PREFIX + entry.messageId, JSON.stringify(entry));
-  } catch {
-    // The room is used up, or there is none in this window: then it holds as long as the tab.
-  }
+  if (entry.accepted) forget(PREFIX + entry.messageId);
+  else remember(PREFIX + entry.messageId, entry);
 }
 
 /** What was not delivered when its tab was closed, in the order in which it was written. */
 function kept(): Outgoing[] {
-  const found: Outgoing[] = [];
-  for (const key of Object.keys(localStorage).filter((each) => each.startsWith(PREFIX))) {
-    try {
-      found.push(JSON.parse(localStorage.getItem(key) ?? "") as Outgoing);
-    } catch {
-      localStorage.removeItem(key); // nothing that this page has written
-    }
-  }
+  const found = keysOf(PREFIX).map(recall).filter((entry) => entry !== undefined) as Outgoing[];
   return found.sort((one, other) => one.at - other.at);
 }

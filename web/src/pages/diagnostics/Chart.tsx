@@ -1,7 +1,7 @@
 import { useMemo, useState, type ReactNode } from "react";
 import { spoken, useWords } from "../../i18n";
 import { Table } from "../Sheet";
-import { localeOf } from "../when";
+import { localeOf } from "../../i18n/numbers";
 import { Plot, type Look } from "./Plot";
 import { isEmpty, type Lines } from "./series";
 

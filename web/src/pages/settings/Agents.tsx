@@ -3,7 +3,7 @@ import { spoken, useWords } from "../../i18n";
 import { agents, models } from "../../state/catalog";
 import { useStore } from "../../state/store";
 import { Section, Table } from "../Sheet";
-import { dollars } from "../when";
+import { dollars } from "../../i18n/numbers";
 
 /** Who answers here, with which model, and what that costs; then the models that nobody has by default. */
 export function Agents() {

@@ -2,15 +2,16 @@ import type { Sums } from "legato-client";
 import { spoken, useWords } from "../../i18n";
 import { client } from "../../state/client";
 import { Section, Table } from "../Sheet";
-import { dollars } from "../when";
+import { dollars } from "../../i18n/numbers";
 import { useFetched } from "../useFetched";
 
 /** Days are the server's, which are those of UTC. */
 const monthBegins = (): string => `${new Date().toISOString().slice(0, 7)}-01`;
+const askUsage = () => client.usage({ from: monthBegins(), groupBy: ["model"] });
 
 export function UsedThisMonth() {
   const words = useWords();
-  const [report] = useFetched(() => client.usage({ from: monthBegins(), groupBy: ["model"] }));
+  const [report] = useFetched(askUsage);
   const head = (["settingsModel", "settingsCalls", "settingsPrompt", "settingsCompletion", "settingsCost"] as const).map((each) => words(each));
   return (
     <Section title={words("settingsUsage")} note={report?.data.length ? words("settingsUsageNote") : undefined}>

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, type ReactNode } from "react";
+import "./controls.css";
 
 const GAP_PX = 4;
 const ITEMS = "[role=menuitem]";
@@ -64,4 +65,8 @@ function move(menu: HTMLElement, key: string): boolean {
     : undefined;
   next?.focus();
   return next !== undefined;
+}
+
+export function MenuItem({ children, danger, onChoose }: { children: ReactNode; danger?: boolean; onChoose: () => void }) {
+  return <button type="button" role="menuitem" tabIndex={-1} className={danger ? "dangerous" : undefined} onClick={onChoose}>{children}</button>;
 }

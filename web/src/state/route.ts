@@ -15,13 +15,25 @@ export function routeOf(hash: string): Route {
 }
 
 export const route = new Store<Route>(routeOf(location.hash));
-addEventListener("hashchange", () => route.put(routeOf(location.hash)));
+let followed = location.hash;
+addEventListener("hashchange", follow);
+
+function follow(): void {
+  if (location.hash === followed) return;
+  followed = location.hash;
+  route.put(routeOf(followed));
+}
+/** At once: the browser tells of the change in a task of its own, and the next key may come before that. */
+function go(hash: string): void {
+  location.hash = hash;
+  follow();
+}
 
 export function goTo(sessionId: string | null, messageId?: string): void {
-  location.hash = sessionId === null ? "" : messageId ? `${sessionId}/${messageId}` : sessionId;
+  go(sessionId === null ? "" : messageId ? `${sessionId}/${messageId}` : sessionId);
 }
 export function goToPage(page: PageName): void {
-  location.hash = page;
+  go(page);
 }
 
 export const useRoute = (): Route => useStore(route);

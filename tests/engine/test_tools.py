@@ -127,6 +127,30 @@ async def test_the_model_calls_is_answered_and_goes_on(sqlite: str) -> None:
     assert [event.output for event in only(ToolResult, told)] == [output]
 
 
+@pytest.mark.promise("C-05")
+async def test_calls_to_which_a_server_gives_the_same_id_have_their_own_results(sqlite: str) -> None:
+    async def double(n: int) -> int:
+        return 2 * n
+
+    model = ScriptedModel(
+        [calls("double", '{"n":1}', "0"), calls("double", '{"n":2}', "0", 1)],
+        [calls("double", '{"n":3}', "0")],
+        ["Done."],
+    )
+
+    _, (turn, state) = await talked(sqlite, model, double)
+
+    assert turn.status == "completed"
+    parts = state.messages[-1].parts
+    made = [part.call_id for part in parts if isinstance(part, ToolCallPart)]
+    assert made[0] == "0"
+    assert len(set(made)) == 3
+    results = [(part.call_id, part.output) for part in parts if isinstance(part, ToolResultPart)]
+    assert results == list(zip(made, ["2", "4", "6"], strict=True))
+    sent = [(message.call_id, message.content) for message in model.requests[-1].messages if message.role == "tool"]
+    assert sent == results
+
+
 async def test_calls_of_one_answer_are_run_in_order_and_answered_together(sqlite: str) -> None:
     ran: list[int] = []
 

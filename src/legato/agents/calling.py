@@ -151,6 +151,7 @@ class ModelCalls:
                 case ReasoningPart():
                     self._stage.say("reasoning", part.text)
                 case ToolCallPart():
+                    self._turn.call_ids.add(part.call_id)
                     self._stage.call(part.name, part.arguments, part.call_id)
                 case _:
                     raise Misuse("a model does not answer with this")
@@ -194,7 +195,7 @@ class ModelCalls:
             background=self._turn.in_background,
         )
         meter = _Meter(prompt.info.tokens, self._count)
-        parts = _Parts()
+        parts = _Parts(self._turn.call_ids)
         answers = self._model_id
         upstream = self._upstream = self._provider.stream(request)
         try:
@@ -332,9 +333,10 @@ class _OpenCall(msgspec.Struct):
 
 
 class _Parts:
-    """What a model says, gathered in the order in which it begins."""
+    """What a model says, gathered in the order in which it begins. Its calls have ids that none of ``taken`` has."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
         self._all: list[tuple[type[TextPart | ReasoningPart], list[str]] | _OpenCall] = []
         self._calls: dict[int, _OpenCall] = {}
 
@@ -349,8 +351,9 @@ class _Parts:
         call = self._calls.get(delta.index)
         if call is None:
             call_id = normalise(delta.call_id)
-            if not 0 < len(call_id) <= _MOST_NAME_CHARS:
+            if not 0 < len(call_id) <= _MOST_NAME_CHARS or call_id in self._taken:
                 call_id = new_id("call")
+            self._taken.add(call_id)
             call = self._calls[delta.index] = _OpenCall(call_id, normalise(delta.name)[:_MOST_NAME_CHARS], [])
             self._all.append(call)
         call.arguments.append(delta.arguments)

@@ -148,6 +148,7 @@ class Turn:
         self._calls: set[ModelCalls] = set()
         self._own_calls: dict[str, Step] = {}
         self.performing = 0  # tools and steps that are being done
+        self.call_ids: set[str] = set()  # of what its models called: some servers number the calls of each answer anew
         self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
         self._fallbacks: set[tuple[str, str]] = set()
 

@@ -290,5 +290,14 @@ async def test_a_model_is_chosen_by_window_and_price_for_what_is_sent_next(choos
         await chooser.say("/long 3 200")
     assert '"model_id":"local:m1"' in str((await sent.value).post_data)
     await chooser.ended("completed", 2)
+    # Another one may answer the same question: the question stays, and has two answers.
+    await chooser.answers.last.get_by_role("button", name="Regenerate with another model").click()
+    async with page.expect_request(lambda request: request.url.endswith("/retry")) as sent:
+        await page.get_by_role("menuitem", name="m2").click()
+    assert '"model_id":"local:m2"' in str((await sent.value).post_data)
+    await expect(chooser.answers.last).to_contain_text("2 of 2")
+    await chooser.ended("completed", 2)
+    await expect(chooser.questions).to_have_count(2)
+    await expect(chooser.questions.last).not_to_contain_text("2 of 2")
     await page.evaluate("location.hash = ''")
     await expect(page.get_by_role("button", name=re.compile("Model: The agent's own"))).to_be_visible()

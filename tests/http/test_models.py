@@ -227,3 +227,21 @@ async def test_each_turn_may_name_its_model(served: Served, api: Api) -> None:
     assert served.upstream.exchanges[-1].body["model"] == "other"
     assert (await api.answered(session, "count 1"))["model_id"] == "openai:m"
     assert served.upstream.exchanges[-1].headers["Authorization"] == f"Bearer {PROVIDER_KEY}"
+
+
+@pytest.mark.promise("S-15")
+async def test_another_model_answers_the_same_question(served: Served, api: Api) -> None:
+    session = await api.session("model")
+    first = await api.answered(session, "count 2")
+    path = f"{session}/turns/{first['id']}/retry"
+    body = {"model_id": "openai:other", "message_id": "again"}
+    again = (await api.call("POST", path, body, status=202))["turn"]
+    assert (again["message_id"], again["model_id"]) == (first["message_id"], "openai:other")
+    again = await api.over(session, again["id"])
+    assert (again["status"], served.upstream.exchanges[-1].body["model"]) == ("completed", "other")
+    assert (await last_answer(api, session))["model_id"] == "openai:other"
+    assert (await api.call("POST", path, body))["turn"]["id"] == again["id"]
+    await api.refused(409, "message_id_reused", "POST", path, {"message_id": "again"})
+    await api.refused(404, "model_not_found", "POST", path, {"model_id": "nowhere:m"})
+    # The session's own model answers what comes next.
+    assert (await api.answered(session, "count 2"))["model_id"] == first["model_id"]

@@ -76,8 +76,9 @@ export class Legato {
     this.#http.call("PATCH", ses(sessionId, "turns", turnId), { body: changes });
   continue_ = (sessionId: string, turnId: string, messageId = newId("msg")): Promise<t.Sent> =>
     this.#http.call("POST", ses(sessionId, "turns", turnId, "continue"), { body: { message_id: messageId } });
-  retry = (sessionId: string, turnId: string, messageId = newId("msg")): Promise<t.Sent> =>
-    this.#http.call("POST", ses(sessionId, "turns", turnId, "retry"), { body: { message_id: messageId } });
+  /** `modelId`: of who answers now. */
+  retry = (sessionId: string, turnId: string, messageId = newId("msg"), modelId?: string): Promise<t.Sent> =>
+    this.#http.call("POST", ses(sessionId, "turns", turnId, "retry"), { body: { message_id: messageId, model_id: modelId } });
 
   // Messages and branches
   messagesPage = (sessionId: string, options: { cursor?: string | null; leaf?: string; limit?: number } = {}): Promise<t.MessagePage> => this.#get(ses(sessionId, "messages"), options);

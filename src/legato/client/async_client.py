@@ -259,9 +259,11 @@ class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls
         body = {"message_id": message_id or new_id("msg")}
         return await self._send(_path(session_id, "turns", turn_id, "continue"), body)
 
-    async def retry(self, session_id: str, turn_id: str, *, message_id: str | None = None) -> Sent:
-        """A new turn that answers the same message again."""
-        body = {"message_id": message_id or new_id("msg")}
+    async def retry(
+        self, session_id: str, turn_id: str, *, message_id: str | None = None, model_id: str | None = None
+    ) -> Sent:
+        """A new turn that answers the same message again, with the model ``model_id`` if given."""
+        body = {"message_id": message_id or new_id("msg"), **_given(model_id=model_id)}
         return await self._send(_path(session_id, "turns", turn_id, "retry"), body)
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> Sent:

@@ -392,13 +392,17 @@ class Engine:
         parts = (TextPart(CONTINUE_TEXT),)
         return await self._again(owner, session_id, turn_id, message_id, "continue", parts)
 
-    async def retry(self, owner: str, session_id: str, turn_id: str, message_id: str | None) -> Sent:
+    async def retry(
+        self, owner: str, session_id: str, turn_id: str, message_id: str | None, model_id: str | None = None
+    ) -> Sent:
         """A new turn that answers the message of an ended one again; the earlier answer leaves the active branch.
+
+        ``model_id`` is of who answers now; a welcome keeps its model.
 
         Raises:
             as ``go_on``, and MessageNotFound.
         """
-        return await self._again(owner, session_id, turn_id, message_id, "retry", ())
+        return await self._again(owner, session_id, turn_id, message_id, "retry", (), model_id)
 
     async def _again(
         self,
@@ -408,19 +412,22 @@ class Engine:
         message_id: str | None,
         kind: Any,
         parts: tuple[Part, ...],
+        model_id: str | None = None,
     ) -> Sent:
         return await self._accept(
             accepting.Send(
                 session_id=session_id,
                 owner=owner,
                 client_message_id=message_id or new_id("msg"),
-                body_hash=_hash(parts, kind, turn_id),
+                body_hash=_hash(parts, kind, turn_id, model_id),
                 parts=parts,
+                model_id=model_id,
                 message_type="continue" if kind == "continue" else "message",
                 kind=kind,
                 source_turn_id=turn_id,
                 queue_limit=self._settings.queue_limit,
-            )
+            ),
+            self._check_model,
         )
 
     async def _accept(self, send: accepting.Send, check: accepting.Check = lambda session, send: None) -> Sent:
@@ -466,6 +473,10 @@ class Engine:
     def _check(self, session: Session, send: accepting.Send) -> None:
         """Refuse now what could never be answered. Runs in the accepting transaction: it looks at nothing but its arguments."""
         self._check_words(session, send.model_id, send.parts)
+
+    def _check_model(self, session: Session, send: accepting.Send) -> None:
+        if send.model_id is not None:
+            self.models.provider(send.model_id)
 
     def _check_words(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         self._check_size(parts)

@@ -150,8 +150,10 @@ class Owner:
     async def continue_(self, session_id: str, turn_id: str, message_id: str | None = None) -> Sent:
         return await self._engine.go_on(self.id, session_id, turn_id, message_id)
 
-    async def retry(self, session_id: str, turn_id: str, message_id: str | None = None) -> Sent:
-        return await self._engine.retry(self.id, session_id, turn_id, message_id)
+    async def retry(
+        self, session_id: str, turn_id: str, message_id: str | None = None, *, model_id: str | None = None
+    ) -> Sent:
+        return await self._engine.retry(self.id, session_id, turn_id, message_id, model_id)
 
     async def turn(self, session_id: str, turn_id: str) -> Turn:
         return await self._engine.turn(self.id, session_id, turn_id)

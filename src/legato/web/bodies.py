@@ -218,6 +218,12 @@ class ReportStreams(_Body):
 
 
 class Again(_Body):
-    """For ``continue`` and ``retry``."""
+    """For ``continue``."""
 
     message_id: MessageId | None = None
+
+
+class Retry(Again):
+    """``model_id``: of who answers now, else as for any new message."""
+
+    model_id: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None

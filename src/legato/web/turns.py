@@ -11,7 +11,7 @@ from legato.core.languages import liked_best
 from legato.core.model import Turn
 from legato.core.text import normalise
 from legato.engine.engine import SendRequest, Sent
-from legato.web.bodies import Again, AmendTurn, SendTurn, Text
+from legato.web.bodies import Again, AmendTurn, Retry, SendTurn, Text
 from legato.web.context import Asking, AskingAnyhow, Context
 from legato.web.replies import SentReply, documents, reply
 from legato.web.streams import EventStream, Until, journal_frames, private_frames
@@ -84,10 +84,10 @@ async def go_on(asking: Asking, session_id: Text, turn_id: Text, body: Again | N
 
 
 @router.post("/{turn_id}/retry", status_code=202, responses=documents(SentReply, 202) | documents(SentReply))
-async def retry(asking: Asking, session_id: Text, turn_id: Text, body: Again | None = None) -> Response:
-    """A new turn that answers the same message again."""
-    message_id = body.message_id if body else None
-    return _sent(await asking.engine.retry(asking.owner, session_id, turn_id, message_id))
+async def retry(asking: Asking, session_id: Text, turn_id: Text, body: Retry | None = None) -> Response:
+    """A new turn that answers the same message again, with another model if one is named."""
+    given = body or Retry()
+    return _sent(await asking.engine.retry(asking.owner, session_id, turn_id, given.message_id, given.model_id))
 
 
 def wants_stream(request: Request) -> bool:

@@ -42,7 +42,7 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
       {isLast && mayAct && (end || isAnswer) && (
         <button type="button" className="quiet" onClick={again("retry")}>{words(end ? "retry" : "regenerate")}</button>
       )}
-      {isLast && mayAct && isAnswer && <ModelMenu message={message} />}
+      {isLast && mayAct && isAnswer && message.parent_id && <ModelMenu message={message} />}
       <CopyButton text={() => plainText(message)} />
       {!isAnswer && mayAct && <button type="button" className="quiet" onClick={() => onEdit(message.id)}>{words("edit")}</button>}
       <BranchSwitcher message={message} siblings={siblings} disabled={!mayAct} />

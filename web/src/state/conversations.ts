@@ -290,15 +290,15 @@ export const openTurns = (state: State | null): State["turns"] => state?.turns.f
 const attempts = new Map<string, string>();
 const pending = new Set<string>();
 
-/** Continues or retries a turn, once, however often it is asked for until the new turn is shown. */
-export async function goOn(sessionId: string, turnId: string, how: "continue_" | "retry"): Promise<void> {
-  const what = `${how} ${turnId}`;
+/** Continues or retries a turn, once, however often it is asked for until the new turn is shown. `modelId`: of who answers now. */
+export async function goOn(sessionId: string, turnId: string, how: "continue_" | "retry", modelId?: string): Promise<void> {
+  const what = `${how} ${turnId} ${modelId ?? ""}`;
   if (pending.has(what)) return;
   const messageId = attempts.get(what) ?? newId("msg");
   attempts.set(what, messageId);
   pending.add(what);
   try {
-    const sent = await act(() => client[how](sessionId, turnId, messageId));
+    const sent = await act(() => (how === "retry" ? client.retry(sessionId, turnId, messageId, modelId) : client.continue_(sessionId, turnId, messageId)));
     if (!sent) return;
     attempts.delete(what);
     await conversations.get(sessionId).shows(sent.turn.id);

@@ -80,6 +80,23 @@ async def test_files_are_checked_kept_through_a_reload_and_sent(visitor: Visitor
 
 
 @pytest.mark.promise("U-06")
+async def test_an_upload_that_takes_its_time_shows_how_far_it_is(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    devtools = await chat.page.context.new_cdp_session(chat.page)
+    await devtools.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
+    await devtools.send("Network.emulateNetworkConditions", slow)
+    big = {"name": "long.txt", "mimeType": "text/plain", "buffer": b"All work and no play. " * 45_000}
+    await chat.page.set_input_files("#attach", [big])
+    progress = chips(chat).get_by_role("progressbar", name="Uploading…")
+    await expect(progress).to_be_visible()
+    await expect(progress).to_have_attribute("value", re.compile(r"^0\.[2-9]"))
+    await chat.screenshot("uploading")
+    await expect(chips(chat)).to_have_text([re.compile("long.txt.*990 KB")])
+    await expect(progress).to_have_count(0)
+
+
+@pytest.mark.promise("U-06")
 async def test_what_is_pasted_and_dropped_is_attached_and_a_failed_upload_can_be_repeated(visitor: Visitor) -> None:
     chat = await (await visitor.tab()).open()
     await chat.page.route(

@@ -138,12 +138,13 @@ export class Legato {
   }
   exportUrl = (sessionId: string | null, format: "json" | "jsonl" | "markdown" | "html" = sessionId === null ? "jsonl" : "json"): string =>
     this.#http.url(sessionId === null ? "v1/export" : ses(sessionId, "export"), { format });
-  importFile(file: Blob, options: { format?: string; agentId?: string; dryRun?: boolean } = {}): Promise<t.ImportReport> {
+  /** `onSent` is told how many bytes have gone, in a browser. */
+  importFile(file: Blob, options: { format?: string; agentId?: string; dryRun?: boolean; onSent?: (bytes: number) => void } = {}): Promise<t.ImportReport> {
     const query = { format: options.format, agent_id: options.agentId, dry_run: options.dryRun };
-    return this.#http.call("POST", "v1/import", { raw: file, query, repeatable: false, timeoutMs: IMPORT_MS });
+    return this.#http.call("POST", "v1/import", { raw: file, query, onSent: options.onSent, repeatable: false, timeoutMs: IMPORT_MS });
   }
-  upload = (file: Blob, name: string): Promise<t.File> =>
-    this.#http.call("POST", "v1/files", { raw: file, query: { name }, repeatable: false, timeoutMs: IMPORT_MS });
+  upload = (file: Blob, name: string, onSent?: (bytes: number) => void): Promise<t.File> =>
+    this.#http.call("POST", "v1/files", { raw: file, query: { name }, onSent, repeatable: false, timeoutMs: IMPORT_MS });
   file = (id: string): Promise<t.File> => this.#get(`v1/files/${seg(id)}`);
   fileUrl = (id: string): string => this.#http.url(`v1/files/${seg(id)}/content`);
   deleteFile = (id: string): Promise<void> => this.#http.call("DELETE", `v1/files/${seg(id)}`);

@@ -1,6 +1,7 @@
 import { Backoff } from "./backoff";
 import { LegatoError } from "./errors";
 import type { ReasonCode } from "./types";
+import { uploading } from "./uploading";
 
 export interface LegatoOptions {
   /** Where Legato is; by default where the page is. */
@@ -25,6 +26,8 @@ export interface Asked {
   query?: Query;
   body?: unknown;
   raw?: BodyInit;
+  /** Is told how many bytes of `raw` have gone, where that can be known: in a browser. */
+  onSent?: ((bytes: number) => void) | undefined;
   headers?: Record<string, string>;
   /** False where a second attempt could do it a second time. */
   repeatable?: boolean;
@@ -108,13 +111,13 @@ export class Requests {
   async #once<T>(method: string, path: string, asked: Asked): Promise<T> {
     const json: Record<string, string> = asked.body === undefined ? {} : { "Content-Type": "application/json" };
     const body = asked.body === undefined ? asked.raw : JSON.stringify(asked.body);
-    const response = await this.#fetch(this.url(path, asked.query), {
-      method,
-      headers: { ...this.#options.headers, ...json, ...asked.headers },
-      signal: AbortSignal.timeout(asked.timeoutMs ?? ANSWER_MS),
-      keepalive: asked.keepalive ?? false,
-      ...(body === undefined ? {} : { body }),
-    });
+    const url = this.url(path, asked.query);
+    const timeoutMs = asked.timeoutMs ?? ANSWER_MS;
+    const init: RequestInit = { method, headers: { ...this.#options.headers, ...json, ...asked.headers }, ...(body === undefined ? {} : { body }) };
+    const { onSent } = asked;
+    const response = onSent && !this.#options.fetch && "XMLHttpRequest" in globalThis
+      ? await reached(uploading(url, init, onSent, timeoutMs))
+      : await this.#fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs), keepalive: asked.keepalive ?? false });
     if (!response.ok) throw await LegatoError.of(response);
     if (response.status === 204) return undefined as T;
     return (await response.json().catch((error: unknown) => {
@@ -122,12 +125,16 @@ export class Requests {
     })) as T;
   }
 
-  async #fetch(url: string, init: RequestInit): Promise<Response> {
-    try {
-      return await (this.#options.fetch ?? fetch)(url, init);
-    } catch (error) {
-      throw unreachable(error);
-    }
+  #fetch(url: string, init: RequestInit): Promise<Response> {
+    return reached((this.#options.fetch ?? fetch)(url, init));
+  }
+}
+
+async function reached(response: Promise<Response>): Promise<Response> {
+  try {
+    return await response;
+  } catch (error) {
+    throw unreachable(error);
   }
 }
 

@@ -1,6 +1,7 @@
 import { LegatoError } from "legato-client";
 import type { Word } from "../i18n";
 import { client } from "../state/client";
+import { Store } from "../state/store";
 import { draftOf, type Attached } from "./drafts";
 import { MOST_FILES, refusalOf } from "./limits";
 
@@ -9,6 +10,9 @@ const newKey = (): string => `${String(Date.now())}-${String((keys += 1))}`;
 
 /** What can be tried again, as long as the tab lives. */
 const held = new Map<string, File>();
+
+/** How many bytes of each upload under way have gone, by key. */
+export const sent = new Store<ReadonlyMap<string, number>>(new Map());
 
 const nameOf = (file: File): string => file.name || `image.${file.type.split("/")[1] ?? "png"}`;
 
@@ -41,7 +45,7 @@ export async function upload(conversation: string, key: string): Promise<boolean
   const fresh: Attached = { key, name, size: file.size, own };
   replace(conversation, key, fresh);
   try {
-    const { id, size, media_type: mediaType } = await client.upload(file, name);
+    const { id, size, media_type: mediaType } = await client.upload(file, name, (bytes) => sent.put(new Map(sent.read()).set(key, bytes)));
     held.delete(key);
     if (draftOf(conversation).read().files.some((each) => each.key === key)) replace(conversation, key, { ...fresh, id, size, mediaType });
     else void client.deleteFile(id).catch(ignore);
@@ -50,6 +54,10 @@ export async function upload(conversation: string, key: string): Promise<boolean
     if (!(error instanceof LegatoError)) throw error;
     replace(conversation, key, { ...fresh, problem: error.code === "unreachable" ? "noServer" : error.detail });
     return false;
+  } finally {
+    const others = new Map(sent.read());
+    others.delete(key);
+    sent.put(others);
   }
 }
 

@@ -11,7 +11,7 @@ const FORMATS = [["JSONL", "jsonl", "asJsonl"], ["Markdown", "markdown", "asMark
 /** Where an import is: nothing chosen, looked at, tried out, taken over; `problem` says why the last step went wrong. */
 type Step =
   | { at: "start"; problem?: string }
-  | { at: "busy"; doing: "checking" | "importing" }
+  | { at: "busy"; doing: "checking" | "importing"; gone?: number }
   | { at: "found"; file: File; report: ImportReport; problem?: string }
   | { at: "done"; report: ImportReport };
 
@@ -37,25 +37,30 @@ export function TransferDialog({ onClose }: { onClose: () => void }) {
 function Import() {
   const words = useWords();
   const [step, setStep] = useState<Step>({ at: "start" });
+  const hand = (doing: "checking" | "importing", file: File): Promise<ImportReport> => {
+    setStep({ at: "busy", doing });
+    return client.importFile(file, { dryRun: doing === "checking", onSent: (bytes) => setStep({ at: "busy", doing, gone: bytes / Math.max(1, file.size) }) });
+  };
   const check = async (file: File) => {
-    setStep({ at: "busy", doing: "checking" });
     try {
-      setStep({ at: "found", file, report: await client.importFile(file, { dryRun: true }) });
+      setStep({ at: "found", file, report: await hand("checking", file) });
     } catch (error) {
       setStep({ at: "start", problem: reason(error) });
     }
   };
   const take = async (file: File, report: ImportReport) => {
-    setStep({ at: "busy", doing: "importing" });
     try {
-      setStep({ at: "done", report: await client.importFile(file) });
+      setStep({ at: "done", report: await hand("importing", file) });
     } catch (error) {
       setStep({ at: "found", file, report, problem: reason(error) });
     }
     sessions.refetch();
   };
   const again = () => setStep({ at: "start" });
-  if (step.at === "busy") return <p className="importing" role="status">{words(step.doing)}<progress aria-label={words(step.doing)} /></p>;
+  if (step.at === "busy") {
+    const gone = step.gone !== undefined && step.gone < 1 ? { value: step.gone } : {}; // then it is the server's work, of which one can't see how much is done
+    return <p className="importing" role="status">{words(step.doing)}<progress aria-label={words(step.doing)} {...gone} /></p>;
+  }
   if (step.at === "start") {
     return <>{step.problem && <Failure word="notReadable" why={step.problem} />}<DropZone onFile={(file) => void check(file)} /></>;
   }

@@ -28,7 +28,7 @@ async def test_a_reload_in_mid_answer_changes_nothing(visitor: Visitor) -> None:
 async def test_a_killed_server_loses_and_doubles_nothing(witness: Visitor, mortal_server: ServerProcess) -> None:
     chat = await (await witness.tab()).open()
     loaded = await chat.page.evaluate("performance.timeOrigin")
-    await chat.say("/long 600 100")
+    await chat.say("/long 1500 100")
     await chat.see("w60")
     await run_sync(mortal_server.kill)
     await expect(chat.link).to_have_attribute("data-state", "lost")
@@ -215,7 +215,7 @@ async def test_a_failure_says_why_and_can_be_retried(visitor: Visitor) -> None:
 async def test_the_list_is_live_in_every_tab(visitor: Visitor) -> None:
     one = await (await visitor.tab()).open()
     other = await (await visitor.tab()).open()
-    await one.say("/long 150 80")
+    await one.say("/long 600 80")
     await one.see("w20")
     entry = other.page.locator("nav a").first
     await expect(entry.locator(".mark")).to_be_visible()

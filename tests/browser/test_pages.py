@@ -61,7 +61,7 @@ async def resident(chromium: Browser, mortal_server: ServerProcess) -> AsyncIter
 @pytest.mark.promise("U-08", "E-09")
 async def test_a_killed_stream_shows_its_reason(witness: Visitor, mortal_server: ServerProcess) -> None:
     chat = await (await witness.tab()).open()
-    await chat.say("/long 600 100")
+    await chat.say("/long 1500 100")
     await chat.see("w60")
     await run_sync(mortal_server.kill)
     await expect(chat.link).to_have_attribute("data-state", "lost")

@@ -142,7 +142,7 @@ async def test_the_list_is_driven_by_keys_alone(newcomer: Visitor) -> None:
 async def test_what_runs_asks_and_has_ended_is_marked_in_every_tab(newcomer: Visitor) -> None:
     chat = await (await newcomer.tab()).open()
     other = await (await newcomer.tab()).open()
-    ended = await _session(chat, "Long", "/long 60 60")
+    ended = await _session(chat, "Long", "/stall")
     await _session(chat, "Asking", "/approve")
     closed = await _session(chat, "Closed")
     await chat.page.request.post(f"{chat.url}/v1/sessions/{closed}/close")
@@ -150,6 +150,9 @@ async def test_what_runs_asks_and_has_ended_is_marked_in_every_tab(newcomer: Vis
         await expect(_row(tab, "Long").get_by_role("img", name="An answer is running")).to_be_visible()
         await expect(_row(tab, "Asking").get_by_role("img", name="Waiting for your approval")).to_be_visible()
         await expect(_row(tab, "Closed").get_by_role("img", name="Closed, read-only")).to_be_visible()
+    view = await (await chat.page.request.get(f"{chat.url}/v1/sessions/{ended}")).json()
+    turn = view["state"]["turns"][-1]["id"]
+    await chat.page.request.post(f"{chat.url}/v1/sessions/{ended}/turns/{turn}/cancel")
     for tab in (chat, other):
         await expect(_row(tab, "Long").get_by_role("img", name="A new answer")).to_be_visible()
     await chat.page.reload()
@@ -161,9 +164,10 @@ async def test_what_runs_asks_and_has_ended_is_marked_in_every_tab(newcomer: Vis
 
 async def test_what_is_looked_at_is_not_marked_as_new(newcomer: Visitor) -> None:
     chat = await (await newcomer.tab()).open()
-    await chat.say("/long 30 60")
+    await chat.say("/stall")
     await expect(chat.page.locator(".row .mark")).to_be_visible()
-    await chat.ended("completed", 1)
+    await chat.press("Stop")
+    await chat.ended("cancelled", 1)
     await expect(chat.page.locator(".row .mark")).to_have_count(0)
     await expect(chat.page.locator(".row [role=img]")).to_have_count(0)
 

@@ -1,12 +1,13 @@
 """Where one writes: files, mentions, templates, drafts, models and agents, and one button that stops."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, FilePayload, Locator, expect
+from playwright.async_api import Browser, FilePayload, Locator, Route, expect
 
 from tests.browser.test_commands import command, titled
 from tests.browser.visitor import Chat, Visitor
@@ -84,14 +85,15 @@ async def test_an_upload_that_takes_its_time_shows_how_far_it_is(visitor: Visito
     chat = await (await visitor.tab()).open()
     devtools = await chat.page.context.new_cdp_session(chat.page)
     await devtools.send("Network.enable")
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 150_000}
     await devtools.send("Network.emulateNetworkConditions", slow)
-    big = {"name": "long.txt", "mimeType": "text/plain", "buffer": b"All work and no play. " * 45_000}
+    big: FilePayload = {"name": "long.txt", "mimeType": "text/plain", "buffer": b"All work and no play. " * 45_000}
     await chat.page.set_input_files("#attach", [big])
     progress = chips(chat).get_by_role("progressbar", name="Uploading…")
     await expect(progress).to_be_visible()
     await expect(progress).to_have_attribute("value", re.compile(r"^0\.[2-9]"))
     await chat.screenshot("uploading")
+    await devtools.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
     await expect(chips(chat)).to_have_text([re.compile("long.txt.*990 KB")])
     await expect(progress).to_have_count(0)
 
@@ -283,6 +285,29 @@ async def test_an_agent_is_chosen_by_what_it_is_and_may_begin(chooser: Chat) -> 
     await chooser.say("/long 2 200")
     await chooser.ended("completed", 1)
     await expect(page.get_by_role("button", name="Agent: Scribe")).to_be_visible()
+
+
+@pytest.mark.promise("U-03")
+async def test_what_was_chosen_before_counts_before_the_server_has_told_what_there_is(chooser: Chat) -> None:
+    page = chooser.page
+    await page.get_by_role("button", name="Agent: Scribe").click()
+    await page.get_by_role("option", name="Editor").click()
+    await command(page, "choose the model")
+    await expect(page.get_by_role("listbox", name="Model")).to_be_visible()
+    await page.keyboard.type("m3")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Model: m3")).to_be_visible()
+    held = asyncio.Queue[Route]()
+    await page.route(re.compile(r"/v1/(agents|models)$"), held.put_nowait)
+    await page.reload()
+    await chooser.connected()
+    async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/sessions")) as made:
+        await chooser.say("/long 2 200")
+    assert '"agent_id":"editor","model_id":"local:m3"' in str((await made.value).post_data)
+    await chooser.ended("completed", 1)
+    for _ in range(2):
+        await (await held.get()).continue_()
+    await expect(page.get_by_role("button", name="Agent: Editor")).to_be_visible()
 
 
 @pytest.mark.promise("U-03")

@@ -17,7 +17,7 @@ async def test_a_question_is_answered_in_another_tab(witness: Visitor) -> None:
     badge = other.page.get_by_label("1 question waits for you")
     await expect(badge).to_be_visible()
     question = other.page.get_by_role("region", name="Send the (imaginary) mail?")
-    await expect(question).to_contain_text("minutes more")
+    await expect(question).to_contain_text("waits for 59 minutes")
     await expect(question).to_contain_text("send_mail")
     await other.screenshot("inbox")
     await question.get_by_role("button", name="Allow", exact=True).click()

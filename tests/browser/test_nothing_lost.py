@@ -1,11 +1,13 @@
 """Words that a person has written, and wishes: neither lost nor doubled, whatever refuses, hurries or goes away."""
 
+import asyncio
 import re
 
 import pytest
 from anyio.to_thread import run_sync
 from playwright.async_api import Browser, Route, ViewportSize, expect
 
+from tests.browser.test_commands import command
 from tests.browser.test_conversation import imported
 from tests.browser.visitor import Visitor
 from tests.support.server import ServerProcess
@@ -125,3 +127,120 @@ async def test_a_first_message_that_is_refused_leaves_a_chat_that_can_be_used(
     await chat.page.press("#text", "Enter")
     await chat.ended("completed", 1)
     await context.close()
+
+
+async def test_what_was_refused_in_another_chat_is_told_wherever_one_is(visitor: Visitor) -> None:
+    """Its session was never made: no list leads there."""
+    chat = await (await visitor.tab()).open()
+    page = chat.page
+    path = re.compile(r"/v1/sessions$")
+    refusal = {"code": "agent_unavailable", "detail": "This agent is not available."}
+    held = asyncio.Queue[Route]()
+    await page.route(path, held.put_nowait)
+    await chat.say("Words that nobody else has")
+    await expect(page.locator(".message.pending")).to_be_visible()
+    refused = await held.get()
+    await page.evaluate("location.hash = 'settings'")
+    await refused.fulfill(status=409, json=refusal)
+    notice = page.get_by_role("status").filter(has_text="A message was not sent: “Words that nobody else has”")
+    await expect(notice).to_be_visible()
+    await page.unroute(path)
+    await page.goto(f"{chat.url}/")
+    await chat.connected()
+    await chat.screenshot("refused-elsewhere")
+    await notice.get_by_role("link", name="Show it").click()
+    await expect(page.locator(".message.pending")).to_contain_text("Not sent: This agent is not available.")
+    await expect(notice).to_have_count(0)
+    await page.get_by_role("button", name="Try again").click()
+    await chat.ended("completed", 1)
+    visitor.network_failures.clear()  # the 409
+
+
+async def test_who_has_gone_elsewhere_meanwhile_stays_there(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    page = chat.page
+    await chat.say("/long 3 200")
+    await chat.ended("completed", 1)
+    first = chat.session_id
+    held = asyncio.Queue[Route]()
+    await page.route(re.compile(rf"{first}(/fork)?$"), held.put_nowait)
+    await command(page, "fork")
+    forking = await held.get()
+    await command(page, "new chat")
+    await expect(page.locator(".welcome")).to_be_visible()
+    await chat.say("/long 4 200")
+    await chat.ended("completed", 1)
+    second = chat.session_id
+    async with page.expect_response(re.compile("/fork$")):
+        await forking.continue_()
+    await page.locator("#text").press_sequentially("half a sen")
+    # Nor does a deletion that takes its time take anybody along.
+    await page.evaluate("id => location.hash = id", first)
+    await chat.ended("completed", 1)
+    await page.keyboard.press("Control+Shift+Backspace")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    deleting = await held.get()
+    await page.evaluate("id => location.hash = id", second)
+    await expect(page.locator("#text")).to_have_value("half a sen")
+    async with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        await deleting.continue_()
+    await expect(page.locator(f'[data-session="{first}"]')).to_have_count(0)
+    await page.locator("#text").press_sequentially("tence")
+    await expect(page.locator("#text")).to_have_value("half a sentence")
+    assert chat.session_id == second
+
+
+async def test_a_chat_that_was_left_long_ago_is_shown_whole_again(visitor: Visitor) -> None:
+    """Twenty others were looked at since: its words are not kept any more, and come anew."""
+    chat = await (await visitor.tab()).open()
+    page = chat.page
+    await chat.say("/long 4 200")
+    await chat.ended("completed", 1)
+    first = chat.session_id
+    for number in range(20):
+        made = await page.request.post(f"{chat.url}/v1/sessions", data={"title": f"Number {number}"})
+        await page.evaluate("id => location.hash = id", (await made.json())["id"])
+        await expect(page.locator("h1")).to_have_text(f"Number {number}")
+        await chat.connected()
+    async with page.expect_request(lambda asked: f"{first}/events" in asked.url and "after=" not in asked.url):
+        await page.evaluate("id => location.hash = id", first)
+    await chat.ended("completed", 1)
+    await chat.matches_the_journal()
+
+
+async def test_a_browser_that_stores_nothing_and_copies_nothing_has_a_chat(
+    chromium: Browser, steady_server: ServerProcess
+) -> None:
+    context = await chromium.new_context(locale="en-GB")
+    refusing = "get() { throw new DOMException('', 'SecurityError'); }"
+    await context.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {refusing} }})")
+    await context.add_init_script(
+        "if (navigator.clipboard) navigator.clipboard.writeText = () => Promise.reject(new DOMException())"
+    )
+    visitor = Visitor(context, steady_server.url)
+    chat = await (await visitor.tab(first_visit=True)).open()
+    await chat.say("/long 4 200")
+    await chat.ended("completed", 1)
+    await chat.answers.first.get_by_role("button", name="Copy", exact=True).click()
+    await expect(chat.page.get_by_role("alert")).to_contain_text("The browser did not allow copying.")
+    await context.close()
+    assert visitor.complaints == []
+
+
+async def test_a_page_that_is_refused_says_why_and_goes_on_when_it_is_not(visitor: Visitor) -> None:
+    chat = await visitor.tab()
+    page = chat.page
+    refusal = {"code": "unauthenticated", "detail": "Who are you?"}
+    await page.route("**/v1/**", lambda route: route.fulfill(status=401, json=refusal))
+    await page.goto(chat.url)
+    await expect(chat.link).to_have_text("Not connected")
+    await expect(page.locator(".status")).to_contain_text("Who are you?")
+    await chat.screenshot("not-connected")
+    await expect(page.get_by_role("button", name="Agent: Demo")).to_have_count(0)
+    await page.unroute("**/v1/**")
+    await chat.press("Try now")
+    await chat.connected()
+    await expect(page.get_by_role("button", name=re.compile("^Agent: "))).to_be_visible()
+    await chat.say("/long 3 200")
+    await chat.ended("completed", 1)
+    visitor.network_failures.clear()  # the 401s

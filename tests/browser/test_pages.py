@@ -1,5 +1,6 @@
 """The pages beside the chats: what is remembered, what is set, and what the server has measured of itself."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -7,7 +8,7 @@ from typing import Any, Final, Literal
 import anyio.lowlevel
 import pytest
 from anyio.to_thread import run_sync
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.browser.visitor import Chat, Visitor
 from tests.support.server import ServerProcess
@@ -191,6 +192,33 @@ async def test_memory_is_switched_off_and_emptied(resident: Chat) -> None:
     await page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     await expect(page.get_by_text("Nothing is remembered yet.")).to_be_visible()
     assert (await api(resident, "GET", "memories"))["data"] == []
+
+
+@pytest.mark.promise("U-08", "T-02")
+async def test_memories_that_can_not_be_had_are_asked_for_once(visitor: Visitor) -> None:
+    chat = await visitor.tab()
+    told = {"id": "mem_1", "agent_id": "demo", "kind": "likes", "text": "cherries", "source": "user"}
+    told |= {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if "cursor=" in route.request.url:
+            await route.fulfill(status=500, json={"code": "internal_error", "detail": "Something broke."})
+        else:
+            await route.fulfill(json={"data": [told], "has_more": True, "next": "more"})
+
+    await chat.page.route(re.compile(r"/v1/memories\?"), answer)
+    page = await goto(chat, "memory")
+    await page.get_by_role("searchbox", name="Search what is remembered").fill("cherr")
+    await expect(page.get_by_role("alert")).to_contain_text("Something broke.")
+    again = page.get_by_role("button", name="Show older ones")
+    await expect(again).to_be_enabled()
+    await page.wait_for_timeout(300)  # in which nothing may happen
+    assert len(asked) == 2
+    async with page.expect_request(re.compile("cursor=")):
+        await again.click()
+    visitor.network_failures.clear()  # the 500s
 
 
 @pytest.mark.promise("U-08")

@@ -152,7 +152,9 @@ async def test_a_server_that_goes_and_comes(
     await one.screenshot(f"unbroken-lost-{world.name}")
     await run_sync(world.server.start)
     # Pressed as a person would, unless the page was faster.
-    await one.page.evaluate("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Try now')?.click()")
+    await one.page.evaluate(
+        "[...document.querySelectorAll('button')].find((b) => b.textContent === 'Try now')?.click()"
+    )
     await world.settled("incomplete", one, other, name=how.__name__, codes=codes)
 
 

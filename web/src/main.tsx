@@ -11,6 +11,6 @@ import { watchTheme } from "./state/theme";
 watchTheme();
 watchTextSize();
 sessions.start();
-fetchCatalog();
+void fetchCatalog();
 const root = document.getElementById("root");
 if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);

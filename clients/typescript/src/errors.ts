@@ -19,9 +19,13 @@ export class LegatoError extends Error {
   }
 
   /** Whether the same request may well succeed later. */
+  get repeatable(): boolean {
+    return [0, 408, 425, 429, 502, 503, 504, 507].includes(this.status);
+  }
+  /** Whether a stream goes on trying: it does no harm, so that nothing ends it but Legato's own word. */
   get passing(): boolean {
-    // `remote_error`, `not_legato`: the words of something in between, a proxy or a login, and not of Legato.
-    return ["unreachable", "remote_error", "not_legato"].includes(this.code) || [408, 425, 429].includes(this.status) || this.status >= 500;
+    // `remote_error`, `not_legato`: the words of something in between, a proxy or a login.
+    return this.repeatable || this.code === "remote_error" || this.code === "not_legato" || this.status >= 500;
   }
 
   static async of(response: Response): Promise<LegatoError> {

@@ -1,13 +1,13 @@
 import type { Requests } from "./requests";
 import { streamOf, type SharedStream } from "./shared";
-import type { Stream } from "./stream";
+import type { Stream, Told } from "./stream";
 import type { Connection, Hint, ReasonCode } from "./types";
 
 /** What to fetch again to keep a list of sessions: `refetch` comes first, and after every gap. */
 export class LiveList {
   readonly #stream: Stream | SharedStream;
   readonly #listeners = new Set<(hint: Hint) => void>();
-  readonly #connectionListeners = new Set<(connection: Connection) => void>();
+  readonly #connectionListeners = new Set<(connection: Connection, told: Told) => void>();
   connection: Connection = "connecting";
 
   constructor(requests: Requests) {
@@ -19,9 +19,9 @@ export class LiveList {
         const hint = JSON.parse(frame.data) as Hint;
         for (const listener of [...this.#listeners]) listener(hint);
       },
-      onConnection: (connection) => {
+      onConnection: (connection, told = {}) => {
         this.connection = connection;
-        for (const listener of [...this.#connectionListeners]) listener(connection);
+        for (const listener of [...this.#connectionListeners]) listener(connection, told);
       },
     });
     this.#stream.open();
@@ -32,7 +32,8 @@ export class LiveList {
     return () => void this.#listeners.delete(listener);
   };
 
-  readonly onConnection = (listener: (connection: Connection) => void): (() => void) => {
+  /** `told`: when the next attempt is made, and why the last one failed. */
+  readonly onConnection = (listener: (connection: Connection, told: Told) => void): (() => void) => {
     this.#connectionListeners.add(listener);
     return () => void this.#connectionListeners.delete(listener);
   };
@@ -40,6 +41,11 @@ export class LiveList {
   /** Goes on, where it was closed or refused. */
   open(): void {
     this.#stream.open();
+  }
+
+  /** Tries again to connect, at once. */
+  hurry(): void {
+    this.#stream.hurry(false);
   }
 
   close(reason: ReasonCode = "client.stream.user-abort"): void {

@@ -82,7 +82,7 @@ export class Requests {
       try {
         return await this.#once<T>(method, path, asked);
       } catch (error) {
-        if (!(error instanceof LegatoError) || !this.#again(error, asked)) throw error;
+        if (!(error instanceof LegatoError) || !error.repeatable || asked.repeatable === false) throw error;
         const waitMs = backoff.nextMs(error.retryAfterMs);
         if (this.now() + waitMs > deadline) throw error;
         await new Promise((resolve) => setTimeout(resolve, waitMs));
@@ -101,11 +101,6 @@ export class Requests {
       throw new LegatoError("not_legato", response.status, "This is not an event stream.");
     }
     return response;
-  }
-
-  #again(error: LegatoError, asked: Asked): boolean {
-    const refused = [408, 425, 429, 502, 503, 504].includes(error.status);
-    return asked.repeatable !== false && (refused || error.status === 0);
   }
 
   async #once<T>(method: string, path: string, asked: Asked): Promise<T> {

@@ -2,8 +2,8 @@ import { Confirm } from "../controls/Confirm";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { act } from "../state/problem";
+import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
-import { remove } from "./actions";
 import { KeyMap } from "./KeyMap";
 import { opened } from "./opened";
 import { Palette } from "./Palette";
@@ -26,5 +26,5 @@ export function Dialogs() {
     const clear = () => void act(() => client.clear(session.id));
     return <Confirm title={words("clearTitle")} body={words("clearBody", { title })} action={words("clear")} onAgree={clear} onClose={close} />;
   }
-  return <Confirm title={words("deleteTitle")} body={words("deleteBody", { title })} action={words("delete")} onAgree={() => void remove(session)} onClose={close} />;
+  return <Confirm title={words("deleteTitle")} body={words("deleteBody", { title })} action={words("delete")} onAgree={() => void sessions.remove(session.id)} onClose={close} />;
 }

@@ -1,12 +1,8 @@
-import type { Session } from "legato-client";
 import { draftOf } from "../composer/drafts";
 import { copyText } from "../controls/copyText";
 import { plainText } from "../conversation/plainText";
 import type { Say } from "../i18n";
-import { client } from "../state/client";
-import { act, notice } from "../state/problem";
-import { goTo } from "../state/route";
-import { sessions } from "../state/sessions";
+import { notice } from "../state/problem";
 import { write } from "./navigation";
 import type { Situation } from "./situation";
 
@@ -22,21 +18,10 @@ export function editLast({ session, messages }: Situation): void {
   write();
 }
 
-export function stop({ session, open }: Situation): void {
-  const turn = open[0];
-  if (session && turn) void act(() => client.cancel(session.id, turn.id));
-}
-
-export async function fork({ session }: Situation): Promise<void> {
-  const made = session && (await act(() => client.fork(session.id)));
-  if (made) goTo(made.id);
-}
-
 export async function copyLast({ messages }: Situation, words: Say): Promise<void> {
   const answer = messages.findLast(({ role }) => role === "assistant");
   if (!answer) return;
-  await copyText(plainText(answer));
-  notice.put(words("copiedAnswer"));
+  if (await copyText(plainText(answer))) notice.put(words("copiedAnswer"));
 }
 
 export function download(url: string): void {
@@ -44,9 +29,4 @@ export function download(url: string): void {
   link.href = url;
   link.download = "";
   link.click();
-}
-
-export async function remove(session: Session): Promise<void> {
-  goTo(null);
-  await sessions.remove(session.id);
 }

@@ -2,15 +2,16 @@ import { speak, type Say, type Word } from "../i18n";
 import { models } from "../state/catalog";
 import { client } from "../state/client";
 import { focusMode } from "../state/choices";
-import { goOn } from "../state/conversations";
+import { fork, goOn, stop } from "../state/conversations";
 import { act } from "../state/problem";
 import { openTransfer } from "../sidebar/transferOpen";
 import { goTo, goToPage } from "../state/route";
 import { sessions } from "../state/sessions";
 import { theme } from "../state/theme";
-import { copyLast, download, editLast, fork, isLastOwn, stop } from "./actions";
+import { copyLast, download, editLast, isLastOwn } from "./actions";
 import type { Keys } from "./keys";
-import { isPhone, openSearch, press, step, toggleSidebar, write } from "./navigation";
+import { isPhone } from "../shell/usePhone";
+import { openSearch, press, step, toggleSidebar, write } from "./navigation";
 import { opened } from "./opened";
 import type { Situation } from "./situation";
 
@@ -52,11 +53,11 @@ export const COMMANDS: readonly Command[] = [
   { id: "agent", group: "groupWrite", says: "chooseAgent", slash: "agent", run: () => press("pick-agent") },
   {
     id: "model", group: "groupWrite", says: "chooseModel", slash: "model",
-    isPossible: () => models.read().length > 0, run: () => press("pick-model"),
+    isPossible: () => (models.read()?.length ?? 0) > 0, run: () => press("pick-model"),
   },
   { id: "templates", group: "groupWrite", says: "templates", slash: "templates", run: () => opened.put({ dialog: "templates" }) },
 
-  { id: "stop", group: "groupAnswer", says: "keyStop", keys: "Escape", slash: "stop", isPossible: ({ open }) => open.length > 0, run: stop },
+  { id: "stop", group: "groupAnswer", says: "keyStop", keys: "Escape", slash: "stop", isPossible: ({ open }) => open.length > 0, run: ({ session }) => session && void stop(session.id) },
   {
     id: "continue", group: "groupAnswer", says: "continueAnswer", slash: "continue",
     isPossible: ({ mayAct, last, lastTurn }) => mayAct && lastTurn !== undefined && last?.role === "assistant" && ENDED_EARLY.includes(last.status),
@@ -79,7 +80,7 @@ export const COMMANDS: readonly Command[] = [
   { id: "rename", group: "groupChat", says: "renameChat", keys: "F2", slash: "rename", isPossible: inChat, run: ({ session }) => session && opened.put({ dialog: "rename", session }) },
   { id: "pin", group: "groupChat", says: "pinChat", slash: "pin", isPossible: (now) => inChat(now) && !now.session?.pinned, run: ({ session }) => session && void sessions.change(session.id, { pinned: true }) },
   { id: "unpin", group: "groupChat", says: "unpinChat", slash: "unpin", isPossible: ({ session }) => Boolean(session?.pinned), run: ({ session }) => session && void sessions.change(session.id, { pinned: false }) },
-  { id: "fork", group: "groupChat", says: "forkChat", slash: "fork", isPossible: ({ session, messages }) => session !== null && messages.length > 0, run: (now) => void fork(now) },
+  { id: "fork", group: "groupChat", says: "forkChat", slash: "fork", isPossible: ({ session, messages }) => session !== null && messages.length > 0, run: ({ session }) => session && void fork(session.id) },
   { id: "archive", group: "groupChat", says: "archiveChat", slash: "archive", isPossible: (now) => inChat(now) && !now.session?.archived_at, run: ({ session }) => session && void sessions.change(session.id, { archived: true }) },
   { id: "unarchive", group: "groupChat", says: "unarchiveChat", slash: "unarchive", isPossible: ({ session }) => Boolean(session?.archived_at), run: ({ session }) => session && void sessions.change(session.id, { archived: false }) },
   { id: "close", group: "groupChat", says: "closeChat", slash: "close", isPossible: (now) => inChat(now) && !now.session?.closed_at, run: ({ session }) => session && void act(() => client.close(session.id)) },

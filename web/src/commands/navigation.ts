@@ -3,9 +3,8 @@ import { goTo, route } from "../state/route";
 import { sessions } from "../state/sessions";
 import { linesOf } from "../sidebar/dateGroups";
 import { focusSearch } from "../sidebar/search";
+import { isPhone } from "../shell/usePhone";
 import { drawer } from "./opened";
-
-export const isPhone = (): boolean => matchMedia("(max-width: 46rem)").matches;
 
 /** Does something with what is on the page once it is drawn. */
 export function afterDrawing(doing: () => void): void {

@@ -1,5 +1,5 @@
-import { isTerminal, type Message, type Session, type Turn } from "legato-client";
-import { conversations, openTurns } from "../state/conversations";
+import type { Message, Session, Turn } from "legato-client";
+import { conversations, openTurns, turnOf } from "../state/conversations";
 import { route } from "../state/route";
 import { sessions } from "../state/sessions";
 
@@ -29,7 +29,7 @@ export function situation(): Situation {
     session,
     open,
     last,
-    lastTurn: last?.role === "assistant" ? state?.turns.find(({ id: turn }) => turn === last.turn_id) : state?.turns.filter(({ status }) => isTerminal(status)).at(-1),
+    lastTurn: last && turnOf(last, state),
     messages,
     mayAct: state !== null && open.length === 0 && !state.session.read_only && !state.session.quarantined,
   };

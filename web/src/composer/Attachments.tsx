@@ -1,4 +1,4 @@
-import { isWord, spoken, useWords } from "../i18n";
+import { spoken, told, useWords } from "../i18n";
 import { client } from "../state/client";
 import { useStore } from "../state/store";
 import { canRetry, detach, sent, upload } from "./attachments";
@@ -19,7 +19,7 @@ export function Attachments({ conversation, files }: { conversation: string; fil
 function AttachmentChip({ conversation, file }: { conversation: string; file: Attached }) {
   const words = useWords();
   const state = file.problem ? "failed" : file.id ? "done" : "uploading";
-  const why = file.problem && isWord(file.problem) ? words(file.problem) : file.problem;
+  const why = file.problem && told(words, file.problem);
   return (
     <li className="chip" data-state={state}>
       {file.id && file.mediaType?.startsWith("image/") ? <img src={client.fileUrl(file.id)} alt="" /> : <span className="chip-kind" aria-hidden="true">{extension(file.name)}</span>}

@@ -49,6 +49,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   useEffect(() => {
     // On a phone the keyboard would cover what the person came to read.
     if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]")) field.current?.focus({ preventScroll: true });
+    field.current?.setSelectionRange(field.current.value.length, field.current.value.length); // one goes on writing
     void checkFiles(conversation);
     return () => draftOf(conversation).write();
   }, [conversation]);

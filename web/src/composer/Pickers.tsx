@@ -2,7 +2,7 @@ import type { Agent, Model } from "legato-client";
 import type { Option } from "../controls/Options";
 import { Picker } from "../controls/Picker";
 import { useWords, type Say } from "../i18n";
-import { agents, defaultAgent, models } from "../state/catalog";
+import { agents, defaultAgent, models, useModels } from "../state/catalog";
 import { chooseModel, chosenAgent, chosenModels, NEW } from "../state/choices";
 import { goTo } from "../state/route";
 import { useStore } from "../state/store";
@@ -38,7 +38,7 @@ function agentOption({ id, name, role, description, demo, available }: Agent, is
 /** With which model, from the next message on. */
 export function ModelPicker({ sessionId }: { sessionId: string | null }) {
   const words = useWords();
-  const offered = useStore(models);
+  const offered = useModels();
   const conversation = sessionId ?? NEW;
   const chosen = useStore(chosenModels)[conversation] ?? "";
   const session = useStore(shownOf(sessionId)).state?.session;
@@ -69,13 +69,15 @@ function modelOption(model: Model, isChosen: boolean, words: Say): Option {
   return { id: model.id, label: model.name, aside: model.provider, isChosen, ...(detail ? { detail } : {}) };
 }
 
-/** The model to send with; undefined where it is the agent's or the chat's own, or is offered no longer. */
+/** The model to send with; undefined where it is the agent's or the chat's own, or is offered no longer, as far as is known. */
 export function modelFor(sessionId: string | null): string | undefined {
   const chosen = chosenModels.read()[sessionId ?? NEW];
-  return models.read().some(({ id }) => id === chosen) ? chosen : undefined;
+  return models.read()?.every(({ id }) => id !== chosen) ? undefined : chosen;
 }
 
 /** The agent that a new conversation is begun with; undefined where it is the default one, or the chosen one is here no longer. */
 export function agentFor(): string | undefined {
-  return agents.read().find(({ id }) => id === chosenAgent.read())?.id;
+  const known = agents.read();
+  const chosen = chosenAgent.read();
+  return known.length > 0 && known.every(({ id }) => id !== chosen) ? undefined : chosen || undefined;
 }

@@ -1,6 +1,7 @@
 import { LegatoError } from "legato-client";
 import type { Word } from "../i18n";
 import { client } from "../state/client";
+import { why } from "../state/problem";
 import { Store } from "../state/store";
 import { draftOf, type Attached } from "./drafts";
 import { MOST_FILES, refusalOf } from "./limits";
@@ -52,7 +53,7 @@ export async function upload(conversation: string, key: string): Promise<boolean
     return true;
   } catch (error) {
     if (!(error instanceof LegatoError)) throw error;
-    replace(conversation, key, { ...fresh, problem: error.code === "unreachable" ? "noServer" : error.detail });
+    replace(conversation, key, { ...fresh, problem: why(error) });
     return false;
   } finally {
     const others = new Map(sent.read());

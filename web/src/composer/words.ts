@@ -26,7 +26,6 @@ export const words = table({
   emptyFile: ["The file is empty", "Filen är tom", "Файл пуст"],
   wrongKind: ["Only images, PDF and text", "Bara bilder, PDF och text", "Только изображения, PDF и текст"],
   tooMany: ["10 files a message at most", "Högst 10 filer per meddelande", "Не больше 10 файлов в сообщении"],
-  noServer: ["The server could not be reached", "Servern gick inte att nå", "Сервер недоступен"],
   fileGone: ["The server has dropped it: attach it again", "Servern har tagit bort den: bifoga den igen", "Сервер удалил его: прикрепите снова"],
   characters: ["{n} of {all} characters", "{n} av {all} tecken", "{n} из {all} символов"],
   tooLong: ["{n} character too long to send.|{n} characters too long to send.", "{n} tecken för långt att skicka.", "Слишком длинно: на {n} символ.|Слишком длинно: на {n} символа.|Слишком длинно: на {n} символов."],

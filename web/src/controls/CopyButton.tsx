@@ -6,7 +6,7 @@ export function CopyButton({ text }: { text: () => string }) {
   const words = useWords();
   const [copied, setCopied] = useState(false);
   const copy = async () => {
-    await copyText(text());
+    if (!(await copyText(text()))) return;
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   };

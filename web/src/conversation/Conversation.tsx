@@ -1,5 +1,4 @@
 import { isTerminal } from "legato-client";
-import { useState } from "react";
 import { Composer } from "../composer/Composer";
 import { spoken, useWords } from "../i18n";
 import { dollars } from "../i18n/numbers";
@@ -7,8 +6,7 @@ import { Link } from "../shell/Link";
 import { TopBar } from "../shell/TopBar";
 import { agents } from "../state/catalog";
 import { client } from "../state/client";
-import { conversations, openTurns } from "../state/conversations";
-import { act } from "../state/problem";
+import { conversations, openTurns, stop, stopping } from "../state/conversations";
 import { useRoute } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
@@ -16,7 +14,6 @@ import { ApprovalCard } from "./ApprovalCard";
 import { Gauge } from "./Gauge";
 import { GaugeWarning } from "./GaugeWarning";
 import { Outgoing } from "./Outgoing";
-import { Reconnecting } from "./Reconnecting";
 import { Skeleton } from "./Skeleton";
 import { Standing } from "./Standing";
 import { SummaryMark } from "./SummaryMark";
@@ -33,18 +30,12 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   const shown = useStore(conversation);
   const outgoing = useStore(conversations.outbox);
   const known = useStore(agents);
-  const [stopping, setStopping] = useState<string | null>(null);
+  const asked = useStore(stopping);
   const { state, connection, error, retryAt } = shown;
   const { running: listedAsRunning } = useStore(sessions); // also while this tab has left the stream to others
   const open = openTurns(state);
   const running = open.find((turn) => turn.status === "in_progress");
   const busy = open.length > 0;
-  const stop = async () => {
-    const turn = open[0];
-    if (!turn) return;
-    setStopping(turn.id);
-    if (!(await act(() => client.cancel(id, turn.id)))) setStopping(null);
-  };
   const agent = known.find((each) => each.id === state?.session.agent_id);
   const mine = outgoing.filter((entry) => entry.sessionId === id && (!entry.edits || entry.error || entry.trouble));
   const title = state?.session.title || words(state ? "untitled" : "newChat");
@@ -81,19 +72,15 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
           </Thread>
         )}
         <div className="column bottom">
-          <Waiting messages={shown.waiting} onInterrupt={running && (() => void stop())} />
+          <Waiting messages={shown.waiting} onInterrupt={running && (() => void stop(id))} />
           {state && <Standing session={state.session} />}
           {!state?.session.read_only && !state?.session.quarantined && (
             <Composer
-              sessionId={id} running={busy} stopping={stopping !== null && stopping === open[0]?.id}
-              disabled={connection === "gone"} onStop={() => void stop()}
+              sessionId={id} running={busy} stopping={asked !== null && asked === open[0]?.id}
+              disabled={connection === "gone"} onStop={() => void stop(id)}
             />
           )}
-          <Link connection={connection}>
-            {connection === "closed" && error && (
-              <span className="bad">{error.detail} <button type="button" className="quiet" onClick={() => conversation.open()}>{words("tryNow")}</button></span>
-            )}
-            {retryAt !== undefined && <Reconnecting retryAt={retryAt} error={error} onTry={() => conversation.hurry()} />}
+          <Link connection={connection} retryAt={retryAt} error={error} onTry={() => conversation.hurry()}>
             {running && <span className="phase">{[words(running.phase ?? "answering"), running.detail].filter(Boolean).join(": ")}</span>}
             {usage?.total_tokens ? (
               <span id="usage">

@@ -1,13 +1,12 @@
 import type { Message } from "legato-client";
 import { spoken, useWords } from "../i18n";
 import { dollars } from "../i18n/numbers";
-import { models } from "../state/catalog";
-import { useStore } from "../state/store";
+import { useModels } from "../state/catalog";
 
 /** Which model said it, what it used and when: seen when looked for. */
 export function MessageFacts({ message: { created_at, model_id, usage } }: { message: Message }) {
   const words = useWords();
-  const known = useStore(models);
+  const known = useModels();
   const facts = [
     model_id ? (known.find(({ id }) => id === model_id)?.name ?? model_id) : "",
     usage?.total_tokens ? `${usage.estimated ? "≈ " : ""}${words("tokens", { n: usage.total_tokens })}` : "",

@@ -3,9 +3,8 @@ import { CopyButton } from "../controls/CopyButton";
 import { copyText } from "../controls/copyText";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
-import { goOn } from "../state/conversations";
+import { fork, goOn } from "../state/conversations";
 import { act } from "../state/problem";
-import { goTo } from "../state/route";
 import { BranchSwitcher } from "./BranchSwitcher";
 import { ending } from "./ending";
 import { MenuButton } from "./MenuButton";
@@ -28,10 +27,6 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
   const told = isAnswer ? notices.filter((notice) => notice.turnId === turnId) : [];
   const dropped = isAnswer ? (turn?.context?.dropped ?? 0) : 0;
   const again = (how: "continue_" | "retry") => () => void goOn(sessionId, turnId, how);
-  const fork = async () => {
-    const made = await act(() => client.fork(sessionId, { messageId: message.id }));
-    if (made) goTo(made.id);
-  };
   return (
     <footer className="meta">
       {message.pinned && <span className="pinned">{words("pinnedMessage")}</span>}
@@ -48,7 +43,7 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
       <BranchSwitcher message={message} siblings={siblings} disabled={!mayAct} />
       <MenuButton label={words("moreOfMessage")} items={[
         [words("copyWhole"), () => void copyText(wholeText(message))],
-        [words("forkHere"), () => void fork()],
+        [words("forkHere"), () => void fork(sessionId, message.id)],
         ...(readOnly ? [] : [[words(message.pinned ? "unpinMessage" : "pinMessage"), () => void act(() => client.pin(sessionId, message.id, !message.pinned))] as const]),
       ]} />
       <MessageFacts message={message} />

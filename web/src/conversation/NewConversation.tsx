@@ -1,7 +1,7 @@
 import type { Agent } from "legato-client";
 import { useState } from "react";
 import { Composer } from "../composer/Composer";
-import { modelFor } from "../composer/Pickers";
+import { agentFor, modelFor } from "../composer/Pickers";
 import { useWords } from "../i18n";
 import { Link } from "../shell/Link";
 import { TopBar } from "../shell/TopBar";
@@ -10,7 +10,7 @@ import { chosenAgent } from "../state/choices";
 import { client } from "../state/client";
 import { send } from "../state/conversations";
 import { act } from "../state/problem";
-import { goTo } from "../state/route";
+import { goTo, goWhenMade } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
 
@@ -18,9 +18,9 @@ export function NewConversation({ onMenu }: { onMenu: () => void }) {
   const words = useWords();
   const known = useStore(agents);
   const agentId = useStore(chosenAgent);
-  const { connection } = useStore(sessions);
+  const { connection, retryAt, error } = useStore(sessions);
   const agent = known.find(({ id }) => id === agentId) ?? defaultAgent(known);
-  const begin = (text: string) => goTo(send(null, text, { agentId: agent?.id, modelId: modelFor(null) }));
+  const begin = (text: string) => goTo(send(null, text, { agentId: agentFor(), modelId: modelFor(null) }));
   return (
     <>
       <title>Legato</title>
@@ -35,7 +35,7 @@ export function NewConversation({ onMenu }: { onMenu: () => void }) {
       </div>
       <div className="column bottom">
         <Composer sessionId={null} running={false} disabled={false} />
-        <Link connection={connection} />
+        <Link connection={connection} retryAt={retryAt} error={error} onTry={() => sessions.hurry()} />
       </div>
     </>
   );
@@ -48,9 +48,8 @@ function Welcome({ agent }: { agent: Agent }) {
   const begin = async () => {
     setAsked(true);
     const model = modelFor(null);
-    const session = await act(() => client.createSession({ agent_id: agent.id, welcome: true, ...(model ? { model_id: model } : {}) }));
+    await goWhenMade(act(() => client.createSession({ agent_id: agent.id, welcome: true, ...(model ? { model_id: model } : {}) })));
     setAsked(false);
-    if (session) goTo(session.id);
   };
   return <button type="button" disabled={asked} onClick={() => void begin()}>{words("letBegin", { name: agent.name })}</button>;
 }

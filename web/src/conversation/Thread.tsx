@@ -1,8 +1,8 @@
-import type { Message, State, Turn } from "legato-client";
+import type { Message } from "legato-client";
 import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { useWords } from "../i18n";
-import { openTurns, type Conversation, type Shown } from "../state/conversations";
+import { openTurns, turnOf, type Conversation, type Shown } from "../state/conversations";
 import { act } from "../state/problem";
 import { MessageView } from "./MessageView";
 import { OtherBranch } from "./OtherBranch";
@@ -91,11 +91,6 @@ export function Thread({ conversation, shown, label, wanted, summarised, summari
       {elsewhere && <OtherBranch onGo={follow} onClose={forget} />}
     </>
   );
-}
-
-/** An answer's own turn; a question's newest one. */
-function turnOf({ id, role, turn_id: turnId }: Message, state: State | null): Turn | undefined {
-  return state?.turns.findLast((turn) => (role === "user" ? turn.message_id === id : turn.id === turnId));
 }
 
 /** The newest message as the reader saw it last, when they were at the end. */

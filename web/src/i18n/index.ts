@@ -19,6 +19,9 @@ export type Word = keyof typeof ALL;
 export type Say = (key: Word, values?: Values) => string;
 export const isWord = (key: string): key is Word => Object.hasOwn(ALL, key);
 
+/** A sentence, or that of which this is the key. */
+export const told = (words: Say, text: string): string => (isWord(text) ? words(text) : text);
+
 const isLanguage = (found: unknown): boolean => LANGUAGES.some((language) => language === found);
 const ofTheBrowser = (): Language => navigator.languages.map((tag) => tag.slice(0, 2) as Language).find(isLanguage) ?? "en";
 const language = new Kept<Language>("language", ofTheBrowser(), isLanguage);

@@ -1,11 +1,11 @@
 import { lazy, Suspense, useEffect } from "react";
 import { Dialogs } from "../commands/Dialogs";
-import { isPhone, toggleSidebar, write } from "../commands/navigation";
+import { toggleSidebar, write } from "../commands/navigation";
 import { drawer, opened } from "../commands/opened";
 import { useKeys } from "../commands/useKeys";
 import { Conversation } from "../conversation/Conversation";
 import { NewConversation } from "../conversation/NewConversation";
-import { useWords } from "../i18n";
+import { told, useWords } from "../i18n";
 import { Sidebar } from "../sidebar/Sidebar";
 import { Transfer } from "../sidebar/Transfer";
 import { focusMode } from "../state/choices";
@@ -14,7 +14,8 @@ import { notice, problem } from "../state/problem";
 import { route, useRoute, type PageName } from "../state/route";
 import { useStore, type Store } from "../state/store";
 import { Rail } from "./Rail";
-import { usePhone } from "./usePhone";
+import { Unsent } from "./Unsent";
+import { isPhone, usePhone } from "./usePhone";
 import "./shell.css";
 
 const PAGES = {
@@ -53,6 +54,7 @@ export function App() {
       <main className="main">
         <Told from={problem} className="problem" role="alert" />
         <Told from={notice} className="notice" role="status" />
+        <Unsent current={current} />
         {shown.page !== "chat" && <title>{`${words(shown.page)} · Legato`}</title>}
         {Page ? (
           <Suspense fallback={<p className="opening">{words("loading")}</p>}><Page onMenu={menu} /></Suspense>
@@ -74,7 +76,7 @@ function Told({ from, className, role }: { from: Store<string>; className: strin
   const text = useStore(from);
   return (
     <div role={role} className="told">
-      {text && <p className={className}><span dir="auto">{text}</span> <button type="button" className="quiet" onClick={() => from.put("")}>{words("close")}</button></p>}
+      {text && <p className={className}><span dir="auto">{told(words, text)}</span> <button type="button" className="quiet" onClick={() => from.put("")}>{words("close")}</button></p>}
     </div>
   );
 }

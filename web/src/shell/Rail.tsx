@@ -1,10 +1,10 @@
 import { openSearch, toggleSidebar } from "../commands/navigation";
 import { opened } from "../commands/opened";
+import { Icon } from "../controls/Icon";
 import { useWords } from "../i18n";
 import { goTo, useRoute } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
-import { Icon } from "./Icon";
 
 /** What stays of the list of chats in focus mode. */
 export function Rail() {

@@ -1,7 +1,7 @@
 import { useEffect, useRef, type ReactNode } from "react";
+import { Icon } from "../controls/Icon";
 import { useWords } from "../i18n";
 import { route } from "../state/route";
-import { Icon } from "./Icon";
 import { usePhone } from "./usePhone";
 
 let hasNavigated = false;

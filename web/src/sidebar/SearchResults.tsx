@@ -1,5 +1,5 @@
 import type { Hit } from "legato-client";
-import { spoken, useWords } from "../i18n";
+import { spoken, told, useWords } from "../i18n";
 import { useStore } from "../state/store";
 import { search } from "./search";
 import { snippetPieces } from "./snippet";
@@ -18,7 +18,7 @@ export function SearchResults() {
   return (
     <nav className="sessions hits" aria-label={words("hitsFound")} aria-busy={busy} onScroll={(event) => more(event.currentTarget)} onKeyDown={walk}>
       <p className="hint" role="status">
-        {problem || (hits === null ? words("searching") : hits.length === 0 && !busy ? words("noHits") : "")}
+        {problem ? told(words, problem) : (hits === null ? words("searching") : hits.length === 0 && !busy ? words("noHits") : "")}
       </p>
       <Hits name={words("inTitles")} hits={titles} />
       <Hits name={words("inMessages")} hits={messages} />

@@ -1,12 +1,13 @@
 import type { Session } from "legato-client";
 import { useMemo, useState } from "react";
 import { flushSync } from "react-dom";
+import { afterDrawing } from "../commands/navigation";
 import { Confirm } from "../controls/Confirm";
+import { Icon } from "../controls/Icon";
 import { useWords } from "../i18n";
 import { goTo } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
-import { Icon } from "./Icon";
 import { search } from "./search";
 import { SearchField } from "./SearchField";
 import { SearchResults } from "./SearchResults";
@@ -27,9 +28,9 @@ export function Sidebar({ current, onHelp }: { current: string | null; onHelp: (
     focusList();
   };
   const remove = async (session: Session) => {
-    if (!(await sessions.remove(session.id))) return;
-    if (session.id === current) goTo(null);
-    focusList();
+    await sessions.remove(session.id);
+    // Its row is gone, and the focus with it, unless the person is elsewhere by now.
+    afterDrawing(() => document.activeElement === document.body && focusList());
   };
   return (
     <aside className="sidebar" aria-label={words("chats")}>
@@ -56,8 +57,8 @@ export function Sidebar({ current, onHelp }: { current: string | null; onHelp: (
 
 function EmptyList({ archived }: { archived: boolean }) {
   const words = useWords();
-  const { listed, hasMore, connection } = useStore(sessions);
-  const away = connection === "lost" || connection === "offline";
+  const { listed, hasMore, connection, error } = useStore(sessions);
+  const away = connection === "lost" || connection === "offline" || (connection === "closed" && error !== undefined);
   if (listed === null || (archived && hasMore.archived)) return <p className="hint">{words(away ? "listAway" : "loading")}</p>;
   return <p className="hint">{words(archived ? "noArchived" : "noChats")}</p>;
 }

@@ -1,9 +1,9 @@
+import { Icon } from "../controls/Icon";
 import { useWords, type Word } from "../i18n";
 import { useRoute, type PageName } from "../state/route";
 import { sessions } from "../state/sessions";
 import { useStore } from "../state/store";
 import { theme } from "../state/theme";
-import { Icon } from "./Icon";
 import { openTransfer } from "./transferOpen";
 
 const PAGES: readonly PageName[] = ["memory", "settings", "diagnostics"];

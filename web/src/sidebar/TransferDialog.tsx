@@ -1,8 +1,9 @@
 import { LegatoError, type ImportReport } from "legato-client";
 import { useState } from "react";
 import { Dialog } from "../controls/Dialog";
-import { useWords } from "../i18n";
+import { told, useWords } from "../i18n";
 import { client } from "../state/client";
+import { why } from "../state/problem";
 import { sessions } from "../state/sessions";
 import "./transfer.css";
 
@@ -62,7 +63,7 @@ function Import() {
     return <p className="importing" role="status">{words(step.doing)}<progress aria-label={words(step.doing)} {...gone} /></p>;
   }
   if (step.at === "start") {
-    return <>{step.problem && <Failure word="notReadable" why={step.problem} />}<DropZone onFile={(file) => void check(file)} /></>;
+    return <>{step.problem && <Failure word="notReadable" reason={step.problem} />}<DropZone onFile={(file) => void check(file)} /></>;
   }
   const { report } = step;
   const done = step.at === "done";
@@ -72,7 +73,7 @@ function Import() {
       {report.known > 0 && <p>{words("knownAlready", { n: report.known })}</p>}
       <Titles report={report} linked={done} />
       <Skipped report={report} />
-      {step.at === "found" && step.problem && <Failure word="brokenOff" why={step.problem} />}
+      {step.at === "found" && step.problem && <Failure word="brokenOff" reason={step.problem} />}
       <div className="buttons">
         {step.at === "found" ? (
           <>
@@ -85,9 +86,9 @@ function Import() {
   );
 }
 
-function Failure({ word, why }: { word: "notReadable" | "brokenOff"; why: string }) {
+function Failure({ word, reason }: { word: "notReadable" | "brokenOff"; reason: string }) {
   const words = useWords();
-  return <p className="bad" role="alert">{words(word)} {why}</p>;
+  return <p className="bad" role="alert">{words(word)} {told(words, reason)}</p>;
 }
 
 function DropZone({ onFile }: { onFile: (file: File) => void }) {
@@ -138,6 +139,6 @@ function Skipped({ report }: { report: ImportReport }) {
 }
 
 function reason(error: unknown): string {
-  if (error instanceof LegatoError) return error.detail;
+  if (error instanceof LegatoError) return why(error);
   throw error;
 }

@@ -1,6 +1,6 @@
 import { LegatoError, type Hit, type SavedSearch } from "legato-client";
 import { client } from "../state/client";
-import { act } from "../state/problem";
+import { act, why } from "../state/problem";
 import { Store } from "../state/store";
 
 const ASK_AFTER_MS = 180;
@@ -64,7 +64,7 @@ class SearchStore extends Store<Search> {
       this.put({ ...this.read(), busy: false, hasMore, hits: cursor === null ? data : [...(this.read().hits ?? []), ...data] });
     } catch (error) {
       if (!(error instanceof LegatoError)) throw error;
-      if (question === this.#question) this.put({ ...this.read(), busy: false, problem: error.detail });
+      if (question === this.#question) this.put({ ...this.read(), busy: false, problem: why(error) });
     }
   }
 }

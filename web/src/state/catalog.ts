@@ -1,15 +1,24 @@
-import type { Agent, Model } from "legato-client";
-import { client } from "./client";
+import { LegatoError, type Agent, type Model } from "legato-client";
+import { once } from "./client";
 import { insist } from "./patience";
-import { Store } from "./store";
+import { Store, useStore } from "./store";
 
-/** Whom one can talk to, and with which models. */
+/** Whom one can talk to; none until the server has told. */
 export const agents = new Store<readonly Agent[]>([]);
-export const models = new Store<readonly Model[]>([]);
+/** With which models; null until the server has told. */
+export const models = new Store<readonly Model[] | null>(null);
+const NONE: readonly Model[] = [];
+export const useModels = (): readonly Model[] => useStore(models) ?? NONE;
 
-export function fetchCatalog(): void {
-  void insist(client.agents).then((found) => agents.put(found));
-  void insist(client.models).then((found) => models.put(found));
+/** Asks until it is told. Where it is refused, what a person does next is refused as well, and says why. */
+export async function fetchCatalog(): Promise<void> {
+  try {
+    const [whom, which] = await Promise.all([insist(once.agents), insist(once.models)]);
+    agents.put(whom);
+    models.put(which);
+  } catch (error) {
+    if (!(error instanceof LegatoError)) throw error;
+  }
 }
 
 export function defaultAgent(among: readonly Agent[]): Agent | undefined {

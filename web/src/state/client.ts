@@ -1,5 +1,5 @@
 import { Legato, LegatoError, type ReasonCode } from "legato-client";
-import { insist, mayPass } from "./patience";
+import { insist } from "./patience";
 import { Store } from "./store";
 
 export interface Report {
@@ -26,13 +26,17 @@ export const client = new Legato({
   },
 });
 
+/** Asks once: for those who insist by themselves. */
+export const once = new Legato({ retryForMs: 0 });
+
 /** What the server has not been told: several together, and at the latest when the page is left. */
 let untold: readonly Report[] = [];
 let due: ReturnType<typeof setTimeout> | undefined;
-addEventListener("pagehide", () => void send());
+// Nobody's answer depends on it.
+addEventListener("pagehide", () => void send().catch(() => undefined));
 
 async function tell(): Promise<void> {
-  await insist(send).catch(() => undefined); // nobody's answer depends on it
+  await insist(send).catch(() => undefined);
   due = untold.length > 0 ? setTimeout(() => void tell(), GATHER_MS) : undefined;
 }
 
@@ -45,7 +49,7 @@ async function send(): Promise<void> {
     await client.reportStreams(ends);
   } catch (error) {
     // What the server does not take for a report, it would not take later.
-    if (error instanceof LegatoError && mayPass(error)) untold = [...told, ...untold].slice(-AT_ONCE);
+    if (error instanceof LegatoError && error.repeatable) untold = [...told, ...untold].slice(-AT_ONCE);
     throw error;
   }
 }

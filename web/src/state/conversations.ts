@@ -1,11 +1,14 @@
-import { isTerminal, type Connection, type Event, type Follower, type Message, type Mode, type State, LegatoError, newId } from "legato-client";
+import { isTerminal, type Connection, type Event, type Follower, type Message, type Mode, type State, type Turn, LegatoError, newId } from "legato-client";
 import { client } from "./client";
 import { Outbox, type SentFile } from "./outbox";
 import { act } from "./problem";
+import { goWhenMade } from "./route";
 import { Store } from "./store";
 
 /** Streams that stay open besides those of the list and of what is looked at: browsers allow six connections to a host. */
 const KEPT_OPEN = 1;
+/** Conversations whose words are kept, though nobody looks at them now. */
+const KEPT_WHOLE = 20;
 /** After so long unseen a tab leaves its streams to those that are seen. */
 const UNSEEN_MS = 60_000;
 const BRANCHES_AFTER_MS = 200;
@@ -83,6 +86,15 @@ export class Conversation extends Store<Shown> {
     clearTimeout(this.#branchesDue);
     this.#follower?.close(reason);
   }
+  /** Lets go of its words, which come anew when it is looked at; its reader's place stays. */
+  release(): void {
+    if (!this.#follower) return;
+    this.close("client.stream.view-remount");
+    this.#follower = null;
+    this.#notices = [];
+    this.#branches = {};
+    this.put(NOTHING);
+  }
   /** Older messages, above those that are there. */
   earlier(): Promise<void> {
     this.#earlier ??= this.#fetchEarlier().finally(() => {
@@ -93,13 +105,15 @@ export class Conversation extends Store<Shown> {
     return this.#earlier;
   }
   async #fetchEarlier(): Promise<void> {
-    if (!this.#follower) return;
+    const follower = this.#follower;
+    if (!follower) return;
     const oldest = this.#oldest();
     // The first page that is asked for may be the one that the stream began with.
     do {
-      const { branches } = await this.#follower.earlier(A_PAGE);
+      const { branches } = await follower.earlier(A_PAGE);
+      if (follower !== this.#follower) return;
       this.#branches = { ...this.#branches, ...branches };
-    } while (this.#oldest() === oldest && this.#follower.state.state?.has_more);
+    } while (this.#oldest() === oldest && this.#followed()?.has_more);
   }
   /** Loads older messages until this one is there. It may also stand on another branch, or nowhere. */
   async find(messageId: string): Promise<"here" | "elsewhere" | "nowhere"> {
@@ -127,8 +141,9 @@ export class Conversation extends Store<Shown> {
   shows(turnId: string): Promise<void> {
     return this.#until(({ state }) => state?.turns.some((turn) => turn.id === turnId) ?? false);
   }
-  /** Tries again to connect, at once. */
+  /** Tries again to connect, at once; also where it was refused. */
   hurry(): void {
+    this.#follower?.open();
     this.#follower?.hurry();
   }
 
@@ -254,7 +269,8 @@ class Conversations {
   }
   #leaveAllBut(count: number): void {
     const all = [...this.#known.values()];
-    for (const conversation of all.slice(0, all.length - count)) conversation.close("client.stream.view-remount");
+    for (const conversation of all.slice(0, Math.max(0, all.length - count))) conversation.close("client.stream.view-remount");
+    for (const conversation of all.slice(0, Math.max(0, all.length - KEPT_WHOLE))) conversation.release();
   }
 }
 
@@ -285,6 +301,26 @@ export function send(sessionId: string | null, text: string, { mode, edits, file
 
 /** The turns that are not over, the running one first. */
 export const openTurns = (state: State | null): State["turns"] => state?.turns.filter((turn) => !isTerminal(turn.status)) ?? [];
+
+/** An answer's own turn; a question's newest one. */
+export function turnOf({ id, role, turn_id: turnId }: Message, state: State | null): Turn | undefined {
+  return state?.turns.findLast((turn) => (role === "user" ? turn.message_id === id : turn.id === turnId));
+}
+
+/** The turn that a person has asked to stop. */
+export const stopping = new Store<string | null>(null);
+
+export async function stop(sessionId: string): Promise<void> {
+  const turn = openTurns(conversations.get(sessionId).read().state)[0];
+  if (!turn) return;
+  stopping.put(turn.id);
+  if (!(await act(() => client.cancel(sessionId, turn.id)))) stopping.put(null);
+}
+
+/** Makes another chat of this one, up to a message or whole, and goes there. */
+export function fork(sessionId: string, messageId?: string): Promise<void> {
+  return goWhenMade(act(() => client.fork(sessionId, messageId ? { messageId } : {})));
+}
 
 /** Attempts that have not succeeded yet, by turn and what is asked of it: a repeat is the same message. */
 const attempts = new Map<string, string>();

@@ -1,5 +1,5 @@
 import { LegatoError, newId, type Message, type Mode } from "legato-client";
-import { client } from "./client";
+import { once } from "./client";
 import { insist } from "./patience";
 import { forget, keysOf, recall, remember } from "./remembered";
 import { Store } from "./store";
@@ -89,7 +89,7 @@ export class Outbox extends Store<readonly Outgoing[]> {
     const tell = ({ code }: LegatoError): void => this.#change(messageId, { trouble: code });
     try {
       if (create) await this.#create(sessionId, create, tell);
-      await insist(() => client.send(sessionId, text, { ...sent, ...attached }), tell);
+      await insist(() => once.send(sessionId, text, { ...sent, ...attached }), tell);
       this.#change(messageId, { accepted: true });
     } catch (error) {
       this.#change(messageId, { error: error instanceof LegatoError ? error.detail : String(error) });
@@ -98,7 +98,7 @@ export class Outbox extends Store<readonly Outgoing[]> {
   async #create(id: string, { agent_id, model_id }: NonNullable<Outgoing["create"]>, tell: (trouble: LegatoError) => void): Promise<void> {
     const asked = { id, welcome: false, ...(agent_id ? { agent_id } : {}), ...(model_id ? { model_id } : {}) };
     // The id is ours, so a repeat that meets its own session has succeeded.
-    await insist(() => client.createSession(asked), tell).catch((error: unknown) => {
+    await insist(() => once.createSession(asked), tell).catch((error: unknown) => {
       if (!(error instanceof LegatoError && error.code === "session_exists")) throw error;
     });
     this.put(this.read().map((entry) => (entry.sessionId === id ? { ...entry, create: null } : entry)));

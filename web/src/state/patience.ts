@@ -7,16 +7,11 @@ export async function insist<Result>(doing: () => Promise<Result>, onTrouble?: (
     try {
       return await doing();
     } catch (error) {
-      if (!(error instanceof LegatoError) || !mayPass(error)) throw error;
+      if (!(error instanceof LegatoError) || !error.repeatable) throw error;
       onTrouble?.(error);
       await rest(backoff.nextMs(error.retryAfterMs));
     }
   }
-}
-
-/** Whether the same may well succeed later. */
-export function mayPass({ status }: LegatoError): boolean {
-  return [0, 408, 425, 429, 502, 503, 504, 507].includes(status);
 }
 
 /** Waits, but no longer than until the network is back. */

@@ -36,4 +36,17 @@ export function goToPage(page: PageName): void {
   go(page);
 }
 
+/** Goes to what is being made, unless the person goes elsewhere meanwhile. */
+export async function goWhenMade(making: Promise<{ id: string } | undefined>): Promise<void> {
+  const from = route.read();
+  const made = await making;
+  if (made && route.read() === from) goTo(made.id);
+}
+
+/** The conversation that is looked at. */
+export function shownSession(): string | null {
+  const shown = route.read();
+  return shown.page === "chat" ? shown.sessionId : null;
+}
+
 export const useRoute = (): Route => useStore(route);

@@ -1,8 +1,10 @@
-import { type Approval, type Connection, type Session, LegatoError } from "legato-client";
+import { type Approval, type Connection, type LiveList, type Session, LegatoError } from "legato-client";
 import { forgetDraft } from "../composer/drafts";
-import { act } from "./problem";
+import { agents, fetchCatalog, models } from "./catalog";
 import { client } from "./client";
 import { conversations } from "./conversations";
+import { act } from "./problem";
+import { goTo, shownSession } from "./route";
 import { withoutSession, withSessions } from "./sessionOrder";
 import { Store } from "./store";
 import { noteDeleted, noteFinished, noteRunning } from "./unread";
@@ -23,6 +25,10 @@ export interface Sessions {
   running: ReadonlySet<string>;
   hasMore: Readonly<Record<Shelf, boolean>>;
   connection: Connection;
+  /** When the next attempt is made, in milliseconds since 1970. */
+  retryAt: number | undefined;
+  /** Why the last one failed. */
+  error: LegatoError | undefined;
 }
 
 /** What is to be asked for next. */
@@ -44,14 +50,19 @@ class SessionList extends Store<Sessions> {
   #due = nothing();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #fetching = false;
+  #live: LiveList | null = null;
 
   constructor() {
-    super({ listed: null, running: new Set(), hasMore: { recent: false, pinned: false, archived: true }, connection: "connecting" });
+    super({ listed: null, running: new Set(), hasMore: { recent: false, pinned: false, archived: true }, connection: "connecting", retryAt: undefined, error: undefined });
   }
   start(): void {
-    const live = client.live();
+    const live = (this.#live = client.live());
     document.addEventListener("visibilitychange", () => !document.hidden && live.open());
-    live.onConnection((connection) => this.#change({ connection }));
+    live.onConnection((connection, { retryAt, error }) => {
+      this.#change({ connection, retryAt, error });
+      const isUntold = models.read() === null || agents.read().length === 0;
+      if (connection === "live" && isUntold) void fetchCatalog(); // it may have been refused before
+    });
     live.subscribe(({ what, session_id: id }) => {
       if (!id) return this.refetch();
       if (what === "deleted") return this.#drop(id);
@@ -64,6 +75,11 @@ class SessionList extends Store<Sessions> {
       this.#due.ids.add(id);
       this.#soon();
     });
+  }
+  /** Tries again to connect, at once; also where it was refused. */
+  hurry(): void {
+    this.#live?.open();
+    this.#live?.hurry();
   }
   /** The next page of a shelf. */
   more(shelf: Shelf): void {
@@ -80,18 +96,18 @@ class SessionList extends Store<Sessions> {
     const changed = await act(() => client.updateSession(id, changes));
     if (changed) this.#take([changed]);
   }
-  /** Whether it is gone. */
-  async remove(id: string): Promise<boolean> {
+  /** Deletes it, and leaves it where it is looked at. */
+  async remove(id: string): Promise<void> {
+    if (shownSession() === id) goTo(null);
     conversations.leave(id); // or the end of its stream would look like a cut
     const done = await act(() => client.deleteSession(id).then(() => true, (error: unknown) => isUnknown(error) || Promise.reject(error)));
     if (done !== true) {
       conversations.comeBack(id);
-      return false;
+      return;
     }
     conversations.forget(id);
     forgetDraft(id);
     this.#drop(id);
-    return true;
   }
   /** This one does not wait any more. */
   settle(approvalId: string): void {

@@ -32,14 +32,14 @@ export default function Memory({ onMenu }: { onMenu: () => void }) {
 
 function Listed() {
   const words = useWords();
-  const { data, next, loading, agentId } = useStore(memories);
+  const { data, next, loading, stuck, agentId } = useStore(memories);
   const [search, setSearch] = useState("");
   const [kind, setKind] = useState("");
   const [asking, setAsking] = useState(false);
   const known = useStore(agents);
   useEffect(() => {
-    if (search && next !== null && !loading) void memories.more(); // what is searched in is all of it
-  }, [search, next, loading]);
+    if (search && next !== null && !loading && !stuck) void memories.more(); // what is searched in is all of it
+  }, [search, next, loading, stuck]);
 
   if (data === null) return <p className="opening">{words("loading")}</p>;
   if (data.length === 0 && !agentId && !loading) return <p className="empty">{words("memoryNone")}</p>;
@@ -68,7 +68,7 @@ function Listed() {
       <ul className="memories">{found.map((memory) => <MemoryItem key={memory.id} memory={memory} />)}</ul>
       <div className="memory-foot">
         <span className="muted" role="status">{words("memoryCount", { n: found.length })}</span>
-        {next !== null && !search && <button type="button" disabled={loading} onClick={() => void memories.more()}>{words("memoryMore")}</button>}
+        {next !== null && (!search || stuck) && <button type="button" disabled={loading} onClick={() => void memories.more()}>{words("memoryMore")}</button>}
         {data.length > 0 && <button type="button" className="danger" onClick={() => setAsking(true)}>{forgetAll}</button>}
       </div>
       {asking && (

@@ -10,6 +10,8 @@ export interface Memories {
   data: readonly Memory[] | null;
   next: string | null;
   loading: boolean;
+  /** The last page that was asked for could not be had. */
+  stuck: boolean;
   agentId: string;
 }
 
@@ -18,7 +20,7 @@ export class MemoryList extends Store<Memories> {
   #asked = 0;
 
   constructor() {
-    super({ data: null, next: null, loading: false, agentId: "" });
+    super({ data: null, next: null, loading: false, stuck: false, agentId: "" });
   }
   /** From the beginning, of one agent or (empty) of all. */
   async load(agentId = this.read().agentId): Promise<void> {
@@ -51,7 +53,7 @@ export class MemoryList extends Store<Memories> {
     if (asked !== this.#asked) return; // something else was asked for meanwhile
     const before = cursor === null ? [] : (this.read().data ?? []);
     const told = page ? { data: [...before, ...page.data], next: page.next } : {};
-    this.put({ ...this.read(), ...told, loading: false });
+    this.put({ ...this.read(), ...told, loading: false, stuck: !page });
   }
   #change(change: (data: readonly Memory[]) => readonly Memory[]): void {
     this.put({ ...this.read(), data: change(this.read().data ?? []) });

@@ -1,17 +1,16 @@
 import { useEffect, useState } from "react";
+import { opened } from "../../commands/opened";
 import { useWords } from "../../i18n";
 import { Section } from "../Sheet";
 
 export function About() {
   const words = useWords();
   const version = useVersion();
-  // As if it was pressed: whoever listens to the keyboard shows its map.
-  const showKeys = () => dispatchEvent(new KeyboardEvent("keydown", { key: "?", bubbles: true }));
   return (
     <Section title={words("settingsAbout")}>
       {version && <p>{words("settingsVersion", { version })}</p>}
       <div className="settings-actions settings-after">
-        <button type="button" onClick={showKeys}>{words("keysOf")}</button>
+        <button type="button" onClick={() => opened.put({ dialog: "keys" })}>{words("keysOf")}</button>
         <a className="button" href="#diagnostics">{words("diagnostics")}</a>
         <a className="button" href="docs">API</a>
       </div>

@@ -1,6 +1,6 @@
 import type { Agent, Model } from "legato-client";
 import { spoken, useWords } from "../../i18n";
-import { agents, models } from "../../state/catalog";
+import { agents, useModels } from "../../state/catalog";
 import { useStore } from "../../state/store";
 import { Section, Table } from "../Sheet";
 import { dollars } from "../../i18n/numbers";
@@ -9,7 +9,7 @@ import { dollars } from "../../i18n/numbers";
 export function Agents() {
   const words = useWords();
   const known = useStore(agents);
-  const all = useStore(models);
+  const all = useModels();
   const free = all.filter(({ id }) => !known.some((agent) => agent.model_id === id));
   const head = (["settingsAgent", "settingsModel", "settingsWindow", "settingsIn", "settingsOut"] as const).map((each) => words(each));
   return (

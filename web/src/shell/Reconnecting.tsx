@@ -1,6 +1,6 @@
 import type { LegatoError } from "legato-client";
 import { useWords } from "../i18n";
-import { useNow } from "./useNow";
+import { useNow } from "../controls/useNow";
 
 /** When the next attempt is made, and a way to make it now. */
 export function Reconnecting({ retryAt, error, onTry }: { retryAt: number; error: LegatoError | undefined; onTry: () => void }) {

@@ -203,7 +203,9 @@ async def test_memories_that_can_not_be_had_are_asked_for_once(visitor: Visitor)
 
     async def answer(route: Route) -> None:
         asked.append(route.request.url)
-        if "cursor=" in route.request.url:
+        if len(asked) > 2:
+            await route.fulfill(json={"data": [], "has_more": False, "next": None})
+        elif "cursor=" in route.request.url:
             await route.fulfill(status=500, json={"code": "internal_error", "detail": "Something broke."})
         else:
             await route.fulfill(json={"data": [told], "has_more": True, "next": "more"})
@@ -216,9 +218,9 @@ async def test_memories_that_can_not_be_had_are_asked_for_once(visitor: Visitor)
     await expect(again).to_be_enabled()
     await page.wait_for_timeout(300)  # in which nothing may happen
     assert len(asked) == 2
-    async with page.expect_request(re.compile("cursor=")):
-        await again.click()
-    visitor.network_failures.clear()  # the 500s
+    await again.click()
+    await expect(again).to_have_count(0)
+    visitor.network_failures.clear()  # the 500
 
 
 @pytest.mark.promise("U-08")

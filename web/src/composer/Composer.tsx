@@ -45,7 +45,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   const { caret, setCaret, replace, filling, fillNext, stopFilling } = useSelection(field, draft);
   const suggestions = useSuggestions({ sessionId, conversation, draft, text, caret, replace });
   const takeFiles = useCallback((taken: Iterable<File>) => attach(conversation, [...taken]), [conversation]);
-  const isOver = useDrop(takeFiles);
+  const isOver = useDrop(takeFiles, disabled);
   useEffect(() => {
     // On a phone the keyboard would cover what the person came to read.
     if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]")) field.current?.focus({ preventScroll: true });
@@ -111,7 +111,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     <form id="composer" className={isOver ? "composer over" : "composer"} onSubmit={(event) => { event.preventDefault(); submit(); }}>
       <Suggested {...suggestions} />
       {isOver && <p className="drop-hint" role="status">{words("dropHere")}</p>}
-      {edits && <p className="editing" role="status">{words("editingLast")} <button type="button" className="quiet" onClick={stopEditing}>{words("cancel")}</button></p>}
+      {edits && <p className="editing" role="status">{words("editingLast")} {edits.aside && words("asideWaits")} <button type="button" className="quiet" onClick={() => { stopEditing(); field.current?.focus(); }}>{words("cancel")}</button></p>}
       <Attachments conversation={conversation} files={files} />
       <textarea
         id="text" ref={field} rows={1} value={text} disabled={disabled} dir="auto" aria-label={words("ask")} placeholder={words("ask")}

@@ -1,3 +1,4 @@
+import { giveBack } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { MentionedText } from "../composer/MentionedText";
 import { useWords, type Word } from "../i18n";
@@ -30,14 +31,12 @@ export function Outgoing({ entry }: { entry: Entry }) {
 }
 
 /** Out of the line, and back to where one writes: to a new chat, where the server has none for it. */
-function takeBack({ sessionId, messageId, text, files = [], edits }: Entry): void {
+function takeBack(entry: Entry): void {
+  const { sessionId, messageId } = entry;
   const exists = conversations.get(sessionId).read().state !== null;
   const draft = draftOf(exists ? sessionId : NEW);
-  const { text: written, files: chosen } = draft.read();
-  const back = files.map((file) => ({ ...file, key: file.id, own: false }));
   conversations.outbox.drop([messageId]);
-  if (edits) draft.put({ text, files: back, edits: { messageId: edits, aside: written } });
-  else draft.put({ text: written ? `${text}\n${written}` : text, files: [...chosen, ...back] });
+  draft.put(giveBack(draft.read(), entry));
   if (!exists) goTo(null);
   document.getElementById("text")?.focus();
 }

@@ -238,6 +238,10 @@ async def test_one_button_sends_and_stops(visitor: Visitor) -> None:
     await chat.ended("completed", 2)
     await expect(chat.answers.first).to_have_attribute("data-status", "cancelled")
     await expect(stop).to_have_count(0)
+    await chat.say("/stall")
+    await stop.press("Enter")
+    await chat.ended("cancelled", 3)
+    await expect(field(chat)).to_be_focused()
 
 
 @pytest.fixture(scope="module")

@@ -46,9 +46,12 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   const suggestions = useSuggestions({ sessionId, conversation, draft, text, caret, replace });
   const takeFiles = useCallback((taken: Iterable<File>) => attach(conversation, [...taken]), [conversation]);
   const isOver = useDrop(takeFiles, disabled);
-  useEffect(() => {
+  const focus = () => {
     // On a phone the keyboard would cover what the person came to read.
-    if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]")) field.current?.focus({ preventScroll: true });
+    if (matchMedia("(hover: hover)").matches) field.current?.focus({ preventScroll: true });
+  };
+  useEffect(() => {
+    if (!document.querySelector("dialog[open]")) focus();
     void checkFiles(conversation);
     return () => draftOf(conversation).write();
   }, [conversation]);
@@ -70,6 +73,10 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     setMode("queue");
     stopFilling();
     if (sessionId === null) goTo(sent);
+  };
+  const stop = () => {
+    onStop?.();
+    focus(); // the button goes
   };
   const stopEditing = () => draft.put({ text: edits?.aside ?? "", files });
   const sendAsFile = async () => {
@@ -129,7 +136,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
         <AttachButton disabled={disabled} onFiles={takeFiles} />
         <AgentPicker sessionId={sessionId} />
         <ModelPicker sessionId={sessionId} />
-        <SendButtons running={running} stopping={stopping} hasWords={hasWords} maySend={maySend} mode={mode} onMode={setMode} onStop={onStop} />
+        <SendButtons running={running} stopping={stopping} hasWords={hasWords} maySend={maySend} mode={mode} onMode={setMode} onStop={stop} />
       </div>
     </form>
   );

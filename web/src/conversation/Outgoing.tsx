@@ -1,6 +1,8 @@
+import { flushSync } from "react-dom";
 import { giveBack } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { MentionedText } from "../composer/MentionedText";
+import { focusBack } from "../controls/focusBack";
 import { useWords, type Word } from "../i18n";
 import { NEW } from "../state/choices";
 import { conversations } from "../state/conversations";
@@ -12,7 +14,10 @@ const TROUBLES: Record<string, Word> = { unreachable: "sendingLater", store_unav
 /** A message from the click to the server's word. */
 export function Outgoing({ entry }: { entry: Entry }) {
   const words = useWords();
-  const { outbox } = conversations;
+  const again = () => {
+    flushSync(() => conversations.outbox.again(entry));
+    focusBack(null);
+  };
   return (
     <article className="message user pending" data-status="pending" aria-label={words("youSaid")}>
       <div className="body">
@@ -23,7 +28,7 @@ export function Outgoing({ entry }: { entry: Entry }) {
         <span role="status" className={entry.error ? "bad" : ""}>
           {entry.error ? words("notSent", { why: entry.error }) : words(TROUBLES[entry.trouble ?? ""] ?? "sending")}
         </span>
-        {entry.error && <button type="button" className="quiet" onClick={() => outbox.again(entry)}>{words("tryAgain")}</button>}
+        {entry.error && <button type="button" className="quiet" onClick={again}>{words("tryAgain")}</button>}
         {entry.error && <button type="button" className="quiet" onClick={() => takeBack(entry)}>{words("takeBack")}</button>}
       </footer>
     </article>

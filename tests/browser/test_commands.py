@@ -183,7 +183,16 @@ async def test_the_map_of_the_keys_is_behind_the_question_mark(visitor: Visitor)
     for text in ("Command palette", "Stop the answer", "Previous chat", "Mention a chat or a file"):
         await expect(keys).to_contain_text(text)
     await chat.screenshot("keys")
+    box = await keys.bounding_box()
+    assert box
+    await chat.page.mouse.click(box["x"] + 4, box["y"] + 4)  # its padding
+    await expect(keys).to_be_visible()
     await chat.page.keyboard.press("Escape")
+    await expect(keys).to_have_count(0)
+    await chat.page.locator("#text").blur()
+    await chat.page.keyboard.press("?")
+    await expect(keys).to_be_visible()
+    await chat.page.mouse.click(box["x"] - 4, box["y"] - 4)
     await expect(keys).to_have_count(0)
 
 
@@ -195,9 +204,14 @@ async def test_focus_mode_is_on_by_default_and_what_one_chooses_is_remembered(vi
     await expect(rail).to_be_visible()
     await expect(chats).to_have_count(0)
     await chat.screenshot("focus")
-    await rail.get_by_role("button", name="Open the list of chats").click()
-    await expect(chats).to_be_visible()
+    # The focus goes along with what it was on.
+    await rail.get_by_role("button", name="Open the list of chats").press("Enter")
+    await expect(chats.get_by_role("link", name="New chat")).to_be_focused()
     await expect(rail).to_have_count(0)
+    await page.get_by_role("button", name="Focus mode").press("Enter")
+    await expect(rail.get_by_role("button", name="Open the list of chats")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(chats).to_be_visible()
     await page.reload()
     await expect(chats).to_be_visible()
     await page.keyboard.press("Control+Shift+F")
@@ -215,6 +229,10 @@ async def test_on_a_phone_the_chats_lie_over_the_page_and_give_the_focus_back(vi
     chat = await visitor.tab(first_visit=True)
     await chat.page.set_viewport_size({"width": 390, "height": 780})
     await chat.open()
+    stops: list[str] = []
+    chat.page.on("request", lambda request: stops.append(request.url) if "/cancel" in request.url else None)
+    await chat.say("/stall")
+    await chat.see("until you stop me.")
     button = chat.page.get_by_role("button", name="Open the list of chats")
     chats = chat.page.get_by_role("complementary", name="Chats")
     await expect(chats).to_have_count(0)
@@ -224,6 +242,10 @@ async def test_on_a_phone_the_chats_lie_over_the_page_and_give_the_focus_back(vi
     await chat.page.keyboard.press("Escape")
     await expect(chats).to_have_count(0)
     await expect(button).to_be_focused()
+    # That closed the list and nothing else; now there is nothing left to close.
+    assert stops == []
+    await chat.page.keyboard.press("Escape")
+    await chat.ended("cancelled", 1)
     await command(chat.page, "diagnostics")
     await expect(heading(chat)).to_be_focused()
     assert await chat.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, FilePayload, Locator, Route, expect
 
 from tests.browser.test_commands import command, titled
-from tests.browser.visitor import Chat, Visitor
+from tests.browser.visitor import HANDING, Chat, Visitor
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -104,22 +104,14 @@ async def test_what_is_pasted_and_dropped_is_attached_and_a_failed_upload_can_be
     await chat.page.route(
         "**/v1/files?*", lambda route: route.fulfill(status=409, json={"code": "files_full", "detail": "No room."})
     )
-    handing = """([target, kind, name]) => {
-        const data = new DataTransfer();
-        data.items.add(new File(["some text"], name, { type: "text/plain" }));
-        const given = { bubbles: true, cancelable: true };
-        const pasting = () => new ClipboardEvent(kind, { ...given, clipboardData: data });
-        const event = kind === "paste" ? pasting() : new DragEvent(kind, { ...given, dataTransfer: data });
-        document.querySelector(target).dispatchEvent(event);
-    }"""
-    await chat.page.evaluate(handing, ["#text", "paste", "pasted.txt"])
+    await chat.page.evaluate(HANDING, ["#text", "paste", "pasted.txt"])
     await expect(chips(chat)).to_contain_text(["No room."])
     await chat.page.unroute("**/v1/files?*")
     await chips(chat).get_by_role("button", name="Retry").click()
     await expect(chips(chat)).to_have_text([re.compile("pasted.txt.*9 B")])
-    await chat.page.evaluate(handing, [".welcome", "dragover", "dropped.txt"])
+    await chat.page.evaluate(HANDING, [".welcome", "dragover", "dropped.txt"])
     await expect(chat.page.get_by_text("Drop the files to attach them")).to_be_visible()
-    await chat.page.evaluate(handing, [".welcome", "drop", "dropped.txt"])
+    await chat.page.evaluate(HANDING, [".welcome", "drop", "dropped.txt"])
     await expect(chips(chat)).to_have_count(2)
     # Files alone are a message, too.
     await expect(chips(chat).last).to_contain_text("9 B")
@@ -157,7 +149,17 @@ async def test_a_template_is_kept_and_filled_in_by_tab(visitor: Visitor) -> None
     dialog = page.get_by_role("dialog", name="Templates")
     await dialog.get_by_role("button", name="New template").click()
     await page.keyboard.type("Daily plan")
-    await dialog.get_by_role("textbox", name="Text").fill("Plan {day} with {people}.")
+    text = dialog.get_by_role("textbox", name="Text")
+    await text.fill("Plan {day} with {people}.")
+    # Neither a click beside the form ends it, nor text that is selected as far as beyond it.
+    inside = await text.bounding_box()
+    assert inside
+    await page.mouse.move(inside["x"] + 40, inside["y"] + 20)
+    await page.mouse.down()
+    await page.mouse.move(5, 5)
+    await page.mouse.up()
+    await page.mouse.click(5, 5)
+    await expect(text).to_have_value("Plan {day} with {people}.")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog.get_by_role("listitem")).to_contain_text(["Daily plan"])
     await chat.screenshot("templates")
@@ -238,6 +240,10 @@ async def test_one_button_sends_and_stops(visitor: Visitor) -> None:
     await chat.ended("completed", 2)
     await expect(chat.answers.first).to_have_attribute("data-status", "cancelled")
     await expect(stop).to_have_count(0)
+    await chat.say("/stall")
+    await stop.press("Enter")
+    await chat.ended("cancelled", 3)
+    await expect(field(chat)).to_be_focused()
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +332,13 @@ async def test_a_model_is_chosen_by_window_and_price_for_what_is_sent_next(choos
     await expect(listed.get_by_role("option")).to_have_count(1)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("button", name="Model: m1")).to_be_visible()
+    async with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/turns")) as sent:
+        await chooser.questions.last.hover()
+        await chooser.questions.last.get_by_role("button", name="Edit").click()
+        await page.keyboard.press("Enter")
+    assert '"model_id":"local:m1"' in str((await sent.value).post_data)
+    await expect(chooser.questions.last).to_contain_text("2 of 2")
+    await chooser.ended("completed", 1)
     await page.reload()
     await expect(page.get_by_role("button", name="Model: m1")).to_be_visible()
     async with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/turns")) as sent:

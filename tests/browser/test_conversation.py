@@ -4,7 +4,8 @@ import json
 import secrets
 
 import pytest
-from playwright.async_api import Locator, expect
+from anyio import Event
+from playwright.async_api import Locator, Route, expect
 
 from tests.browser.visitor import Chat, Visitor
 
@@ -198,6 +199,32 @@ async def test_what_waits_is_put_in_another_order_by_button_and_by_key(visitor: 
     await chat.matches_the_journal()
 
 
+@pytest.mark.promise("U-07")
+async def test_the_focus_stays_with_what_waits(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/stall")
+    await chat.see("until you stop me.")
+    for text in ("first", "second"):
+        await chat.say(text)
+        await expect(chat.waiting.filter(has_text=text)).to_have_count(1)
+    edit = chat.waiting.nth(0).get_by_role("button", name="Edit")
+    for key in ("Escape", "Enter"):
+        await edit.press("Enter")
+        await chat.page.get_by_role("textbox", name="Edit").press(key)
+        await expect(edit).to_be_focused()
+    await chat.waiting.nth(1).get_by_role("button", name="Earlier").press("Enter")
+    await expect(chat.waiting.locator("> span")).to_have_text(["second", "first"])
+    await expect(chat.waiting.nth(0).get_by_role("button", name="Later")).to_be_focused()
+    await chat.waiting.nth(0).get_by_role("button", name="Withdraw").press("Enter")
+    await expect(chat.waiting.locator("> span")).to_have_text(["first"])
+    await expect(chat.waiting.nth(0).get_by_role("button", name="Withdraw")).to_be_focused()
+    await chat.page.keyboard.press("Enter")
+    await expect(chat.waiting).to_have_count(0)
+    await expect(chat.page.locator("#text")).to_be_focused()
+    await chat.press("Stop")
+    await chat.ended("cancelled", 1)
+
+
 @pytest.mark.promise("U-01")
 async def test_a_message_is_pinned_and_forked_from(visitor: Visitor) -> None:
     chat = await (await visitor.tab()).open()
@@ -267,9 +294,30 @@ async def test_a_closed_conversation_is_read_only_until_it_is_reopened(visitor: 
     chat = await (await visitor.tab()).open()
     await chat.say("/long 5 100")
     await chat.ended("completed", 1)
-    await chat.page.request.post(f"{chat.url}/v1/sessions/{chat.session_id}/close")
-    await expect(chat.page.locator("#text")).to_have_count(0)
+    session_id, page = chat.session_id, chat.page
+    await expect(page.locator("#text")).to_be_focused()
+    await page.request.post(f"{chat.url}/v1/sessions/{session_id}/close")
+    await expect(page.locator("#text")).to_have_count(0)
+    await expect(page.locator(".top h1")).to_be_focused()
     await chat.screenshot("closed")
+    # Nor is there anywhere to write before its stream has told.
+    told = Event()
+
+    async def late(route: Route) -> None:
+        await told.wait()
+        await route.continue_()
+
+    await page.route(f"**/v1/sessions/{session_id}/events*", late)
+    await page.goto("about:blank")
+    await page.goto(f"{chat.url}/#{session_id}")
+    for known in (False, True):
+        await expect(page.locator(".skeleton")).to_be_visible()
+        await expect(page.locator("#text")).to_have_count(0)
+        if not known:
+            await expect(page.locator(".sidebar [data-session]").first).to_be_visible()
+    told.set()
+    await chat.connected()
+    await expect(page.locator("#text")).to_have_count(0)
     await chat.press("Reopen")
     await expect(chat.page.locator("#text")).to_be_enabled()
 
@@ -292,7 +340,8 @@ async def test_a_refused_message_says_why_and_goes_back_into_the_composer(visito
     await chat.page.press("#text", "Enter")
     await expect(pending).to_contain_text("Not sent")
     await chat.page.unroute(path)
-    await pending.get_by_role("button", name="Try again").click()
+    await pending.get_by_role("button", name="Try again").press("Enter")
+    await expect(chat.page.locator("#text")).to_be_focused()
     await chat.ended("completed", 2)
     await expect(chat.questions.last).to_contain_text("far too long")
     await expect(chat.questions.locator(".text")).to_have_text(["/long 5 100", "far too long"])
@@ -322,7 +371,14 @@ async def test_the_gauge_says_what_happens_before_it_does(visitor: Visitor, toke
     await expect(gauge).to_contain_text("1,234 tokens")
     await expect(gauge).to_contain_text("$0.0123")
     await chat.screenshot(f"gauge-{band}")
+    # It closes that, and only then stops what may be running.
+    await chat.page.evaluate(
+        "() => { self.taken = []; addEventListener('keydown', (event) => self.taken.push(event.defaultPrevented)); }"
+    )
     await chat.page.keyboard.press("Escape")
+    await chat.page.keyboard.press("Escape")
+    assert await chat.page.evaluate("self.taken") == [True, False]
+    await expect(gauge).not_to_have_attribute("open", "")
     await expect(chat.answers.last).to_contain_text("7 older messages were left out")
     await expect(chat.page.locator(".summary-mark")).to_contain_text("The first 41 messages are summarised")
     await chat.page.locator(".summary-mark").get_by_role("button", name="Read").click()

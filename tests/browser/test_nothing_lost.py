@@ -5,11 +5,11 @@ import re
 
 import pytest
 from anyio.to_thread import run_sync
-from playwright.async_api import Browser, Route, ViewportSize, expect
+from playwright.async_api import Browser, FilePayload, Route, ViewportSize, expect
 
 from tests.browser.test_commands import command
 from tests.browser.test_conversation import imported
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import COMPOSING_ESCAPE, Visitor
 from tests.support.server import ServerProcess
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("U-04")]
@@ -29,9 +29,19 @@ async def test_a_refused_edit_is_seen_and_its_words_go_back(visitor: Visitor) ->
     pending = chat.page.locator(".message.pending")
     await expect(pending).to_contain_text("Not sent: It is longer than the model's window.")
     await chat.page.unroute(path)
+    # What is being written meanwhile waits aside, and the file with it stays.
+    await chat.page.fill("#text", "a new thought")
+    notes: FilePayload = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Tuesday."}
+    await chat.page.set_input_files("#attach", [notes])
+    await expect(chat.page.locator(".chip[data-state='done']")).to_contain_text("notes.txt")
     await pending.get_by_role("button", name="Take back").click()
     await expect(chat.page.locator("#text")).to_have_value("/long 6 100")
+    await expect(chat.page.locator(".editing")).to_contain_text("comes back afterwards")
+    await expect(chat.page.locator(".chip")).to_contain_text("notes.txt")
+    await chat.press("Remove notes.txt")
+    await expect(chat.page.locator("#text")).to_be_focused()
     await chat.page.press("#text", "Enter")
+    await expect(chat.page.locator("#text")).to_have_value("a new thought")
     await expect(chat.questions.first).to_contain_text("2 of 2")
     await chat.ended("completed", 1)
     visitor.network_failures.clear()  # the 422
@@ -74,6 +84,44 @@ async def test_what_was_being_changed_when_its_turn_came_is_kept(visitor: Visito
     await chat.page.get_by_role("button", name="Stop and ask now").click()
     await chat.ended("completed", 2)
     await expect(chat.page.locator("#text")).to_have_value("/long 5 100, and more")
+
+
+async def test_what_is_changed_in_its_place_outlives_the_page(visitor: Visitor) -> None:
+    chat = await (await visitor.tab()).open()
+    await chat.say("/long 5 100")
+    await chat.ended("completed", 1)
+    text, changed = chat.page.locator("#text"), chat.page.get_by_role("textbox", name="Edit")
+    edit = chat.questions.first.get_by_role("button", name="Edit")
+    await text.fill("half a thought")
+    await edit.press("Enter")
+    await changed.evaluate(COMPOSING_ESCAPE)
+    await changed.press("Escape")
+    await expect(edit).to_be_focused()
+    await edit.press("Enter")
+    await changed.fill("/long 6 100")
+    await changed.evaluate(COMPOSING_ESCAPE)
+    await expect(changed).to_have_value("/long 6 100")
+    await chat.page.reload()
+    await expect(text).to_have_value("/long 6 100")
+    # An edit in its place while another one is under way: neither it nor what waits aside is lost.
+    await edit.press("Enter")
+    await changed.fill("/long 7 100")
+    await chat.page.get_by_role("link", name="New chat").click()
+    await expect(changed).to_have_count(0)
+    await chat.page.go_back()
+    await expect(text).to_have_value("/long 7 100")
+    await text.press("Escape")
+    await expect(text).to_have_value("half a thought\n/long 6 100")
+    # What is sent from its place is not kept, and one goes on where one writes.
+    await edit.press("Enter")
+    await changed.fill("/long 8 100")
+    await changed.press("Enter")
+    await expect(text).to_be_focused()
+    await expect(chat.questions.first).to_contain_text("2 of 2")
+    await chat.ended("completed", 1)
+    await expect(text).to_be_focused()
+    await chat.page.reload()
+    await expect(text).to_have_value("half a thought\n/long 6 100")
 
 
 async def test_a_proxys_own_words_end_nothing(witness: Visitor) -> None:

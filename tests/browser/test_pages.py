@@ -10,7 +10,7 @@ import pytest
 from anyio.to_thread import run_sync
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.browser.visitor import Chat, Visitor
+from tests.browser.visitor import COMPOSING_ESCAPE, Chat, Visitor
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -149,15 +149,20 @@ async def test_a_memory_is_corrected_forgotten_and_found(resident: Chat) -> None
     await expect(items).to_have_count(3)
 
     await page.get_by_role("button", name="Edit “cherries”").click()
-    await page.get_by_role("textbox", name="What is remembered").fill("sour cherries")
-    await page.get_by_role("textbox", name="What is remembered").press("Enter")
+    field = page.get_by_role("textbox", name="What is remembered")
+    await field.fill("sour cherries")
+    await field.evaluate(COMPOSING_ESCAPE)
+    await expect(field).to_have_value("sour cherries")
+    await field.press("Enter")
     await expect(items.filter(has_text="sour cherries")).to_contain_text("in your words")
+    await expect(page.get_by_role("button", name="Edit “sour cherries”")).to_be_focused()
     await page.get_by_role("button", name="Forget “coriander”").click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     await expect(items).to_have_count(3)
     await page.get_by_role("button", name="Forget “coriander”").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Forget").press("Enter")
     await expect(items).to_have_count(2)
+    await expect(items.get_by_role("button", name="Forget").and_(page.locator(":focus"))).to_have_count(1)
 
     await page.get_by_role("searchbox", name="Search what is remembered").fill("SOUR")
     await expect(items).to_have_count(1)
@@ -260,15 +265,20 @@ async def test_settings_show_what_there_is_and_take_it_back(resident: Chat) -> N
     await chat.say("/approve")
     await chat.press("Always allow")
     await chat.ended("completed", 1)
-    await api(chat, "POST", "searches", data={"name": "Fruit", "query": "cherries"})
+    for name in ("Fruit", "Vegetables"):
+        await api(chat, "POST", "searches", data={"name": name, "query": "cherries"})
     page = await goto(chat, "settings")
     await expect(page.get_by_role("group", name="Agents and models")).to_contain_text("Demo")
     await expect(page.get_by_role("group", name="Used this month")).to_contain_text("Total")
     await expect(page.get_by_text("Legato 0.")).to_be_visible()
-    await page.get_by_role("button", name="Take back: send_mail").click()
+    await page.get_by_role("button", name="Take back: send_mail").press("Enter")
     await expect(page.get_by_text("None. Every tool that asks for leave asks each time.")).to_be_visible()
     assert (await api(chat, "GET", "grants"))["data"] == []
-    await page.get_by_role("button", name="Delete the search “Fruit”").click()
+    # The focus goes on to the next one, and where there is none to the list.
+    await expect(page.locator(".settings-list").first).to_be_focused()
+    await page.get_by_role("button", name="Delete the search “Fruit”").press("Enter")
+    await expect(page.get_by_role("button", name="Delete the search “Vegetables”")).to_be_focused()
+    await page.keyboard.press("Enter")
     await expect(page.get_by_text("None yet.")).to_be_visible()
     assert (await api(chat, "GET", "searches"))["data"] == []
     await page.locator("main").get_by_role("button", name="Keyboard shortcuts").click()

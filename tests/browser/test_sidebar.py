@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from playwright.async_api import Browser, Locator, expect
 
 from bench import filling
-from tests.browser.visitor import Chat, Visitor
+from tests.browser.visitor import HANDING, Chat, Visitor
 from tests.support.server import ServerProcess
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("U-02")]
@@ -74,8 +74,11 @@ async def test_a_chat_is_renamed_pinned_and_put_away(newcomer: Visitor) -> None:
     await expect(chat.page.locator(".sessions h2")).to_have_text(["Pinned", "Today"])
     await expect(chat.page.locator(".sessions .row-title")).to_have_text(["Bumblebees", "Birds"])
 
-    await _choose(chat, "Birds", "Archive")
+    # By keys: the next row takes the focus of the one that goes.
+    await _row(chat, "Birds").get_by_role("button").press("Enter")
+    await chat.page.get_by_role("menuitem", name="Archive").press("Enter")
     await expect(_row(chat, "Birds")).to_have_count(0)
+    await expect(_row(chat, "Bumblebees").get_by_role("link")).to_be_focused()
     await chat.press("Archived chats")
     await expect(chat.page.locator(".sessions .row-title")).to_have_text(["Birds"])
     await _choose(chat, "Birds", "Restore")
@@ -208,6 +211,13 @@ async def test_a_file_is_looked_through_and_then_taken_in(newcomer: Visitor, tmp
     await chat.press("Import and export")
     dialog = chat.page.get_by_role("dialog")
     chooser = dialog.get_by_label("Choose a file")
+    await expect(chooser).to_be_attached()
+    # What is dropped here, or beside, is not for the next message.
+    for target in (".drop", ".transfer h3"):
+        await chat.page.evaluate(HANDING, [target, "dragover", "notes.txt"])
+        await chat.page.evaluate(HANDING, [target, "drop", "notes.txt"])
+    await expect(dialog.get_by_role("alert")).to_contain_text("Nothing was imported.")
+    await expect(chat.page.locator(".chip, .drop-hint")).to_have_count(0)
     nonsense = tmp_path / "nonsense.json"
     nonsense.write_text("{}")
     await chooser.set_input_files(nonsense)

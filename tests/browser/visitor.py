@@ -131,6 +131,21 @@ class Chat:
         await expect(self.answers).to_have_count(len(answers))
 
 
+#: What an input method makes of Escape, when it takes back a word that it had offered.
+COMPOSING_ESCAPE: Final = """(field) => field.dispatchEvent(
+    new KeyboardEvent("keydown", { key: "Escape", isComposing: true, bubbles: true, cancelable: true }))"""
+
+#: Hands something to a part of the page: (target, kind of event, name of the file).
+HANDING: Final = """([target, kind, name]) => {
+    const data = new DataTransfer();
+    data.items.add(new File(["some text"], name, { type: "text/plain" }));
+    const given = { bubbles: true, cancelable: true };
+    const pasting = () => new ClipboardEvent(kind, { ...given, clipboardData: data });
+    const event = kind === "paste" ? pasting() : new DragEvent(kind, { ...given, dataTransfer: data });
+    document.querySelector(target).dispatchEvent(event);
+}"""
+
+
 class Visitor:
     """A browser profile: its tabs share what a person's tabs share. Remembers what must not happen."""
 

@@ -12,7 +12,7 @@ export function RenameDialog({ session, onClose }: { session: Session; onClose: 
     if (title.trim() && title.trim() !== session.title) void sessions.change(session.id, { title: title.trim() });
   };
   return (
-    <Dialog title={words("renameChat")} onClose={onClose}>
+    <Dialog title={words("renameChat")} isHeld onClose={onClose}>
       <form method="dialog" onSubmit={(event) => { event.preventDefault(); save(); }}>
         <input
           className="field" autoFocus aria-label={words("chatName")} value={title} maxLength={200} dir="auto"

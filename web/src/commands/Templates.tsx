@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { templates, toInsert, type Template } from "../composer/templates";
 import { Dialog } from "../controls/Dialog";
+import { useRowsFocus } from "../controls/useRowsFocus";
 import { useWords } from "../i18n";
 import { useStore } from "../state/store";
 import { write } from "./navigation";
@@ -10,6 +11,7 @@ import "./commands.css";
 export function Templates({ onClose }: { onClose: () => void }) {
   const words = useWords();
   const kept = useStore(templates);
+  const rows = useRowsFocus();
   const [edited, setEdited] = useState<Template | null>(null);
   const use = (template: Template) => {
     onClose();
@@ -21,11 +23,11 @@ export function Templates({ onClose }: { onClose: () => void }) {
     templates.put(isKnown ? kept.map((each) => (each.id === template.id ? template : each)) : [...kept, template]);
     setEdited(null);
   };
-  if (edited) return <Dialog title={words("templatesTitle")} onClose={onClose}><TemplateForm template={edited} onSave={save} onCancel={() => setEdited(null)} /></Dialog>;
+  if (edited) return <Dialog title={words("templatesTitle")} isHeld onClose={onClose}><TemplateForm template={edited} onSave={save} onCancel={() => setEdited(null)} /></Dialog>;
   return (
     <Dialog title={words("templatesTitle")} onClose={onClose}>
       <p className="muted">{words("templatesBody", { braces: "{…}" })}</p>
-      <ul className="templates">
+      <ul {...rows} className="templates">
         {kept.map((template) => (
           <li key={template.id}>
             <span className="template-name" dir="auto">{template.name}</span>

@@ -1,3 +1,4 @@
+import { beginEdit } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { copyText } from "../controls/copyText";
 import { plainText } from "../conversation/plainText";
@@ -13,8 +14,8 @@ export function editLast({ session, messages }: Situation): void {
   const last = messages.findLast(isLastOwn);
   if (!session || !last) return;
   const draft = draftOf(session.id);
-  const { text, edits } = draft.read();
-  draft.change({ text: plainText(last), edits: { messageId: last.id, aside: edits?.aside ?? text } });
+  const now = draft.read();
+  if (now.edits?.messageId !== last.id) draft.put(beginEdit(now, last.id, plainText(last), plainText(last)));
   write();
 }
 

@@ -1,3 +1,4 @@
+import { useRowsFocus } from "../controls/useRowsFocus";
 import { spoken, told, useWords } from "../i18n";
 import { client } from "../state/client";
 import { useStore } from "../state/store";
@@ -8,9 +9,10 @@ import { sizeOf } from "../i18n/numbers";
 /** The files that go with what is being written. */
 export function Attachments({ conversation, files }: { conversation: string; files: readonly Attached[] }) {
   const words = useWords();
+  const rows = useRowsFocus();
   if (files.length === 0) return null;
   return (
-    <ul className="attachments" aria-label={words("attachments")}>
+    <ul {...rows} className="attachments" aria-label={words("attachments")}>
       {files.map((file) => <AttachmentChip key={file.key} conversation={conversation} file={file} />)}
     </ul>
   );

@@ -45,10 +45,13 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
   const { caret, setCaret, replace, filling, fillNext, stopFilling } = useSelection(field, draft);
   const suggestions = useSuggestions({ sessionId, conversation, draft, text, caret, replace });
   const takeFiles = useCallback((taken: Iterable<File>) => attach(conversation, [...taken]), [conversation]);
-  const isOver = useDrop(takeFiles);
-  useEffect(() => {
+  const isOver = useDrop(takeFiles, disabled);
+  const focus = () => {
     // On a phone the keyboard would cover what the person came to read.
-    if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]")) field.current?.focus({ preventScroll: true });
+    if (matchMedia("(hover: hover)").matches) field.current?.focus({ preventScroll: true });
+  };
+  useEffect(() => {
+    if (!document.querySelector("dialog[open]")) focus();
     field.current?.setSelectionRange(field.current.value.length, field.current.value.length); // one goes on writing
     void checkFiles(conversation);
     return () => draftOf(conversation).write();
@@ -71,6 +74,10 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     setMode("queue");
     stopFilling();
     if (sessionId === null) goTo(sent);
+  };
+  const stop = () => {
+    onStop?.();
+    focus(); // the button goes
   };
   const stopEditing = () => draft.put({ text: edits?.aside ?? "", files });
   const sendAsFile = async () => {
@@ -112,7 +119,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
     <form id="composer" className={isOver ? "composer over" : "composer"} onSubmit={(event) => { event.preventDefault(); submit(); }}>
       <Suggested {...suggestions} />
       {isOver && <p className="drop-hint" role="status">{words("dropHere")}</p>}
-      {edits && <p className="editing" role="status">{words("editingLast")} <button type="button" className="quiet" onClick={stopEditing}>{words("cancel")}</button></p>}
+      {edits && <p className="editing" role="status">{words("editingLast")} {edits.aside && words("asideWaits")} <button type="button" className="quiet" onClick={() => { stopEditing(); field.current?.focus(); }}>{words("cancel")}</button></p>}
       <Attachments conversation={conversation} files={files} />
       <textarea
         id="text" ref={field} rows={1} value={text} disabled={disabled} dir="auto" aria-label={words("ask")} placeholder={words("ask")}
@@ -130,7 +137,7 @@ export function Composer({ sessionId, running, stopping = false, disabled, onSto
         <AttachButton disabled={disabled} onFiles={takeFiles} />
         <AgentPicker sessionId={sessionId} />
         <ModelPicker sessionId={sessionId} />
-        <SendButtons running={running} stopping={stopping} hasWords={hasWords} maySend={maySend} mode={mode} onMode={setMode} onStop={onStop} />
+        <SendButtons running={running} stopping={stopping} hasWords={hasWords} maySend={maySend} mode={mode} onMode={setMode} onStop={stop} />
       </div>
     </form>
   );

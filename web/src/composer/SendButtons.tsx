@@ -9,7 +9,7 @@ interface Props {
   maySend: boolean;
   mode: Mode;
   onMode: (mode: Mode) => void;
-  onStop: (() => void) | undefined;
+  onStop: () => void;
 }
 
 const MODES: readonly { mode: Mode; name: Word; says: Word }[] = [

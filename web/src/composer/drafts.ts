@@ -17,9 +17,11 @@ export interface Attached {
 export interface Draft {
   text: string;
   files: readonly Attached[];
-  /** The message that it is to replace, and what was being written before. */
-  edits?: { messageId: string; aside: string };
+  /** The message that it is to replace, what was being written before, and the message's own words, where they are known. */
+  edits?: { messageId: string; aside: string; original?: string };
 }
+
+export type Change = (now: Draft) => Draft;
 
 /** As it is kept, and since when. */
 type Stored = Draft & { at: number };
@@ -33,6 +35,7 @@ const EMPTY: Draft = { text: "", files: [] };
 export class DraftStore extends Store<Draft> {
   readonly #key: string;
   #due: ReturnType<typeof setTimeout> | undefined;
+  readonly #elsewhere = new Set<Change>();
 
   constructor(conversation: string) {
     super(draftIn(recall(PREFIX + conversation)));
@@ -46,19 +49,30 @@ export class DraftStore extends Store<Draft> {
   }
   override put(draft: Draft): void {
     super.put(draft);
-    this.#due ??= setTimeout(() => this.write(), WRITE_AFTER_MS);
+    this.#soon();
   }
   change(changes: Partial<Draft>): void {
     this.put({ ...this.read(), ...changes });
+  }
+  /** Words are written elsewhere: if the page goes before they are sent, the draft that is found again has this change. */
+  lend(change: Change): void {
+    this.#elsewhere.add(change);
+    this.#soon();
+  }
+  endLoan(change: Change): void {
+    if (this.#elsewhere.delete(change)) this.#soon();
   }
   write(): void {
     if (this.#due === undefined) return;
     clearTimeout(this.#due);
     this.#due = undefined;
-    const { files, ...words } = this.read();
+    const { files, ...words } = [...this.#elsewhere].reduce((now, change) => change(now), this.read());
     const stored: Stored = { ...words, files: files.filter(({ id }) => id !== undefined), at: Date.now() };
     if (stored.text || stored.edits || stored.files.length > 0) remember(this.#key, stored);
     else forget(this.#key);
+  }
+  #soon(): void {
+    this.#due ??= setTimeout(() => this.write(), WRITE_AFTER_MS);
   }
 }
 

@@ -31,6 +31,7 @@ export const words = table({
   tooLong: ["{n} character too long to send.|{n} characters too long to send.", "{n} tecken för långt att skicka.", "Слишком длинно: на {n} символ.|Слишком длинно: на {n} символа.|Слишком длинно: на {n} символов."],
   asFile: ["Attach it as a file", "Bifoga det som fil", "Прикрепить файлом"],
   editingLast: ["You are changing your last message.", "Du ändrar ditt senaste meddelande.", "Вы меняете своё последнее сообщение."],
+  asideWaits: ["What you were writing before comes back afterwards.", "Det du höll på att skriva kommer tillbaka efteråt.", "То, что вы писали до этого, вернётся потом."],
   oneAgent: ["This chat stays with {name}. Another agent begins a new chat.", "Den här chatten stannar hos {name}. En annan agent börjar en ny chatt.", "Этот чат остаётся с агентом {name}. Другой агент начнёт новый чат."],
   chatsModel: ["The chat's own", "Chattens egen", "По выбору чата"],
   letBegin: ["Let {name} begin", "Låt {name} börja", "Пусть начнёт {name}"],

@@ -1,26 +1,32 @@
-import { useEffect, useRef, type ReactNode } from "react";
+import { useEffect, useRef, type MouseEvent, type ReactNode } from "react";
+import { focusBack } from "./focusBack";
 import "./controls.css";
 
 interface Props {
   title: string;
   /** The title is for those who hear it only. */
   isBare?: boolean;
+  /** There is something in it that a click beside it must not end. */
+  isHeld?: boolean;
   children: ReactNode;
   onClose: () => void;
 }
 
 /** A modal dialog: the browser keeps the focus in it, Escape closes it, and the focus goes back to where it was. */
-export function Dialog({ title, isBare = false, children, onClose }: Props) {
+export function Dialog({ title, isBare = false, isHeld = false, children, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const beganBeside = useRef(false);
   useEffect(() => {
     const opener = document.activeElement;
     if (dialog.current && !dialog.current.open) dialog.current.showModal();
-    return () => giveBack(opener);
+    return () => focusBack(opener);
   }, []);
   return (
     <dialog
       ref={dialog} className={isBare ? "dialog bare" : "dialog"} aria-label={title} onClose={onClose}
-      onClick={(event) => event.target === dialog.current && onClose()}
+      // Text that is selected from within, and let go of beside it, is no wish to leave.
+      onPointerDown={(event) => { beganBeside.current = isBeside(event); }}
+      onClick={(event) => { if (!isHeld && beganBeside.current && isBeside(event)) onClose(); }}
     >
       {!isBare && <h2>{title}</h2>}
       {children}
@@ -28,12 +34,8 @@ export function Dialog({ title, isBare = false, children, onClose }: Props) {
   );
 }
 
-/** Where the browser has not given the focus back, to what had it, or else to where one writes. */
-function giveBack(opener: Element | null): void {
-  const isLost = document.activeElement === document.body;
-  const place = !isLost ? document.activeElement : opener?.isConnected && opener !== document.body ? opener : document.getElementById("text");
-  if (isLost && place instanceof HTMLElement) place.focus({ preventScroll: true });
-  // With a field of the dialog goes Chromium's caret, and a focused field without one takes no keys.
-  const isField = place instanceof HTMLTextAreaElement || (place instanceof HTMLInputElement && place.selectionStart !== null);
-  if (isField) place.setSelectionRange(place.selectionStart, place.selectionEnd);
+/** Outside of the dialog: its own padding counts as it, too. */
+function isBeside({ target, currentTarget, clientX, clientY }: MouseEvent<HTMLDialogElement>): boolean {
+  const { left, right, top, bottom } = currentTarget.getBoundingClientRect();
+  return target === currentTarget && (clientX < left || clientX > right || clientY < top || clientY > bottom);
 }

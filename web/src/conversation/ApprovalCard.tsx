@@ -1,5 +1,6 @@
 import type { Approval } from "legato-client";
 import { useEffect, useState } from "react";
+import { focusBack } from "../controls/focusBack";
 import { useWords, type Word } from "../i18n";
 import { Decisions } from "./Decisions";
 import { TimeLeft } from "./TimeLeft";
@@ -8,10 +9,7 @@ import { TimeLeft } from "./TimeLeft";
 export function ApprovalCard({ approval }: { approval: Approval }) {
   const words = useWords();
   const [outcome, setOutcome] = useState<Word | null>(null);
-  // With its buttons the focus goes: to the conversation, which goes on.
-  useEffect(() => () => {
-    if (document.activeElement === document.body) document.querySelector<HTMLElement>(".scroll")?.focus({ preventScroll: true });
-  }, [outcome]);
+  useEffect(() => () => focusBack(null), [outcome]); // which goes with its buttons
   return (
     <section className="approval" aria-label={words("approvalAsked")}>
       <h3>{words("approvalAsked")}</h3>

@@ -1,5 +1,7 @@
 import { isTerminal } from "legato-client";
+import { useEffect } from "react";
 import { Composer } from "../composer/Composer";
+import { focusBack } from "../controls/focusBack";
 import { spoken, useWords } from "../i18n";
 import { dollars } from "../i18n/numbers";
 import { Link } from "../shell/Link";
@@ -32,7 +34,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   const known = useStore(agents);
   const asked = useStore(stopping);
   const { state, connection, error, retryAt } = shown;
-  const { running: listedAsRunning } = useStore(sessions); // also while this tab has left the stream to others
+  const { listed, running: listedAsRunning } = useStore(sessions); // also while this tab has left the stream to others
   const open = openTurns(state);
   const running = open.find((turn) => turn.status === "in_progress");
   const busy = open.length > 0;
@@ -41,6 +43,10 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
   const title = state?.session.title || words(state ? "untitled" : "newChat");
   const usage = state?.turns.filter((turn) => isTerminal(turn.status)).at(-1)?.usage;
   const summary = useSummary(id, state);
+  const session = state?.session ?? listed?.find((each) => each.id === id);
+  // Before it is known whether one may write here, nobody should begin to; while the server is away, one may.
+  const mayWrite = session ? !session.read_only && !session.quarantined : connection !== "connecting" || mine.length > 0;
+  useEffect(() => (mayWrite ? () => { if (!document.getElementById("text")) focusBack(null); } : undefined), [mayWrite]);
   const empty = state !== null && shown.messages.length === 0 && mine.length === 0 && !busy;
   return (
     <>
@@ -74,7 +80,7 @@ export function Conversation({ id, onMenu }: { id: string; onMenu: () => void })
         <div className="column bottom">
           <Waiting messages={shown.waiting} onInterrupt={running && (() => void stop(id))} />
           {state && <Standing session={state.session} />}
-          {!state?.session.read_only && !state?.session.quarantined && (
+          {mayWrite && (
             <Composer
               sessionId={id} running={busy} stopping={asked !== null && asked === open[0]?.id}
               disabled={connection === "gone"} onStop={() => void stop(id)}

@@ -1,5 +1,5 @@
 import type { Gauge as GaugeOf, Stats } from "legato-client";
-import { useRef, useState } from "react";
+import { useRef, useState, type KeyboardEvent } from "react";
 import { spoken, useWords } from "../i18n";
 import { dollars } from "../i18n/numbers";
 import { client } from "../state/client";
@@ -14,13 +14,18 @@ export function Gauge({ sessionId, gauge }: { sessionId: string; gauge: GaugeOf 
   const share = Math.min(1, gauge.tokens / Math.max(1, gauge.window));
   const text = words("gauge", { tokens: gauge.tokens, window: gauge.window });
   const close = () => details.current?.removeAttribute("open");
+  const closeByKey = (event: KeyboardEvent) => {
+    if (event.key !== "Escape" || !details.current?.open) return;
+    event.preventDefault(); // or it would stop the answer, too
+    close();
+  };
   const fetchStats = async () => {
     if (details.current?.open) setStats((await act(() => client.stats(sessionId))) ?? null);
   };
   return (
     <details
       ref={details} className="gauge" data-band={band(gauge)} onToggle={() => void fetchStats()}
-      onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && close()} onKeyDown={(event) => event.key === "Escape" && close()}
+      onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && close()} onKeyDown={closeByKey}
     >
       <summary title={text}>
         <meter aria-label={text} min={0} max={1} value={share} />

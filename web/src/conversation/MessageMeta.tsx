@@ -39,7 +39,7 @@ export function MessageMeta({ message, isLast, busy, readOnly, turn, siblings, n
       )}
       {isLast && mayAct && isAnswer && message.parent_id && <ModelMenu message={message} />}
       <CopyButton text={() => plainText(message)} />
-      {!isAnswer && mayAct && <button type="button" className="quiet" onClick={() => onEdit(message.id)}>{words("edit")}</button>}
+      {!isAnswer && mayAct && <button type="button" className="quiet" data-edits onClick={() => onEdit(message.id)}>{words("edit")}</button>}
       <BranchSwitcher message={message} siblings={siblings} disabled={!mayAct} />
       <MenuButton label={words("moreOfMessage")} items={[
         [words("copyWhole"), () => void copyText(wholeText(message))],

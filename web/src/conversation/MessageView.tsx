@@ -1,6 +1,8 @@
 import type { Message, Turn } from "legato-client";
 import { memo } from "react";
+import { beginEdit } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
+import { modelFor } from "../composer/Pickers";
 import { EditField } from "../controls/EditField";
 import { useWords } from "../i18n";
 import { send, type Notice } from "../state/conversations";
@@ -28,14 +30,10 @@ export const MessageView = memo(function MessageView(props: MessageProps) {
   const words = useWords();
   if (message.role === "user" && message.message_type === "continue") return <div className="divider">{words("continued")}</div>;
   const save = async (text: string) => {
-    send(message.session_id, text, { edits: message.id });
+    send(message.session_id, text, { edits: message.id, modelId: modelFor(message.session_id) });
     onEdit(null);
+    document.getElementById("text")?.focus({ preventScroll: true }); // what stands here goes, as another version comes
     return true;
-  };
-  /** The reader went elsewhere: the composer keeps what was being written. */
-  const keep = (text: string) => {
-    const draft = draftOf(message.session_id);
-    draft.change({ text, edits: { messageId: message.id, aside: draft.read().text } });
   };
   return (
     <article
@@ -43,7 +41,10 @@ export const MessageView = memo(function MessageView(props: MessageProps) {
       aria-label={words(message.message_type === "welcome" ? "welcomeOf" : message.role === "user" ? "youSaid" : "answerSaid")}
     >
       {editing ? (
-        <EditField text={plainText(message)} onSave={save} onCancel={() => onEdit(null)} onLose={keep} />
+        <EditField
+          text={plainText(message)} onSave={save} onCancel={() => onEdit(null)}
+          draft={draftOf(message.session_id)} onLose={(now, text) => beginEdit(now, message.id, text, plainText(message))}
+        />
       ) : (
         <>
           <div className="body"><Parts message={message} turn={props.turn} /></div>

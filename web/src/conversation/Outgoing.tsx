@@ -1,5 +1,8 @@
+import { flushSync } from "react-dom";
+import { giveBack } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { MentionedText } from "../composer/MentionedText";
+import { focusBack } from "../controls/focusBack";
 import { useWords, type Word } from "../i18n";
 import { NEW } from "../state/choices";
 import { conversations } from "../state/conversations";
@@ -11,7 +14,10 @@ const TROUBLES: Record<string, Word> = { unreachable: "sendingLater", store_unav
 /** A message from the click to the server's word. */
 export function Outgoing({ entry }: { entry: Entry }) {
   const words = useWords();
-  const { outbox } = conversations;
+  const again = () => {
+    flushSync(() => conversations.outbox.again(entry));
+    focusBack(null);
+  };
   return (
     <article className="message user pending" data-status="pending" aria-label={words("youSaid")}>
       <div className="body">
@@ -22,7 +28,7 @@ export function Outgoing({ entry }: { entry: Entry }) {
         <span role="status" className={entry.error ? "bad" : ""}>
           {entry.error ? words("notSent", { why: entry.error }) : words(TROUBLES[entry.trouble ?? ""] ?? "sending")}
         </span>
-        {entry.error && <button type="button" className="quiet" onClick={() => outbox.again(entry)}>{words("tryAgain")}</button>}
+        {entry.error && <button type="button" className="quiet" onClick={again}>{words("tryAgain")}</button>}
         {entry.error && <button type="button" className="quiet" onClick={() => takeBack(entry)}>{words("takeBack")}</button>}
       </footer>
     </article>
@@ -30,14 +36,12 @@ export function Outgoing({ entry }: { entry: Entry }) {
 }
 
 /** Out of the line, and back to where one writes: to a new chat, where the server has none for it. */
-function takeBack({ sessionId, messageId, text, files = [], edits }: Entry): void {
+function takeBack(entry: Entry): void {
+  const { sessionId, messageId } = entry;
   const exists = conversations.get(sessionId).read().state !== null;
   const draft = draftOf(exists ? sessionId : NEW);
-  const { text: written, files: chosen } = draft.read();
-  const back = files.map((file) => ({ ...file, key: file.id, own: false }));
   conversations.outbox.drop([messageId]);
-  if (edits) draft.put({ text, files: back, edits: { messageId: edits, aside: written } });
-  else draft.put({ text: written ? `${text}\n${written}` : text, files: [...chosen, ...back] });
+  draft.put(giveBack(draft.read(), entry));
   if (!exists) goTo(null);
   document.getElementById("text")?.focus();
 }

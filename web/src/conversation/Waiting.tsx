@@ -1,7 +1,9 @@
 import type { Message } from "legato-client";
 import { useState, type KeyboardEvent } from "react";
+import { giveBack } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { EditField } from "../controls/EditField";
+import { useRowsFocus } from "../controls/useRowsFocus";
 import { useWords } from "../i18n";
 import { client } from "../state/client";
 import { act } from "../state/problem";
@@ -17,6 +19,7 @@ interface Props {
 /** What is asked next, as long as it can be changed. */
 export function Waiting({ messages, onInterrupt }: Props) {
   const words = useWords();
+  const rows = useRowsFocus();
   if (messages.length === 0) return null;
   const order = messages.map((message) => message.turn_id);
   const move = (at: number, by: -1 | 1) => {
@@ -27,7 +30,7 @@ export function Waiting({ messages, onInterrupt }: Props) {
     <section className="waiting" aria-label={words("waiting")}>
       <h2>{words("waiting")}</h2>
       {onInterrupt && <button type="button" className="quiet" onClick={onInterrupt}>{words("interruptNow")}</button>}
-      <ol>{messages.map((message, at) => <WaitingMessage key={message.id} message={message} at={at} of={messages.length} onMove={(by) => move(at, by)} />)}</ol>
+      <ol {...rows}>{messages.map((message, at) => <WaitingMessage key={message.id} message={message} at={at} of={messages.length} onMove={(by) => move(at, by)} />)}</ol>
     </section>
   );
 }
@@ -42,7 +45,14 @@ function WaitingMessage({ message, at, of, onMove }: { message: Message; at: num
       if (done) setEditing(false);
       return done;
     };
-    return <li><EditField text={plainText(message)} onSave={save} onCancel={() => setEditing(false)} onLose={(text) => keep(sessionId, text)} /></li>;
+    return (
+      <li>
+        <EditField
+          text={plainText(message)} onSave={save} onCancel={() => setEditing(false)}
+          draft={draftOf(sessionId)} onLose={(now, changed) => giveBack(now, { text: changed })}
+        />
+      </li>
+    );
   }
   const onKey = (event: KeyboardEvent) => {
     if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
@@ -54,15 +64,8 @@ function WaitingMessage({ message, at, of, onMove }: { message: Message; at: num
       <span dir="auto">{plainText(message)}</span>
       {of > 1 && <button type="button" className="quiet" aria-label={words("moveUp")} disabled={at === 0} onClick={() => onMove(-1)}>↑</button>}
       {of > 1 && <button type="button" className="quiet" aria-label={words("moveDown")} disabled={at === of - 1} onClick={() => onMove(1)}>↓</button>}
-      <button type="button" className="quiet" onClick={() => setEditing(true)}>{words("edit")}</button>
+      <button type="button" className="quiet" data-edits onClick={() => setEditing(true)}>{words("edit")}</button>
       <button type="button" className="quiet" onClick={() => void act(() => client.withdraw(sessionId, turnId))}>{words("withdraw")}</button>
     </li>
   );
-}
-
-/** What was being changed when its turn came: the words go to where one writes. */
-function keep(sessionId: string, text: string): void {
-  const draft = draftOf(sessionId);
-  const { text: written } = draft.read();
-  draft.change({ text: written ? `${text}\n${written}` : text });
 }

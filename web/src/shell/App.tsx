@@ -1,8 +1,10 @@
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
+import { flushSync } from "react-dom";
 import { Dialogs } from "../commands/Dialogs";
 import { toggleSidebar, write } from "../commands/navigation";
 import { drawer, opened } from "../commands/opened";
 import { useKeys } from "../commands/useKeys";
+import { focusBack } from "../controls/focusBack";
 import { Conversation } from "../conversation/Conversation";
 import { NewConversation } from "../conversation/NewConversation";
 import { told, useWords } from "../i18n";
@@ -15,7 +17,7 @@ import { route, useRoute, type PageName } from "../state/route";
 import { useStore, type Store } from "../state/store";
 import { Rail } from "./Rail";
 import { Unsent } from "./Unsent";
-import { isPhone, usePhone } from "./usePhone";
+import { usePhone } from "./usePhone";
 import "./shell.css";
 
 const PAGES = {
@@ -41,6 +43,7 @@ export function App() {
   useEffect(() => conversations.look(current), [current]);
   useEffect(() => route.subscribe(() => drawer.put(false)), []);
   useDrawersFocus(isOver);
+  useListsFocus(withSidebar);
   useKeys();
 
   const Page = shown.page === "chat" ? null : PAGES[shown.page];
@@ -76,21 +79,29 @@ function Told({ from, className, role }: { from: Store<string>; className: strin
   const text = useStore(from);
   return (
     <div role={role} className="told">
-      {text && <p className={className}><span dir="auto">{told(words, text)}</span> <button type="button" className="quiet" onClick={() => from.put("")}>{words("close")}</button></p>}
+      {text && <p className={className}><span dir="auto">{told(words, text)}</span> <button type="button" className="quiet" onClick={() => { flushSync(() => from.put("")); focusBack(null); }}>{words("close")}</button></p>}
     </div>
   );
 }
 
-/** The list over the page takes the focus; Escape closes it; where it was opened, the focus goes back. */
+/** The list over the page takes the focus; where it was opened, the focus goes back. */
 function useDrawersFocus(isOver: boolean): void {
   useEffect(() => {
     if (!isOver) return;
     document.querySelector<HTMLElement>(".sidebar a")?.focus();
-    const onKey = (event: KeyboardEvent) => event.key === "Escape" && !event.defaultPrevented && isPhone() && drawer.put(false);
-    addEventListener("keydown", onKey);
     return () => {
-      removeEventListener("keydown", onKey);
       if (document.activeElement === document.body) document.querySelector<HTMLElement>(".menu-button")?.focus();
     };
   }, [isOver]);
+}
+
+/** Where the list comes or goes, and what had the focus with it, what stands there now has it. */
+function useListsFocus(isShown: boolean): void {
+  const before = useRef(isShown);
+  useEffect(() => {
+    if (before.current === isShown) return;
+    before.current = isShown;
+    const { activeElement: focused } = document;
+    if (focused === document.body || !focused?.checkVisibility()) document.querySelector<HTMLElement>(".sidebar a, .rail button")?.focus();
+  }, [isShown]);
 }

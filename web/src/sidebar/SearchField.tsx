@@ -1,8 +1,9 @@
 import { useState } from "react";
+import { isComposing } from "../controls/isComposing";
 import { useWords } from "../i18n";
 import { agents } from "../state/catalog";
 import { useStore } from "../state/store";
-import { fetchSavedSearches, forgetSearch, savedSearches, saveSearch, search, type Role, type Status } from "./search";
+import { fetchSavedSearches, focusSearch, forgetSearch, savedSearches, saveSearch, search, type Role, type Status } from "./search";
 
 export function SearchField() {
   const words = useWords();
@@ -20,7 +21,11 @@ export function SearchField() {
         id="search" type="search" value={text} placeholder={words("search")} aria-label={words("search")} dir="auto" autoComplete="off"
         onChange={(event) => search.ask({ text: event.target.value })}
         onKeyDown={(event) => {
-          if (event.key === "Escape") search.ask({ text: "" });
+          if (isComposing(event)) return;
+          if (event.key === "Escape" && text !== "") {
+            event.preventDefault(); // or it would close the list, too
+            search.ask({ text: "" });
+          }
           if (event.key === "ArrowDown") {
             event.preventDefault();
             document.querySelector<HTMLElement>(".saved button, .hits a, .sidebar .row a[tabindex='0']")?.focus();
@@ -50,7 +55,7 @@ function SavedSearches() {
         {saved.map(({ id, name, query }) => (
           <li key={id}>
             <button type="button" dir="auto" onClick={() => take(query)}>{name}</button>
-            <button type="button" className="quiet" aria-label={words("forgetSearch", { name })} onClick={() => void forgetSearch(id)}>×</button>
+            <button type="button" className="quiet" aria-label={words("forgetSearch", { name })} onClick={() => void forgetSearch(id).then(focusSearch)}>×</button>
           </li>
         ))}
       </ul>

@@ -2,6 +2,7 @@ import type { Session } from "legato-client";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
+import { focusBack } from "../controls/focusBack";
 import { useWords } from "../i18n";
 import { sessions as store } from "../state/sessions";
 import { useStore } from "../state/store";
@@ -49,6 +50,14 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
   };
   useEffect(look);
 
+  // A row that goes is not left by the person, and tells of no blur.
+  const within = useRef(false);
+  useEffect(() => {
+    if (!within.current || document.activeElement !== document.body) return;
+    if (reachableId) focusRow(reachableId);
+    else focusBack(null);
+  });
+
   const focus = (id: string) => {
     flushSync(() => setFocused({ id, index: at(id) }));
     windowed.current?.scrollToIndex(at(id), { align: "nearest" });
@@ -83,11 +92,12 @@ export function SessionList({ sessions, current, hasMore, onMore, onDelete }: Pr
     event.preventDefault();
   };
   const onFocus = (event: React.FocusEvent) => {
+    within.current = true;
     const id = event.target instanceof HTMLElement ? event.target.dataset["session"] : undefined;
     if (id) setFocused({ id, index: at(id) });
   };
   return (
-    <nav ref={scroller} className="sessions" aria-label={words("chats")} onKeyDown={onKeyDown} onFocus={onFocus}>
+    <nav ref={scroller} className="sessions" aria-label={words("chats")} onKeyDown={onKeyDown} onFocus={onFocus} onBlur={() => { within.current = false; }}>
       <Virtualizer ref={windowed} as="ul" item="li" scrollRef={scroller} itemSize={ROW_PX} keepMounted={kept} data={lines} onScroll={look}>
         {(line) => line.session ? (
           <SessionRow

@@ -19,7 +19,7 @@ type Step =
 export function TransferDialog({ onClose }: { onClose: () => void }) {
   const words = useWords();
   return (
-    <Dialog title={words("transfer")} onClose={onClose}>
+    <Dialog title={words("transfer")} isHeld onClose={onClose}>
       <section className="transfer" onClick={(event) => event.target instanceof Element && event.target.closest(".titles a") && onClose()}>
         <h3>{words("exportAll")}</h3>
         <ul className="formats">

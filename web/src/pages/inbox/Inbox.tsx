@@ -1,5 +1,6 @@
 import type { Approval, Decision, Grant } from "legato-client";
 import { useEffect, useRef, useState } from "react";
+import { useRowsFocus } from "../../controls/useRowsFocus";
 import { Decisions } from "../../conversation/Decisions";
 import { TimeLeft } from "../../conversation/TimeLeft";
 import { useWords, type Word } from "../../i18n";
@@ -78,6 +79,7 @@ function Grants() {
   const words = useWords();
   const allowed = useStore(grants);
   const known = useStore(agents);
+  const rows = useRowsFocus();
   if (!allowed || allowed.length === 0) return null;
   const revoke = async (id: string) => {
     await act(() => client.revoke(id));
@@ -86,7 +88,7 @@ function Grants() {
   return (
     <section className="grants" aria-label={words("allowedAlways")}>
       <h2>{words("allowedAlways")}</h2>
-      <ul>
+      <ul {...rows}>
         {allowed.map(({ id, tool, agent_id: agentId }) => (
           <li key={id}>
             <span><code>{tool}</code> <span className="muted">{known.find((agent) => agent.id === agentId)?.name ?? agentId}</span></span>

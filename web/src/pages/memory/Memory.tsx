@@ -1,6 +1,7 @@
 import type { Memory as Remembered } from "legato-client";
 import { useEffect, useState } from "react";
 import { Confirm } from "../../controls/Confirm";
+import { useRowsFocus } from "../../controls/useRowsFocus";
 import { useWords } from "../../i18n";
 import { agents } from "../../state/catalog";
 import { useStore } from "../../state/store";
@@ -37,6 +38,7 @@ function Listed() {
   const [kind, setKind] = useState("");
   const [asking, setAsking] = useState(false);
   const known = useStore(agents);
+  const rows = useRowsFocus();
   useEffect(() => {
     if (search && next !== null && !loading && !stuck) void memories.more(); // what is searched in is all of it
   }, [search, next, loading, stuck]);
@@ -65,7 +67,7 @@ function Listed() {
         )}
       </div>
       {found.length === 0 && !loading && <p className="empty">{words("memoryNoHits")}</p>}
-      <ul className="memories">{found.map((memory) => <MemoryItem key={memory.id} memory={memory} />)}</ul>
+      <ul {...rows} className="memories">{found.map((memory) => <MemoryItem key={memory.id} memory={memory} />)}</ul>
       <div className="memory-foot">
         <span className="muted" role="status">{words("memoryCount", { n: found.length })}</span>
         {next !== null && (!search || stuck) && <button type="button" disabled={loading} onClick={() => void memories.more()}>{words("memoryMore")}</button>}

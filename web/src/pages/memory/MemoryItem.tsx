@@ -1,6 +1,8 @@
 import type { Memory } from "legato-client";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Confirm } from "../../controls/Confirm";
+import { focusBack } from "../../controls/focusBack";
+import { isComposing } from "../../controls/isComposing";
 import { spoken, useWords } from "../../i18n";
 import { agents } from "../../state/catalog";
 import { useStore } from "../../state/store";
@@ -29,7 +31,7 @@ export function MemoryItem({ memory }: { memory: Memory }) {
           <a href={`#${memory.session_id}/${memory.message_id}`}>{words("memorySource")}</a>
         </p>
       </div>
-      <button type="button" className="quiet" aria-label={words("memoryEdit", { text })} onClick={() => setEditing(true)}>{words("edit")}</button>
+      <button type="button" className="quiet" data-edits aria-label={words("memoryEdit", { text })} onClick={() => setEditing(true)}>{words("edit")}</button>
       <button type="button" className="quiet" aria-label={words("memoryForgetThis", { text })} onClick={() => setAsking(true)}>{words("memoryForget")}</button>
       {asking && (
         <Confirm
@@ -44,14 +46,19 @@ export function MemoryItem({ memory }: { memory: Memory }) {
 function MemoryField({ memory, onDone }: { memory: Memory; onDone: () => void }) {
   const words = useWords();
   const [draft, setDraft] = useState(memory.text);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    const place = form.current?.parentElement;
+    return () => focusBack(place?.querySelector("[data-edits]"));
+  }, []);
   const save = async () => {
     if (draft.trim() === "" || draft.trim() === memory.text || (await memories.edit(memory.id, draft.trim()))) onDone();
   };
   return (
-    <form className="memory-field" onSubmit={(event) => { event.preventDefault(); void save(); }}>
+    <form ref={form} className="memory-field" onSubmit={(event) => { event.preventDefault(); void save(); }}>
       <input
         value={draft} maxLength={MOST_CHARS} aria-label={words("memoryText")} autoFocus dir="auto"
-        onChange={(event) => setDraft(event.target.value)} onKeyDown={(event) => event.key === "Escape" && onDone()}
+        onChange={(event) => setDraft(event.target.value)} onKeyDown={(event) => event.key === "Escape" && !isComposing(event) && onDone()}
       />
       <button type="button" onClick={onDone}>{words("cancel")}</button>
       <button type="submit" className="primary">{words("memorySave")}</button>

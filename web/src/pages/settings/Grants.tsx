@@ -1,3 +1,4 @@
+import { useRowsFocus } from "../../controls/useRowsFocus";
 import { useWords } from "../../i18n";
 import { agents } from "../../state/catalog";
 import { client } from "../../state/client";
@@ -10,6 +11,7 @@ import { useFetched } from "../useFetched";
 export function Grants() {
   const words = useWords();
   const known = useStore(agents);
+  const rows = useRowsFocus();
   const [grants, again] = useFetched(client.grants);
   const revoke = async (id: string) => {
     await act(() => client.revoke(id));
@@ -18,7 +20,7 @@ export function Grants() {
   return (
     <Section title={words("settingsGrants")} note={grants?.length ? words("settingsGrantsNote") : undefined}>
       {grants?.length === 0 && <p className="muted">{words("settingsNoGrants")}</p>}
-      <ul className="settings-list">
+      <ul {...rows} className="settings-list">
         {grants?.map(({ id, agent_id: agentId, tool }) => (
           <li key={id}>
             <span><code>{tool}</code> <span className="muted">{known.find((agent) => agent.id === agentId)?.name ?? agentId}</span></span>

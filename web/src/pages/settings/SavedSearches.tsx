@@ -1,3 +1,4 @@
+import { useRowsFocus } from "../../controls/useRowsFocus";
 import { useWords } from "../../i18n";
 import { client } from "../../state/client";
 import { act } from "../../state/problem";
@@ -6,6 +7,7 @@ import { useFetched } from "../useFetched";
 
 export function SavedSearches() {
   const words = useWords();
+  const rows = useRowsFocus();
   const [searches, again] = useFetched(client.savedSearches);
   const remove = async (id: string) => {
     await act(() => client.deleteSearch(id));
@@ -14,7 +16,7 @@ export function SavedSearches() {
   return (
     <Section title={words("settingsSearches")}>
       {searches?.length === 0 && <p className="muted">{words("settingsNoSearches")}</p>}
-      <ul className="settings-list">
+      <ul {...rows} className="settings-list">
         {searches?.map(({ id, name, query }) => (
           <li key={id}>
             <span><span dir="auto">{name}</span> <span className="muted" dir="auto">{query}</span></span>

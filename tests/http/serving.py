@@ -12,6 +12,7 @@ import uvicorn
 
 from legato import Legato
 from legato.web.auth import Authenticate
+from legato.web.connection import Connection
 
 
 class _Server(uvicorn.Server):
@@ -39,7 +40,7 @@ async def listening(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Asyn
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan=lifespan,
             log_config=None,

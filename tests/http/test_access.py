@@ -139,8 +139,8 @@ async def test_its_own_page_may_do_everything(local: Api) -> None:
 
 
 async def test_who_knows_his_users_decides_which_pages_they_come_from(sqlite: str) -> None:
-    """A host application's page may stand on another origin; a token is nothing that a browser would send by itself."""
-    for auth in (by_name, BearerToken("secret")):
+    """A host application's page may stand on another origin."""
+    for auth in (by_name, BearerToken("secret", foreign_pages=True)):
         async with serving(make_chat(sqlite, Puppets()), auth) as url, client(url) as http:
             headers = {"X-User": "anna", "Authorization": "Bearer secret"}
             for site in FOREIGN_PAGES[:2]:
@@ -171,6 +171,18 @@ def _status_for(url: str, host: str) -> int:
         return int(connection.makefile("rb").readline().split(b" ")[1])
 
 
+def _answer_to_a_long_head(url: str) -> bytes:
+    parsed = httpx2.URL(url)
+    with socket.create_connection((str(parsed.host), parsed.port or 0), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        try:
+            for _ in range(1_000):
+                connection.sendall(b"X: " + b"x" * 65_536 + b"\r\n")
+        except (ConnectionResetError, BrokenPipeError):
+            return connection.makefile("rb").readline() or b""
+    raise AssertionError("all of it was taken")
+
+
 async def test_a_token_opens_everything_and_nothing_opens_without(sqlite: str) -> None:
     secret = "a-token-of-the-test"
     async with serving(make_chat(sqlite, Puppets()), BearerToken(secret)) as url, client(url) as http:
@@ -199,6 +211,17 @@ async def test_a_token_opens_everything_and_nothing_opens_without(sqlite: str) -
             session = await api.session("echo")
             assert (await api.answered(session))["status"] == "completed"
             await api.call("GET", session, headers={"Host": "chat.example"})
+            # A proxy may add the token to what any page makes a browser send.
+            for foreign in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+                await api.refused(403, "forbidden_origin", "GET", "/v1/sessions/current", headers=foreign)
+                await api.refused(403, "forbidden_origin", "POST", "/v1/import", content=b"[]", headers=foreign)
+
+
+@pytest.mark.promise("X-04")
+async def test_a_head_without_an_end_is_refused_before_anybody_is_asked_for(sqlite: str) -> None:
+    async with serving(make_chat(sqlite, Puppets()), BearerToken("secret")) as url:
+        line = await anyio.to_thread.run_sync(_answer_to_a_long_head, url)
+    assert b" 431 " in line
 
 
 def by_name(request: Request) -> str | None:

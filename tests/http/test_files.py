@@ -195,7 +195,7 @@ async def test_what_breaks_off_leaves_nothing(served: Served, api: Api) -> None:
         await api.ask("POST", "/v1/files", content=torn())
     attachments = served.chat.engine.attachments
     with anyio.fail_after(10):
-        while attachments.running:
+        while attachments.arriving:
             await anyio.lowlevel.checkpoint()
     kept = await upload(api, noise(3 * PIECE_BYTES))
     assert kept["size"] == 3 * PIECE_BYTES
@@ -452,3 +452,25 @@ async def test_a_disk_without_room_is_said_so(api: Api, path: str, monkeypatch: 
     response = await api.http.post(path, content=png() * 9_000)
     assert (response.status_code, response.json()["code"]) == (507, "store_full")
     assert "retry-after" in response.headers
+
+
+@pytest.mark.promise("X-04")
+async def test_who_uploads_without_an_end_keeps_nobody_else_from_it(served: Served, api: Api, stranger: Api) -> None:
+    held = anyio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"a"
+        await held.wait()
+
+    async def hold() -> None:
+        assert (await api.ask("POST", "/v1/files", content=slow())).status_code == 201
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(16):
+            tasks.start_soon(hold)
+        while served.chat.engine.attachments.arriving.total() < 16:
+            await anyio.lowlevel.checkpoint()
+        await api.refused(429, "busy", "POST", "/v1/files", content=b"one more")
+        await upload(stranger)
+        held.set()
+    await upload(api)

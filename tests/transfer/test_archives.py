@@ -66,3 +66,12 @@ def test_whichever_byte_of_an_archive_is_wrong_it_is_read_or_refused() -> None:
                 read(packed[:at] + bytes([wrong]) + packed[at + 1 :])
             except (Refused, Damaged):
                 continue
+
+
+def test_all_conversations_of_an_archive_are_read_however_many_files_they_are_in() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(130):
+            archive.writestr(f"conversations-{number:03}.json", claude([{"sender": "human", "text": str(number)}]))
+    whole, skipped = read(out.getvalue())
+    assert (len(whole), skipped) == (130, [])

@@ -82,7 +82,7 @@ def test_what_would_be_indexed_too_long_is_left_out() -> None:
 )
 def test_values_of_nothing_are_not_decoded_by_the_million(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """Each of three bytes in the file would be one of 72 in memory."""
-    monkeypatch.setattr(reading, "_MAX_FOREIGN_VALUES", 200_000)
+    monkeypatch.setattr(reading, "MAX_VALUES", 200_000)
     good = {"uuid": "good", "chat_messages": [{"sender": "human", "text": "Hi"}]}
     file = f'[{{"uuid":"chat","chat_messages":{value}}},{json.dumps(good)}]'.encode()
     with measured() as peak:
@@ -124,3 +124,11 @@ def test_a_foreign_conversation_may_only_be_so_large(monkeypatch: pytest.MonkeyP
     whole = writer.head(NOW) + writer.begin(session(title="x" * 1_000), 0) + writer.end(1, 0)
     pretty = msgspec.json.format(whole, indent=2)
     assert len(read(pretty)[0]) == 1  # ours, however it is laid out
+
+
+def test_a_file_with_more_in_it_than_a_file_has_is_left_out_before_it_is_unpacked() -> None:
+    file = b'{"id":"f","name":"a","media_type":"text/plain","size":1,"digest":"d","x":[' + b"[]," * 20_000 + b"[]]}"
+    document = b'{"format":"legato","session":' + msgspec.json.encode(session()) + b',"files":[' + file + b"]}"
+    (found,), skipped = read(document)
+    assert found.session.id == "s"
+    assert [(each.place, each.what) for each in skipped] == [("files[0]", "filerecord")]

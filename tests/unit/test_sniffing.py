@@ -64,6 +64,20 @@ def test_a_bomb_stays_packed() -> None:
     assert found.media_type == "application/pdf"
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("false", [b"/ObjStm", b"/Type", b"stream\n/ObjStm"])
+def test_what_looks_like_a_pdf_all_over_takes_no_longer(false: bytes) -> None:
+    """A search that tries 500 letters at each of these took a minute."""
+    assert sniff([b"%PDF-1.5\n" + false * ((48 << 20) // len(false))]) is not None
+
+
+@given(st.integers(-40, 40))
+def test_a_page_is_counted_once_wherever_it_stands(shift: int) -> None:
+    page = b"/Type /Page "
+    content = b"%PDF-1.5\n" + b"x" * (256 * 1024 - 9 + shift) + page * 3 + b"/Type /Pages"
+    assert sniff([content]) == ("application/pdf", 3 * 3_000)
+
+
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), st.integers(1, 7))
 def test_a_text_is_one_however_it_is_cut_and_never_costs_less_than_it_does(text: str, size: int) -> None:
     content = text.encode()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
@@ -17,7 +18,8 @@ from legato.store.files import NewFile
 from legato.store.port import Store
 from legato.store.ticks import Boot, this_boot
 
-_AT_ONCE: Final = 32  # uploads
+_OF_ONE_OWNER: Final = 16  # uploads on their way: of a message's ten files, and some more
+_AT_ONCE: Final = 32  # that are being stored
 _PIECES: Final = 4  # of one read: a megabyte
 _REST_S: Final = 0.005  # between two slices, for whoever else has to write
 _COMING_US: Final = 3_600_000_000  # after it, nobody writes at it any more
@@ -46,19 +48,22 @@ class Attachments:
         self._most_bytes = settings.max_file_bytes
         self._room_bytes = settings.max_files_mb << 20
         self._unused_us = int(settings.unused_files_s * 1_000_000)
-        self.running = 0  # uploads
+        self.arriving = Counter[str]()  # uploads on their way, by owner
+        self._storing = asyncio.Semaphore(_AT_ONCE)
         self._jumped_s = 0.0
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one upload. Raises Busy."""
-        if self.running >= _AT_ONCE:
-            raise Busy("Other files are being uploaded; try again later.")
-        self.running += 1
+    def uploading(self, owner: str) -> Iterator[None]:
+        """Room for one upload of an owner's, however long it is on its way: nobody else waits for it. Raises Busy."""
+        if self.arriving[owner] >= _OF_ONE_OWNER:
+            raise Busy(f"{_OF_ONE_OWNER} other files of yours are being uploaded; try again later.")
+        self.arriving[owner] += 1
         try:
             yield
         finally:
-            self.running -= 1
+            self.arriving[owner] -= 1
+            if not self.arriving[owner]:
+                del self.arriving[owner]
 
     async def keep(self, owner: str, file: Source, name: str) -> File:
         """Keep what stands in a file, from its current position on.
@@ -66,6 +71,10 @@ class Attachments:
         Raises:
             Invalid: it is empty. FileTooLarge, FileUnsupported, FilesFull; Unavailable.
         """
+        async with self._storing:
+            return await self._keep(owner, file, name)
+
+    async def _keep(self, owner: str, file: Source, name: str) -> File:
         start = file.tell()
         found = await asyncio.to_thread(_looked_at, file, self._most_bytes)
         new = NewFile(owner=owner, name=clean_name(name), **found._asdict())

@@ -8,24 +8,36 @@ from typing import Any, Final
 import msgspec
 
 from legato.core.text import normalise
+from legato.transfer.elements import count
 
 #: How a NUL or half a pair may be written; where nothing of the kind is, nothing needs a second look.
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
+#: Decoded, each value takes up to 100 bytes, however few it has in the file (``[],``): of real conversations even the commas in
+#: texts, which are counted too, are far fewer.
+MAX_VALUES: Final = 2_000_000
+_BETWEEN_VALUES: Final = (b",", b"[", b"{")
 _DEPTH: Final = 64
 _OLDEST_S: Final = 0.0
 _NEWEST_S: Final = 253_402_300_799.0  # the end of the year 9999
 
 
 class Unreadable(ValueError):
-    """It is no JSON."""
+    """It is no JSON, or too much of it."""
 
 
-def decoded(raw: bytes) -> Any:
+def has_many(raw: bytes, most_values: int) -> bool:
+    """Whether it may come to more values than these. Commas in texts are counted, too."""
+    return count(raw, _BETWEEN_VALUES) > most_values
+
+
+def decoded(raw: bytes, most_values: int = MAX_VALUES) -> Any:
     """The value, every text in it normalised.
 
     Raises:
         Unreadable.
     """
+    if has_many(raw, most_values):
+        raise Unreadable(f"it has more than {most_values} values")
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):

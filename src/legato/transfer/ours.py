@@ -9,7 +9,7 @@ import msgspec
 from legato.core.model import Message, TextPart, Turn
 from legato.transfer.amounts import unsound
 from legato.transfer.bounds import bounded_message, bounded_session, bounded_turn, origin
-from legato.transfer.decoding import Unreadable, decoded
+from legato.transfer.decoding import MAX_VALUES, Unreadable, decoded
 from legato.transfer.elements import MAX_ELEMENT_BYTES, MAX_LINE_BYTES, split
 from legato.transfer.luggage import Luggage
 from legato.transfer.records import (
@@ -35,6 +35,7 @@ from legato.transfer.settling import settled_message, settled_turn
 
 T = TypeVar("T")
 _MOST_MESSAGES: Final = 200_000
+_MOST_OF_FILE: Final = 10_000  # values: its content is one
 _UNREADABLE: Final = "it can't be read"
 _TOO_LONG: Final = f"it is longer than {MAX_LINE_BYTES >> 20} MiB"
 _TOO_LARGE: Final = f"it is larger than {MAX_ELEMENT_BYTES >> 20} MiB"
@@ -144,9 +145,9 @@ def from_document(raw: bytes) -> Iterator[Conversation | Skipped]:
         yield Skipped(place="session", what="session", why=_UNREADABLE)
         return
     with closing(_Gathering("session", session)) as gathering:
-        _each(gathering, document.messages, "messages", Message, gathering.message)
-        _each(gathering, document.turns, "turns", Turn, gathering.turn)
-        _each(gathering, document.files, "files", FileRecord, gathering.file, MAX_ELEMENT_BYTES)
+        _each(gathering, document.messages, "messages", Message, gathering.message, MAX_LINE_BYTES, MAX_VALUES)
+        _each(gathering, document.turns, "turns", Turn, gathering.turn, MAX_LINE_BYTES, MAX_VALUES)
+        _each(gathering, document.files, "files", FileRecord, gathering.file, MAX_ELEMENT_BYTES, _MOST_OF_FILE)
         yield gathering.whole()
 
 
@@ -164,15 +165,16 @@ def _each(
     name: str,
     kind: type[T],
     take: Callable[[str, T], None],
-    most_bytes: int | None = None,
+    most_bytes: int,
+    most_values: int,
 ) -> None:
     for index, raw in enumerate(split(array)):
         place, what = f"{name}[{index}]", kind.__name__.lower()
-        if len(raw) > (most_bytes or MAX_LINE_BYTES):
+        if len(raw) > most_bytes:
             gathering.skip(place, what, _TOO_LONG)
             continue
         try:
-            take(place, _convert(decoded(raw), kind))
+            take(place, _convert(decoded(raw, most_values), kind))
         except (msgspec.MsgspecError, Unreadable):
             gathering.skip(place, what, _UNREADABLE)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, get_args
 
 from legato.transfer import chatgpt, claude, librechat, open_webui
-from legato.transfer.decoding import Unreadable, decoded, fields
-from legato.transfer.elements import MAX_ELEMENT_BYTES, Refused, TooLarge, count, elements, lines
+from legato.transfer.decoding import MAX_VALUES, Unreadable, decoded, fields, has_many
+from legato.transfer.elements import MAX_ELEMENT_BYTES, Refused, TooLarge, elements, lines
 from legato.transfer.foreign import Talk
 from legato.transfer.ours import from_document, from_lines
 from legato.transfer.records import FORMAT, Conversation, Skipped
@@ -23,10 +23,6 @@ _BOM: Final = b"\xef\xbb\xbf"
 _PEEK: Final = 1 << 20
 _OURS: Final = re.compile(rb'\s*\{\s*"format"\s*:\s*"legato"')
 _MAX_FOREIGN_BYTES: Final = 32 << 20
-# Decoded, each value takes up to 100 bytes, however few it has in the file (``[],``). Commas in texts are counted, too: of
-# real conversations even these are far fewer.
-_MAX_FOREIGN_VALUES: Final = 2_000_000
-_BETWEEN_VALUES: Final = (b",", b"[", b"{")
 
 
 class Unrecognised(Refused):
@@ -155,8 +151,8 @@ def _one(raw: bytes, place: str, source: Source | None) -> Iterator[Conversation
         _must_be(FORMAT, source)
         yield from from_document(raw)
         return
-    if len(raw) > _MAX_FOREIGN_BYTES or count(raw, _BETWEEN_VALUES) > _MAX_FOREIGN_VALUES:
-        why = f"one from elsewhere may have {_MAX_FOREIGN_BYTES >> 20} MiB and {_MAX_FOREIGN_VALUES} values"
+    if len(raw) > _MAX_FOREIGN_BYTES or has_many(raw, MAX_VALUES):
+        why = f"one from elsewhere may have {_MAX_FOREIGN_BYTES >> 20} MiB and {MAX_VALUES} values"
         yield Skipped(place=place, what="conversation", why=why)
         return
     value = fields(decoded(raw))

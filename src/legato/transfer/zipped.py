@@ -12,7 +12,6 @@ from legato.transfer.elements import Refused, TooLarge
 
 MAX_UNPACKED_BYTES: Final = 1 << 30
 _MAX_DIRECTORY_BYTES: Final = 4 << 20  # of tens of thousands of files; each takes ten times as much when it is read
-_MAX_MEMBERS: Final = 100
 _NAME: Final = re.compile(r"(?:.*/)?conversations(?:[-_ ]?\d+)?\.json")
 _END: Final = b"PK\x05\x06"
 _END_BYTES: Final = 22
@@ -44,7 +43,7 @@ def members(file: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
     with archive:
         found = {info.filename: info for info in archive.infolist() if _NAME.fullmatch(info.filename)}
         room = _Room()
-        for name in sorted(found)[:_MAX_MEMBERS]:
+        for name in sorted(found):
             with _unpacking():
                 member = _opened(archive, found[name])
             yield name, cast(BinaryIO, _Member(member, room))

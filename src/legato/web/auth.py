@@ -65,16 +65,24 @@ class LoopbackUser:
 
 
 class BearerToken:
-    """One owner behind one secret: ``Authorization: Bearer …``."""
+    """One owner behind one secret: ``Authorization: Bearer …``.
 
-    def __init__(self, token: str, owner: str = "local") -> None:
+    A proxy may add it to whatever a browser sends, and other sites' pages could use that: they are refused, unless the host
+    application says with ``foreign_pages`` that it looks after that itself (CORS). Programs don't say from what page they ask.
+    """
+
+    def __init__(self, token: str, owner: str = "local", *, foreign_pages: bool = False) -> None:
         self._token = token.encode()
         self._owner = owner
+        self._foreign_pages = foreign_pages
 
     def __call__(self, request: Request) -> str | None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        matches = hmac.compare_digest(given.strip().encode(), self._token)
-        return self._owner if scheme.lower() == "bearer" and matches else None
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+            return None
+        if not self._foreign_pages:
+            refuse_foreign_pages(request)
+        return self._owner
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""A connection that lets go of peers that are gone and of readers that don't read.
+"""A connection that lets go of peers that are gone, of readers that don't read, and of heads without an end.
 
 For uvicorn, ours and a host application's: ``uvicorn.run(app, http=Connection)``. Nothing is lost by it: what a reader has
 not got it gets when it comes back with its last cursor.
@@ -8,12 +8,23 @@ import asyncio
 import socket
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # A peer that went without a word is noticed 30 s after its last sign of life: unanswered probes from the 10th second on, or
 # (where a heartbeat of the stream went out before) data that nobody acknowledges for 15 s. The second counts also while a
 # reader's window is too small for what comes next: who reads too slowly is cut, and comes back.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15_000))
+
+#: How long a request's line and headers may be, give or take one read of the socket.
+HEAD_BYTES: Final = 64 * 1024
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    b"Content-Length: %d\r\n\r\n%s"
+)
+_PROBLEM: Final = (
+    b'{"type":"about:blank","title":"Request Header Fields Too Large","status":431,"code":"headers_too_large",'
+    b'"detail":"The request line and headers may have 64 KiB."}'
+)
 
 #: How long a reader may take nothing while 64 KiB wait for it.
 STALLED_S: Final = 30.0
@@ -23,6 +34,7 @@ class Connection(HttpToolsProtocol):
     """uvicorn's, with an end for those who are not there."""
 
     _stalled: asyncio.TimerHandle | None = None
+    _head: int | None = None  # bytes of a head that has not ended
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
@@ -32,6 +44,30 @@ class Connection(HttpToolsProtocol):
             for name, value in _KEEP_ALIVE:
                 if hasattr(socket, name):  # Linux has all of them
                     peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head is not None and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        super().on_headers_complete()
+
+    def _refuse(self) -> None:
+        """The parser would keep whatever comes, of somebody whom nobody knows yet."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:  # an answer is on its way on this connection
+            self.transport.abort()
+            return
+        self.transport.write(_TOO_LARGE % (len(_PROBLEM), _PROBLEM))
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

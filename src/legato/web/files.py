@@ -40,7 +40,7 @@ async def upload(
 ) -> Response:
     """Upload a file; the body is its bytes, which alone say what it is. A message may have it then, for a day."""
     attachments = asking.engine.attachments
-    with attachments.place(), tempfile.TemporaryFile() as file:  # it has no name, and mode 0600
+    with attachments.uploading(asking.owner), tempfile.TemporaryFile() as file:  # it has no name, and mode 0600
         await receive(request, file)
         file.seek(0)
         said = name if name is not None else _name(content_disposition or "")

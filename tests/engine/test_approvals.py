@@ -12,7 +12,7 @@ from legato import Turn, tool
 from legato.agents.builtin import assistant
 from legato.agents.registry import AgentSpec
 from legato.core.errors import AlreadyDecided, ApprovalNotFound, GrantNotFound
-from legato.core.events import ApprovalEvent, Event
+from legato.core.events import ApprovalEvent, Event, Reset
 from legato.core.fold import Fold
 from legato.core.model import Approval, ToolResultPart
 from legato.engine.settings import EngineSettings
@@ -294,6 +294,46 @@ async def _swept(wired: Wired) -> None:
     for _ in range(2):
         await wired.lifeline.sweep()
         await wired.lifeline.check_fences()
+
+
+@pytest.mark.promise("R-08")
+@pytest.mark.parametrize("policy", ["incomplete", "restart", "continue"])
+async def test_what_is_asked_after_steering_is_done_with_the_answer(store: FaultyStore, policy: Any) -> None:
+    mailer = Mailer()
+    looking, seen = asyncio.Event(), asyncio.Event()
+    noted: list[str] = []
+
+    async def look() -> str:
+        """Look."""
+        looking.set()
+        await seen.wait()
+        return "seen"
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        await turn.step("note", noted.append, turn.session.id)
+        async for piece in turn.stream():
+            yield piece
+
+    model = ScriptedModel(
+        ["I look. ", calls("look")], ["I send. ", calls("mail", '{"to":"bob"}', "call_2")], ["It is sent."]
+    )
+    tools = (look, tool(approve=True)(mailer.mail))
+    agent = spec(run, model_id="scripted:m", tools=tools, on_crash=policy)
+    async with working(store, agent, provider=model) as wired:
+        talk = await Talk.begin(wired.engine)
+        turn = await talk.send()
+        await looking.wait()
+        await talk.send("Be polite.", mode="steer")
+        seen.set()
+        approval = await asked(talk)
+
+        await wired.engine.approvals.decide("ann", approval.id, "allow")
+
+        ended = await talk.ended(turn.id)
+        texts, told = await talk.texts(), await talk.told()
+    assert (ended.status, ended.attempt, mailer.sent, noted) == ("completed", 2, ["bob"], [talk.id])
+    assert texts == ["Hello", "I look. ", "Be polite.", "I send. It is sent."]
+    assert (len(model.requests), only(Reset, told)) == (3, []), "what the model had said was recorded"
 
 
 async def _text(store: FaultyStore, talk: Talk) -> str:

@@ -611,3 +611,53 @@ async def test_after_steering_too_an_answer_goes_on_with_what_was_recorded(url: 
     assert (turn.status, turn.attempt, till.paid) == ("completed", 2, [5])
     assert texts == ["Hello", "I look. ", "Pay five.", "I pay. It is done."]
     assert (len(model.requests), resets(told)) == (4, []), "what the model had said was recorded"
+
+
+@pytest.mark.promise("R-07")
+@pytest.mark.parametrize("waits_in", ["the model", "the agent"])
+async def test_a_reply_that_was_cut_off_is_not_recorded_as_a_whole_one(url: str, waits_in: str) -> None:
+    """A task that the agent leaves behind reads on while its turn is handed over."""
+    struck, going_on = asyncio.Event(), asyncio.Event()
+    pumps: list[asyncio.Task[None]] = []
+
+    async def wait() -> None:
+        struck.set()
+        await going_on.wait()
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        said: asyncio.Queue[str | None] = asyncio.Queue()
+
+        async def pump() -> None:
+            async for piece in turn.stream():
+                said.put_nowait(piece)
+                if waits_in == "the agent":
+                    await wait()
+            said.put_nowait(None)
+
+        pumps.append(asyncio.create_task(pump()))
+        while (piece := await said.get()) is not None:
+            yield piece
+
+    pauses: list[Act] = [wait] if waits_in == "the model" else []
+    model = ScriptedModel(["Once upon ", *pauses, "a time", " there was."], ["a time."])
+    async with deaths(url, model, run, on_crash="continue") as world, world.worker() as one, world.worker() as two:
+        talk = await Talk.begin(one.engine)
+        sent = await talk.send()
+        await struck.wait()
+        await talk.said("Once upon ")
+        world.store.waiting.clear()
+        world.store.held.add("park")
+        one.dispatcher.accepting = False
+        one.runner.stop_all(SHUTDOWN)
+        await world.store.waiting.wait()
+        going_on.set()
+        await asyncio.wait(pumps)
+        world.store.released.set()
+        await one.runner.idle()
+        await two.dispatcher.sweep()
+        there = talk.on(two.engine)
+        turn = await there.ended(sent.id)
+        texts, told = await there.texts(), await there.told()
+
+    assert (turn.status, turn.attempt, texts[-1]) == ("completed", 2, "Once upon a time.")
+    assert (resets(told), model.requests[1].prefill) == ([], True)

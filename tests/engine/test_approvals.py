@@ -12,13 +12,14 @@ from legato import Turn, tool
 from legato.agents.builtin import assistant
 from legato.agents.registry import AgentSpec
 from legato.core.errors import AlreadyDecided, ApprovalNotFound, GrantNotFound
-from legato.core.events import ApprovalEvent, Event
+from legato.core.events import ApprovalEvent, Event, Reset
 from legato.core.fold import Fold
 from legato.core.model import Approval, ToolResultPart
+from legato.engine.settings import EngineSettings
 from legato.store import workers
 from tests.engine.scripted import ScriptedModel, calls
-from tests.engine.talking import Talk, only, text_of
-from tests.engine.wiring import FaultyStore, opened, working
+from tests.engine.talking import Talk, only, text_of, true
+from tests.engine.wiring import FaultyStore, Wired, opened, working
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R-10")]
 
@@ -252,6 +253,87 @@ async def test_two_questions_are_asked_one_after_the_other(store: FaultyStore) -
 
     assert (ended.attempt, ended.status) == (3, "completed")
     assert await _text(store, talk) == "allowed, denied."
+
+
+async def test_an_attempt_that_is_slow_to_stop_costs_the_next_one_nothing(store: FaultyStore) -> None:
+    """The person was faster than the agent that had asked, and the same process goes on with the answer."""
+    leave, at_work, finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        try:
+            yield f"It is {await turn.ask('May I?')}"
+            at_work.set()
+            await finish.wait()
+            yield "."
+        finally:
+            await leave.wait()  # it closes a client
+
+    async with parked(store, spec(run), settings=EngineSettings(close_upstream_s=120.0)) as (wired, talk, turn, asks):
+        store.waiting.clear()
+        store.held.add("live")
+        fences = asyncio.ensure_future(wired.lifeline.check_fences())
+        await store.waiting.wait()  # it has read that this worker owns nothing
+        await wired.engine.approvals.decide("ann", asks.id, "allow")
+        await at_work.wait()
+        assert len(wired.runner.live) == 2
+        store.released.set()
+        await fences
+        await _swept(wired)
+        leave.set()
+        await true(lambda: len(wired.runner.live) == 1)
+        await _swept(wired)
+        assert (await talk.turn(turn.id)).status == "in_progress"
+        finish.set()
+        ended = await talk.ended(turn.id)
+        await wired.runner.idle()
+        assert (ended.status, ended.attempt, await talk.texts()) == ("completed", 2, ["Hello", "It is allowed."])
+
+
+async def _swept(wired: Wired) -> None:
+    """Twice: one look may come between a claim and its answer."""
+    for _ in range(2):
+        await wired.lifeline.sweep()
+        await wired.lifeline.check_fences()
+
+
+@pytest.mark.promise("R-08")
+@pytest.mark.parametrize("policy", ["incomplete", "restart", "continue"])
+async def test_what_is_asked_after_steering_is_done_with_the_answer(store: FaultyStore, policy: Any) -> None:
+    mailer = Mailer()
+    looking, seen = asyncio.Event(), asyncio.Event()
+    noted: list[str] = []
+
+    async def look() -> str:
+        """Look."""
+        looking.set()
+        await seen.wait()
+        return "seen"
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        await turn.step("note", noted.append, turn.session.id)
+        async for piece in turn.stream():
+            yield piece
+
+    model = ScriptedModel(
+        ["I look. ", calls("look")], ["I send. ", calls("mail", '{"to":"bob"}', "call_2")], ["It is sent."]
+    )
+    tools = (look, tool(approve=True)(mailer.mail))
+    agent = spec(run, model_id="scripted:m", tools=tools, on_crash=policy)
+    async with working(store, agent, provider=model) as wired:
+        talk = await Talk.begin(wired.engine)
+        turn = await talk.send()
+        await looking.wait()
+        await talk.send("Be polite.", mode="steer")
+        seen.set()
+        approval = await asked(talk)
+
+        await wired.engine.approvals.decide("ann", approval.id, "allow")
+
+        ended = await talk.ended(turn.id)
+        texts, told = await talk.texts(), await talk.told()
+    assert (ended.status, ended.attempt, mailer.sent, noted) == ("completed", 2, ["bob"], [talk.id])
+    assert texts == ["Hello", "I look. ", "Be polite.", "I send. It is sent."]
+    assert (len(model.requests), only(Reset, told)) == (3, []), "what the model had said was recorded"
 
 
 async def _text(store: FaultyStore, talk: Talk) -> str:

@@ -14,6 +14,7 @@ from legato.core.events import Event, Reset, StatusUpdate, Token, Warning
 from legato.core.text import normalise
 from legato.engine import journal as engine_journal
 from legato.engine.journal import ROOM_BYTES, Fenced, TurnWriter
+from legato.store import rescuing
 from tests.engine.talking import Talk, only
 from tests.engine.wiring import FaultyStore, Wired, opened, wire, working
 from tests.http.puppets import Puppets
@@ -252,6 +253,22 @@ async def test_a_replaced_owner_is_refused_and_its_neighbours_are_not(
         await writer.room()
     assert neighbour.fenced is False
     assert texts(await spoken(conversation)) == []
+
+
+async def test_an_attempt_that_is_still_stopping_holds_up_no_word_of_the_next_one(
+    store: FaultyStore, wired: Wired, conversation: Conversation
+) -> None:
+    """Both are of one turn."""
+    old = writer_of(wired, conversation)
+    assert conversation.running is not None
+    assert await store.write(rescuing.park, conversation.id, conversation.running.turn.id, conversation.running.epoch)
+    await conversation.claimed("wrk_2")
+    new = writer_of(wired, conversation)
+    new.token(conversation.answer_id, 0, "text", "Hi")
+    old.token(conversation.answer_id, 0, "text", "Bye")
+    with pytest.raises(Fenced):
+        await old.flush()
+    assert texts(await spoken(conversation)) == ["Hi"], "it went with the same commit"
 
 
 async def test_who_says_what_cannot_be_written_fails_alone(

@@ -130,7 +130,7 @@ async def test_many_background_sends_at_once_do_not_exceed_their_limit(sqlite: s
         await house.worker.dispatcher.sweep()
         await house.worker.dispatcher._idle.wait()
         assert house.worker.runner.background == min(3, left)
-        live = next(iter(house.worker.runner.live))
+        live, _ = next(iter(house.worker.runner.live))
         [at] = [at for at, turn in enumerate(turns) if turn.id == live]
         await house.end(talks[at], turns[at])
 
@@ -263,7 +263,7 @@ async def test_a_place_that_becomes_free_during_a_look_is_not_missed(sqlite: str
     await house.end(talks[0], turns[0])
     await store.waiting.wait()  # it has read that there is one place
     await house.end(talks[1], turns[1])
-    await true(lambda: turns[1].id not in house.worker.runner.live)
+    await true(lambda: turns[1].id not in {turn_id for turn_id, _ in house.worker.runner.live})
     store.held = set()
     store.released.set()
     await house.runs(turns[2])

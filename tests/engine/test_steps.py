@@ -11,12 +11,14 @@ import pytest
 from legato import Turn, tool
 from legato.agents.builtin import assistant
 from legato.agents.registry import AgentSpec
-from legato.core.errors import OutcomeUnknown, StepFailed
+from legato.core.errors import OutcomeUnknown, StepFailed, Unavailable
 from legato.core.events import Event, Reset
 from legato.core.fold import Fold
 from legato.core.model import TextPart, ToolResultPart
 from legato.core.prompt import NOT_STARTED, OUTCOME_UNKNOWN
-from legato.store import steps, workers
+from legato.engine import stage
+from legato.engine.run import SHUTDOWN
+from legato.store import rescuing, steps, workers
 from legato.store.rescuing import MAX_CRASHES
 from tests.engine.scripted import Act, ScriptedModel, calls, forever
 from tests.engine.talking import Talk, text_of
@@ -412,3 +414,250 @@ async def test_a_zombie_records_nothing(url: str) -> None:
             await awake.wait()
 
     assert (turn.status, turn.attempt, done) == ("completed", 2, [])
+
+
+@pytest.mark.promise("R-08")
+@pytest.mark.parametrize("policy", ["incomplete", "restart"])
+async def test_calls_beside_each_other_are_not_made_while_the_store_takes_no_steps(
+    url: str, policy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One save carries the steps of all of them: who has nothing left to save waits for it, too."""
+    monkeypatch.setattr(stage, "RETRY_FOR_S", 0.2)
+    till = Till()
+    model = ScriptedModel(["I pay. ", *(calls("pay", f'{{"amount":{n}}}', f"call_{n}", n) for n in range(3))])
+    async with deaths(url, model, tools=(tool(parallel=True)(till.pay),), on_crash=policy) as world:
+        world.store.broken.add("save")
+        async with world.worker() as worker:
+            talk = await Talk.begin(worker.engine)
+            turn = await talk.ask()
+            results = (await talk.answer(turn.id)).parts[4:]
+
+    assert (turn.status, turn.reason, till.paid) == ("incomplete", "store_unavailable", [])
+    assert results == tuple(ToolResultPart(f"call_{n}", NOT_STARTED, is_error=True) for n in range(3))
+
+
+@pytest.mark.promise("R-08")
+async def test_who_stops_waiting_for_a_save_takes_it_from_nobody(url: str) -> None:
+    done: list[str] = []
+    early: list[str] = []
+    saving, let, struck, attempts = asyncio.Event(), asyncio.Event(), asyncio.Event(), [0]
+
+    async def note(what: str) -> str:
+        done.append(what)
+        return f"noted {what}"
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        attempts[0] += 1
+        yield "I note. "
+        if attempts[0] == 1:
+            first, second = (asyncio.ensure_future(turn.step("note", note, what)) for what in "ab")
+            await saving.wait()
+            early.extend(done)
+            first.cancel()
+            let.set()
+            await second
+            struck.set()
+            await forever()
+        try:
+            yield await turn.step("note", note, "a")
+        except OutcomeUnknown:
+            yield await turn.step("note", note, "b")
+
+    async with deaths(url, ScriptedModel(), run, on_crash="continue") as world:
+        write = world.store.write
+
+        async def slow(change: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            if change is steps.save:
+                saving.set()
+                await let.wait()
+            return await write(change, *args, **kwargs)
+
+        world.store.write = slow  # type: ignore[method-assign]
+        async with world.worker() as one, world.worker() as two:
+            talk = await Talk.begin(one.engine)
+            sent = await talk.send()
+            await struck.wait()
+            await world.kill(one, two)
+            there = talk.on(two.engine)
+            turn = await there.ended(sent.id)
+            texts = await there.texts()
+
+    assert early == [], "the save that carries its step was on its way"
+    assert (turn.status, done, texts[-1]) == ("completed", ["b"], "I note. noted b")
+
+
+@pytest.mark.promise("R-08")
+async def test_what_was_done_when_its_process_is_told_to_stop_is_recorded_before_the_turn_is_handed_over(
+    url: str,
+) -> None:
+    till, recording, parking, let = Till(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        yield str(await turn.step("pay", till.pay, 5))
+
+    async with deaths(url, ScriptedModel(), run, on_crash="continue") as world:
+        write = world.store.write
+
+        async def slow(change: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            if change is rescuing.park:
+                parking.set()
+            elif change is steps.save and till.paid:
+                recording.set()
+                await let.wait()
+            return await write(change, *args, **kwargs)
+
+        world.store.write = slow  # type: ignore[method-assign]
+        async with world.worker() as one, world.worker() as two:
+            talk = await Talk.begin(one.engine)
+            sent = await talk.send()
+            await recording.wait()
+            one.dispatcher.accepting = False
+            one.runner.stop_all(SHUTDOWN)
+            with anyio.move_on_after(0.2):  # nothing tells that it waits
+                await parking.wait()
+            let.set()
+            await one.runner.idle()
+            await two.dispatcher.sweep()
+            turn = await talk.on(two.engine).ended(sent.id)
+            texts = await talk.texts()
+
+    assert (turn.status, turn.attempt, till.paid, texts[-1]) == ("completed", 2, [5], "paid 5")
+
+
+@pytest.mark.promise("R-08")
+async def test_steps_whose_save_was_not_confirmed_enter_once_more_unharmed(url: str) -> None:
+    """Also where the attempt that saves them has taken another way."""
+    done: list[str] = []
+    struck, attempts = asyncio.Event(), [0]
+
+    async def note(what: str) -> str:
+        done.append(what)
+        return f"noted {what}"
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        attempts[0] += 1
+        yield "I note. "
+        noted = [await turn.step("note", note, what) for what in ("ab" if attempts[0] == 1 else "cbad")]
+        if attempts[0] == 1:
+            struck.set()
+            await forever()
+        yield ", ".join(noted)
+
+    async with deaths(url, ScriptedModel(), run, on_crash="continue") as world:
+        write = world.store.write
+        tries: list[bool] = []
+
+        async def unlucky(change: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            result = await write(change, *args, **kwargs)
+            if change is steps.save and attempts[0] == 2:
+                tries.append(len(tries) % 2 == 1)
+                if not tries[-1]:
+                    raise Unavailable
+            return result
+
+        world.store.write = unlucky  # type: ignore[method-assign]
+        async with world.worker() as one, world.worker() as two:
+            talk = await Talk.begin(one.engine)
+            sent = await talk.send()
+            await struck.wait()
+            await world.kill(one, two)
+            there = talk.on(two.engine)
+            turn = await there.ended(sent.id)
+            texts = await there.texts()
+
+    assert tries == [False, True] * 4, "two steps, each begun and done"
+    assert (turn.status, done, texts[-1]) == (
+        "completed",
+        ["a", "b", "c", "d"],
+        "I note. noted c, noted b, noted a, noted d",
+    )
+
+
+@pytest.mark.promise("R-07", "R-08")
+async def test_after_steering_too_an_answer_goes_on_with_what_was_recorded(url: str) -> None:
+    looking, seen, struck = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    till = Till()
+
+    async def look() -> str:
+        """Look."""
+        looking.set()
+        await seen.wait()
+        return "seen"
+
+    async def die() -> None:
+        struck.set()
+        await forever()
+
+    model = ScriptedModel(
+        ["I look. ", calls("look")], ["I pay. ", calls("pay", '{"amount":5}', "call_2")], ["It is ", die], ["done."]
+    )
+    async with (
+        deaths(url, model, tools=(look, till.pay), on_crash="continue") as world,
+        world.worker() as one,
+        world.worker() as two,
+    ):
+        talk = await Talk.begin(one.engine)
+        sent = await talk.send()
+        await looking.wait()
+        await talk.send("Pay five.", mode="steer")
+        seen.set()
+        await struck.wait()
+        await talk.said("I pay. It is ")
+        await world.kill(one, two)
+        there = talk.on(two.engine)
+        turn = await there.ended(sent.id)
+        texts, told = await there.texts(), await there.told()
+
+    assert (turn.status, turn.attempt, till.paid) == ("completed", 2, [5])
+    assert texts == ["Hello", "I look. ", "Pay five.", "I pay. It is done."]
+    assert (len(model.requests), resets(told)) == (4, []), "what the model had said was recorded"
+
+
+@pytest.mark.promise("R-07")
+@pytest.mark.parametrize("waits_in", ["the model", "the agent"])
+async def test_a_reply_that_was_cut_off_is_not_recorded_as_a_whole_one(url: str, waits_in: str) -> None:
+    """A task that the agent leaves behind reads on while its turn is handed over."""
+    struck, going_on = asyncio.Event(), asyncio.Event()
+    pumps: list[asyncio.Task[None]] = []
+
+    async def wait() -> None:
+        struck.set()
+        await going_on.wait()
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        said: asyncio.Queue[str | None] = asyncio.Queue()
+
+        async def pump() -> None:
+            async for piece in turn.stream():
+                said.put_nowait(piece)
+                if waits_in == "the agent":
+                    await wait()
+            said.put_nowait(None)
+
+        pumps.append(asyncio.create_task(pump()))
+        while (piece := await said.get()) is not None:
+            yield piece
+
+    pauses: list[Act] = [wait] if waits_in == "the model" else []
+    model = ScriptedModel(["Once upon ", *pauses, "a time", " there was."], ["a time."])
+    async with deaths(url, model, run, on_crash="continue") as world, world.worker() as one, world.worker() as two:
+        talk = await Talk.begin(one.engine)
+        sent = await talk.send()
+        await struck.wait()
+        await talk.said("Once upon ")
+        world.store.waiting.clear()
+        world.store.held.add("park")
+        one.dispatcher.accepting = False
+        one.runner.stop_all(SHUTDOWN)
+        await world.store.waiting.wait()
+        going_on.set()
+        await asyncio.wait(pumps)
+        world.store.released.set()
+        await one.runner.idle()
+        await two.dispatcher.sweep()
+        there = talk.on(two.engine)
+        turn = await there.ended(sent.id)
+        texts, told = await there.texts(), await there.told()
+
+    assert (turn.status, turn.attempt, texts[-1]) == ("completed", 2, "Once upon a time.")
+    assert (resets(told), model.requests[1].prefill) == ([], True)

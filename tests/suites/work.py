@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from legato.core.model import CrashPolicy
-from legato.core.steps import Change, Step, StepKind, Steps
+from legato.core.steps import Step, StepKind, Steps
 from legato.store.rescuing import MAX_CRASHES
 
 Asked = tuple[str, str]  # what kind of thing, and its name
@@ -33,15 +31,8 @@ class Work:
         """Whether another attempt may follow a crash."""
         return self.policy != "incomplete" and self.crashes < MAX_CRASHES
 
-    def saved(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if isinstance(change, Step):
-                self.recorded[change.number] = change
-                continue
-            step = self.recorded.pop(change.number)
-            if change.to is not None:
-                assert change.to not in self.recorded
-                self.recorded[change.to] = msgspec.structs.replace(step, number=change.to)
+    def saved(self, changes: Sequence[Step]) -> None:
+        self.recorded |= {step.number: step for step in changes}
 
     def done(self, name: str) -> str:
         """It is done in the world; what came of it."""
@@ -51,11 +42,6 @@ class Work:
 
     def of_call(self, call_id: str) -> Step | None:
         return {self.recorded[number].call_id: self.recorded[number] for number in sorted(self.recorded)}.get(call_id)
-
-    def lasting(self) -> list[tuple[str, ...]]:
-        """What counts whatever way the next attempt takes: all but what models said."""
-        kept = [step for step in self.recorded.values() if step.kind != "stream"]
-        return sorted((step.kind, step.name, step.digest, step.result or "") for step in kept)
 
 
 class Attempt:
@@ -67,10 +53,7 @@ class Attempt:
         self.result: str | None = None
         self.asked: Counter[str] = Counter()
         self._work = work
-        self._found = dict(work.recorded)
-        self._left = [
-            step for step in work.recorded.values() if step.kind != "stream"
-        ]  # what it has not been given yet
+        self._left = list(work.recorded.values())  # what it has not been given yet
         self._script = work.script.copy()
         self._at = 0
 
@@ -91,10 +74,6 @@ class Attempt:
         self.asked[name] += 1
         self._work.most[name] = max(self._work.most[name], self.asked[name])
         step, known = self.steps.begin(kind, name, asked, call_id)
-        if kind == "stream":
-            before = self._found.get(step.number)
-            assert not known or (before is not None and before.result == step.result is not None)
-            return step, known
         same = [each for each in self._left if (each.kind, each.digest) == (kind, asked)]
         assert known == bool(same), f"{name} was {'' if same else 'not '}recorded"
         if known:
@@ -102,7 +81,7 @@ class Attempt:
             self._left.remove(given)
         return step, known
 
-    def unsaved(self) -> tuple[Change, ...]:
+    def unsaved(self) -> tuple[Step, ...]:
         changes, self.steps.unsaved = tuple(self.steps.unsaved), []
         return changes
 
@@ -111,7 +90,5 @@ class Attempt:
 
 
 def given_up(before: Work, after: Sequence[Step]) -> None:
-    """Who begins anew has forgotten what was said, and not what was done: it stands below 0, where its order counts no more."""
-    now = Work(before.policy, recorded={step.number: step for step in after})
-    assert now.lasting() == before.lasting()
-    assert all(step.number < 0 and step.kind != "stream" for step in after)
+    """Who begins anew has forgotten what models said, and nothing else."""
+    assert list(after) == [step for _, step in sorted(before.recorded.items()) if step.kind != "stream"]

@@ -104,13 +104,13 @@ class ModelCalls:
     async def aclose(self) -> None:
         """End the model's answer that is under way."""
         self._closed = True
-        await self._close_upstream()
+        if self._upstream is not None:
+            await _close(self._upstream)
 
-    async def _close_upstream(self) -> None:
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            with contextlib.suppress(RuntimeError):  # it is already being closed further up the stack
-                await upstream.aclose()
+    def _go_on(self) -> None:
+        """A task that the agent left behind may pump on: what was cut off is no reply, and must not be kept as one."""
+        if self._closed:
+            raise asyncio.CancelledError
 
     async def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
         """One call of the model, or what was recorded of it; ``reply`` is filled."""
@@ -197,11 +197,11 @@ class ModelCalls:
         meter = _Meter(prompt.info.tokens, self._count)
         parts = _Parts(self._turn.call_ids)
         answers = self._model_id
+        self._go_on()
         upstream = self._upstream = self._provider.stream(request)
         try:
             async for delta in upstream:
-                if self._closed:  # a task that the agent left behind pumps on
-                    return
+                self._go_on()
                 match delta:
                     case TextDelta():
                         meter.said(delta.text)
@@ -224,12 +224,13 @@ class ModelCalls:
                     case ModelDelta():
                         answers = delta.model_id
                         await self._turn.told_of(self._model_id, answers)
+            self._go_on()
             self._stage.stopped(reply.stop)
             reply.parts = parts.build()
         finally:
             reply.used = [(answers, meter.usage())]
             self._stage.used(*reply.used[0])
-            await self._close_upstream()
+            await _close(upstream)
 
     def _argue(self, parts: "_Parts", delta: ToolCallDelta) -> None:
         call = parts.call(delta)
@@ -255,6 +256,11 @@ class ModelCalls:
         if tool is None:
             return f"There is no tool {call.name[:100]!r}.", True
         return await perform(self._turn, self._stage, tool, call.arguments, call.call_id)
+
+
+async def _close(upstream: AsyncGenerator[Delta, None]) -> None:
+    with contextlib.suppress(RuntimeError):  # somebody is in it, who closes it when he comes out
+        await upstream.aclose()
 
 
 async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str, call_id: str) -> tuple[str, bool]:

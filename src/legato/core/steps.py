@@ -1,8 +1,8 @@
 """Steps: what a turn has done that is not to be done twice, recorded so that a later attempt uses it (promise R-08).
 
-An attempt that comes after another does the same again, in the same order, and is given what was recorded: by the step's
-number, if it asks for the same (``digest``). Where it asks for something else it has taken another way. Then what models said
-and people answered counts no more, but what was done stays done: a step that asks for the same is given its result, once.
+An attempt that comes after another is given what was recorded of whatever asks for the same (``digest``), in the order in
+which it was recorded, and each of it once. Where an attempt begins does not matter: one that comes after steering begins with
+what stands in the history then, and what was recorded before that is asked for no more.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ MAX_RESULT_BYTES: Final = 256 * 1024
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """``result`` is JSON text, None while it is not known; ``failed``: it is what went wrong. ``call_id``: whose step it is.
 
-    Steps have numbers from 0 in their order; below 0 stand those whose order counts no more.
+    A turn's steps are numbered in the order in which they began; one that another attempt is given keeps its number.
     """
 
     number: int
@@ -61,64 +61,37 @@ def encoded(value: Any) -> str:
     return text
 
 
-class Move(msgspec.Struct, frozen=True):
-    """A recorded step gets another number, or (None) is dropped."""
-
-    number: int
-    to: int | None
-
-
-Change = Step | Move
-
-
 class Steps:
-    """The steps of one attempt: what was recorded of them, and what comes anew. ``unsaved`` is to be saved in this order."""
+    """The steps of one attempt: what was recorded before it, and what comes anew. ``unsaved`` is to be saved, in this order."""
 
     def __init__(self, recorded: Sequence[Step] = ()) -> None:
-        self._ordered = {step.number: step for step in recorded if step.number >= 0}
-        self._loose = {step.number: step for step in recorded if step.number < 0}
-        self._next = 0
-        self.unsaved: list[Change] = []
+        self._recorded = list(recorded)  # what this attempt has not come to yet
+        self._next = max((step.number for step in recorded), default=-1) + 1
+        self.unsaved: list[Step] = []
 
     def begin(self, kind: StepKind, name: str, asked: str, call_id: str | None = None) -> tuple[Step, bool]:
         """The next step, and whether it was recorded before; without a result then, its outcome is not known."""
-        step, known = self._begin(kind, name, asked)
+        step = self._take(kind, name, asked)
+        if call_id is not None:
+            self._disown(call_id)
+        if step is None:
+            self._next += 1
+            return Step(number=self._next - 1, kind=kind, name=name, digest=asked, call_id=call_id), False
         if step.call_id != call_id:
             step = msgspec.structs.replace(step, call_id=call_id)
-            if known:
-                self.unsaved.append(step)
-        return step, known
+            self.unsaved.append(step)
+        return step, True
 
-    def _begin(self, kind: StepKind, name: str, asked: str) -> tuple[Step, bool]:
-        number = self._next
-        self._next += 1
-        known = self._ordered.pop(number, None)
-        if known is not None:
-            if (known.kind, known.name, known.digest) == (kind, name, asked):
-                return known, True
-            self._part([known, *self._rest()])
-        if kind != "stream" and (before := self._found(kind, name, asked)) is not None:
-            del self._loose[before.number]
-            self.unsaved.append(Move(before.number, number))
-            return msgspec.structs.replace(before, number=number), True
-        return Step(number=number, kind=kind, name=name, digest=asked), False
-
-    def part(self) -> None:
-        """Another way is taken from here on."""
-        self._part(self._rest())
-
-    def _rest(self) -> list[Step]:
-        rest = [self._ordered[number] for number in sorted(self._ordered)]
-        self._ordered = {}
-        return rest
-
-    def _found(self, kind: StepKind, name: str, asked: str) -> Step | None:
+    def _take(self, kind: StepKind, name: str, asked: str) -> Step | None:
         wanted = kind, name, asked
-        return next((step for step in self._loose.values() if (step.kind, step.name, step.digest) == wanted), None)
+        for at, step in enumerate(self._recorded):
+            if (step.kind, step.name, step.digest) == wanted:
+                return self._recorded.pop(at)
+        return None
 
-    def _part(self, rest: Sequence[Step]) -> None:
-        for step in rest:
-            to = None if step.kind == "stream" else min(self._loose, default=0) - 1
-            self.unsaved.append(Move(step.number, to))
-            if to is not None:
-                self._loose[to] = msgspec.structs.replace(step, number=to)
+    def _disown(self, call_id: str) -> None:
+        """A call of an earlier attempt that had this id was another one: what came of it is not this one's result."""
+        for at, step in enumerate(self._recorded):
+            if step.call_id == call_id:
+                self._recorded[at] = msgspec.structs.replace(step, call_id=None)
+                self.unsaved.append(self._recorded[at])

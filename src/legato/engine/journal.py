@@ -179,7 +179,7 @@ class Journal:
         self._publisher = publisher
         self._tasks = tasks
         self._diagnostics = diagnostics
-        self._waiting: dict[str, TurnWriter] = {}
+        self._waiting: set[TurnWriter] = set()
         self._busy = False
 
     def writer(self, session_id: str, turn_id: str, epoch: int, after: int) -> TurnWriter:
@@ -188,7 +188,7 @@ class Journal:
 
     def wake(self, writer: TurnWriter) -> None:
         """Something waits. Committing begins at once, and goes on until nothing waits."""
-        self._waiting[writer.turn_id] = writer
+        self._waiting.add(writer)
         if not self._busy:
             self._busy = True
             self._tasks.spawn(self._commit_all(), "journal")
@@ -196,7 +196,7 @@ class Journal:
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                writers, self._waiting = list(self._waiting.values()), {}
+                writers, self._waiting = self._waiting, set()
                 taken = [(writer, batch) for writer in writers if (batch := writer.take()) is not None]
                 if taken:
                     await self._commit(taken)

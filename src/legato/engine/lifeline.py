@@ -62,7 +62,7 @@ class Lifeline:
         self._seen: dict[str, _Seen] = {}
         self._swept_s: float | None = None
         self._lost_s: dict[str, float] = {}  # since when the dead are known not to have moved
-        self._absent: frozenset[str] = frozenset()
+        self._absent: frozenset[tuple[str, int]] = frozenset()
 
     async def register(self) -> None:
         """Become a worker. Where only one process can serve the store, everybody registered before is dead."""
@@ -109,17 +109,17 @@ class Lifeline:
     async def _forgotten(self) -> list[Any]:
         """Our own turns that no task of ours runs, seen so in two sweeps: a claim whose answer was lost, for instance."""
         held = await self._store.read(workers.held, self._dispatcher.worker_id)
-        absent = {turn.id: turn for turn in held if turn.id not in self._runner.live}
-        again = [turn for turn_id, turn in absent.items() if turn_id in self._absent]
+        absent = {(turn.id, turn.epoch): turn for turn in held if (turn.id, turn.epoch) not in self._runner.live}
+        again = [turn for attempt, turn in absent.items() if attempt in self._absent]
         self._absent = frozenset(absent)
         return again
 
     async def check_fences(self) -> None:
-        """Stop the turns that are no longer ours."""
-        mine = {(turn_id, live.epoch) for turn_id, live in self._runner.live.items()}
+        """Stop the attempts that are no longer ours."""
+        mine = set(self._runner.live)
         if mine:
-            for turn_id, _epoch in mine - await self._store.read(turns.live, self._dispatcher.worker_id):
-                self._runner.stop(turn_id)
+            for turn_id, epoch in mine - await self._store.read(turns.live, self._dispatcher.worker_id):
+                self._runner.fence(turn_id, epoch)
 
     def _dead(self, counters: dict[str, int]) -> list[str]:
         now_s = self._monotonic_s()

@@ -73,7 +73,8 @@ class Runner:
         settings: EngineSettings,
         diagnostics: Diagnostics,
     ) -> None:
-        self.live: dict[str, LiveTurn] = {}
+        #: By turn and epoch: an attempt may still be stopping when the next one has begun.
+        self.live: dict[tuple[str, int], LiveTurn] = {}
         self.background = 0  # how many of them can wait
         self.precedence = Precedence()
         self._store = store
@@ -106,7 +107,7 @@ class Runner:
             precedence=self.precedence,
             diagnostics=self._diagnostics,
         )
-        self.live[claimed.turn.id] = live
+        self.live[claimed.turn.id, claimed.epoch] = live
         self.background += live.background
         self._diagnostics.run(1)
         self._idle.clear()
@@ -116,8 +117,14 @@ class Runner:
 
     def stop(self, turn_id: str, reason: str = FENCED) -> None:
         """Make a turn stop, if it runs here."""
-        if (live := self.live.get(turn_id)) is not None:
-            live.stop(reason)
+        for (live_id, _), live in self.live.items():
+            if live_id == turn_id:
+                live.stop(reason)
+
+    def fence(self, turn_id: str, epoch: int) -> None:
+        """Make one attempt stop, if it runs here: it has been replaced."""
+        if (live := self.live.get((turn_id, epoch))) is not None:
+            live.stop(FENCED)
 
     def stop_all(self, reason: str) -> None:
         """Make every turn stop; at a shutdown also those whose claim is still on its way."""
@@ -145,7 +152,7 @@ class Runner:
                     self._chores.due()
         finally:
             live.close()
-            del self.live[live.state.id]
+            del self.live[live.state.id, live.epoch]
             self.background -= live.background
             self._diagnostics.run(-1)
             if not self.live:

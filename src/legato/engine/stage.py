@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -15,7 +14,7 @@ from legato.core.events import Event, Reset, StatusUpdate, TokenKind, ToolCall, 
 from legato.core.ids import new_id
 from legato.core.model import ApprovalStatus, ContextInfo, Message, Part, ToolResultPart, Turn, Usage
 from legato.core.prompt import NOTHING, Earlier
-from legato.core.steps import Change, Step, StepKind, Steps
+from legato.core.steps import Step, StepKind, Steps
 from legato.core.text import normalise
 from legato.engine import attachments
 from legato.engine.diagnostics import Diagnostics
@@ -74,6 +73,7 @@ class LiveTurn:
         self._steered = False
         resumed = claimed.resumed
         self._steps = Steps(resumed.steps if resumed else ())
+        self._saving = asyncio.Lock()
         self._replay = Replay(resumed.parts) if resumed and resumed.parts else None
         self._precedence = precedence
         self._diagnostics = diagnostics
@@ -232,25 +232,37 @@ class LiveTurn:
         return asked.approval.status
 
     async def _save_steps(self) -> None:
-        """Have on disk what was said and done. Raises Fenced, Unavailable."""
-        await self._writer.flush()
-        unsaved, self._steps.unsaved = self._steps.unsaved, []
-        if unsaved and not await self._saved(unsaved):
+        """Have on disk what was said and done up to now. Raises Fenced, Unavailable."""
+        # To its end whatever becomes of who waits: else what was done could be lost, or enter after what is newer.
+        if not await self._tasks.uncancelled(self._saved(), "save steps"):
             self.stop(FENCED)
             raise Fenced
 
-    async def _saved(self, unsaved: Sequence[Change]) -> bool:
-        """Try for as long as words are tried (R-14); what has entered without our knowing enters once more unharmed."""
+    async def _saved(self) -> bool:
+        """One save at a time: who finds nothing left to save has waited for the one that carried his step.
+
+        Steps are tried for as long as words are (R-14), and stay unsaved until they are known to have entered: to enter once
+        more does no harm. False: the turn is no longer ours.
+        """
         clock = asyncio.get_running_loop().time
         deadline, wait_s = clock() + RETRY_FOR_S, 0.05
-        while True:
+        key = self.state.session_id, self.state.id, self.epoch
+        async with self._saving:
             try:
-                return await self._store.write(steps.save, self.state.session_id, self.state.id, self.epoch, unsaved)
-            except Unavailable:
-                if clock() >= deadline:
-                    raise
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, 1.0)
+                await self._writer.flush()
+            except Fenced:
+                return False
+            while unsaved := tuple(self._steps.unsaved):
+                try:
+                    if not await self._store.write(steps.save, *key, unsaved):
+                        return False
+                    del self._steps.unsaved[: len(unsaved)]
+                except Unavailable:
+                    if clock() >= deadline:
+                        raise
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(wait_s * 2, 1.0)
+        return True
 
     def _said_again(self, kind: TokenKind, text: str, *, begins: bool) -> str:
         """What of this is new to the readers."""
@@ -292,8 +304,10 @@ class LiveTurn:
         await self._writer.room()
 
     async def flush(self) -> None:
-        """Wait until everything said is committed. Raises Fenced, Unavailable."""
+        """Wait until everything said is committed, and what is being recorded. Raises Fenced, Unavailable."""
         await self._writer.flush()
+        async with self._saving:
+            pass
 
     async def history(self) -> tuple[Message, ...]:
         # One more than the agent looks at: a turn that begins before it is seen to be cut, and left out whole.

@@ -10,7 +10,6 @@ from legato.core.errors import Corrupted
 from legato.core.events import Event, Reset, TurnEvent
 from legato.core.fold import Fold
 from legato.core.model import Message, Turn
-from legato.core.steps import Steps
 from legato.store import steps
 from legato.store.ending import Ended, Ending, Meter, end_open, open_fold, row_of
 from legato.store.locked import Locked, lock
@@ -70,9 +69,7 @@ def _give_back(session: Locked, row: Any, fold: Fold, answer: Message) -> Turn:
     told: list[Event] = []
     if row.on_crash == "restart":
         told += [Reset(row.id, answer.id)] if answer.parts else []
-        again = Steps(steps.of_turn(session.conn, row.id))
-        again.part()
-        steps.put(session, row.id, again.unsaved)
+        steps.forget_replies(session.conn, row.id)
     change(session.conn, row.id, worker_id=None)
     session.append([*told, TurnEvent(turn)], row.id)
     return turn

@@ -7,14 +7,16 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from legato.core.errors import Corrupted
-from legato.core.steps import Change, Move, Step
+from legato.core.steps import Step
 from legato.store.locked import Locked, lock
 from legato.store.schema import steps
 from legato.store.turns import open_turn
 
 
-def save(conn: Connection, session_id: str, turn_id: str, epoch: int, changes: Sequence[Change]) -> bool:
+def save(conn: Connection, session_id: str, turn_id: str, epoch: int, changes: Sequence[Step]) -> bool:
     """Record what the owner of a running turn has done or begins to do; False when it is no longer the owner.
+
+    To save the same once more does no harm.
 
     Raises:
         SessionNotFound: it has been deleted.
@@ -27,24 +29,22 @@ def save(conn: Connection, session_id: str, turn_id: str, epoch: int, changes: S
     return True
 
 
-def put(session: Locked, turn_id: str, changes: Sequence[Change]) -> None:
-    """Record these, in this order, under the session's lock."""
-    for change in changes:
-        key = {"of_turn": turn_id, "of_number": change.number}
-        match change:
-            case Move(to=None):
-                session.conn.execute(_DROP, key)
-            case Move():
-                session.conn.execute(_MOVE, key | {"to": change.to})
-            case Step():
-                values = _values(turn_id, change)
-                if not session.conn.execute(_CHANGE, key | values).rowcount:
-                    session.conn.execute(_INSERT, {"turn_id": turn_id, "number": change.number} | values)
+def put(session: Locked, turn_id: str, changes: Sequence[Step]) -> None:
+    """Record these, in this order, under the session's lock: the newest of a number stands."""
+    for step in changes:
+        values = _values(turn_id, step)
+        if not session.conn.execute(_CHANGE, {"of_turn": turn_id, "of_number": step.number} | values).rowcount:
+            session.conn.execute(_INSERT, {"turn_id": turn_id, "number": step.number} | values)
 
 
 def of_turn(conn: Connection, turn_id: str) -> list[Step]:
     """What was recorded, in the order of its numbers. Raises Corrupted."""
     return [_step(row) for row in conn.execute(_OF_TURN, {"turn_id": turn_id})]
+
+
+def forget_replies(conn: Connection, turn_id: str) -> None:
+    """Models are asked anew; what was done stays done."""
+    conn.execute(_FORGET_REPLIES, {"turn_id": turn_id})
 
 
 def forget(conn: Connection, turn_id: str) -> None:
@@ -89,7 +89,6 @@ _CHANGE: Final = (
     .where(*_MINE)
     .values({name: bindparam(name) for name in ("kind", "name", "digest", "call_id", "result", "failed", "crc")})
 )
-_MOVE: Final = update(steps).where(*_MINE).values(number=bindparam("to"))
-_DROP: Final = delete(steps).where(*_MINE)
 _OF_TURN: Final = select(steps).where(steps.c.turn_id == bindparam("turn_id")).order_by(steps.c.number)
 _FORGET: Final = delete(steps).where(steps.c.turn_id == bindparam("turn_id"))
+_FORGET_REPLIES: Final = _FORGET.where(steps.c.kind == "stream")

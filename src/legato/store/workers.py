@@ -70,6 +70,6 @@ def orphans(conn: Connection) -> list[Any]:
 
 
 def held(conn: Connection, worker_id: str) -> list[Any]:
-    """``(session_id, id, worker_id)`` of the running turns that this worker owns."""
-    found = select(turns.c.session_id, turns.c.id, turns.c.worker_id)
+    """``(session_id, id, worker_id, epoch)`` of the running turns that this worker owns."""
+    found = select(turns.c.session_id, turns.c.id, turns.c.worker_id, turns.c.epoch)
     return list(conn.execute(found.where(turns.c.status == "in_progress", turns.c.worker_id == worker_id)).all())

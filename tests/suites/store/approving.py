@@ -6,12 +6,14 @@ from legato.core.errors import ApprovalNotFound
 from legato.core.events import ToolCall
 from legato.core.model import TextPart, ToolCallPart, ToolResultPart
 from legato.core.prompt import NOT_STARTED
-from legato.core.steps import Move, Step, encoded
+from legato.core.steps import Step, encoded
 from legato.store import approvals, claiming, rescuing, steps
 from legato.store.approvals import Asked
 from legato.store.port import Store
 from tests.support.conversation import Conversation, claimant
 
+SAID = Step(number=1, kind="stream", name="m", digest="s", result=encoded("I pay."))
+BEGUN = Step(number=0, kind="step", name="pay", digest="d")
 DONE = Step(number=0, kind="step", name="pay", digest="d", result=encoded("paid"))
 ASKING = Step(number=1, kind="ask", name="pay", digest="q")
 HOUR_US = 3_600_000_000
@@ -42,9 +44,19 @@ class Approving:
         assert await store.write(steps.save, *key, running.epoch, [DONE]), "once more does no harm"
         assert await store.read(steps.of_turn, running.turn.id) == [DONE]
 
-        assert await store.write(steps.save, *key, running.epoch, [Move(0, -1), ASKING, Move(1, None)])
-        moved = Step(number=-1, kind="step", name="pay", digest="d", result=encoded("paid"))
-        assert await store.read(steps.of_turn, running.turn.id) == [moved]
+        assert await store.write(steps.save, *key, running.epoch, [BEGUN, DONE])
+        assert await store.read(steps.of_turn, running.turn.id) == [DONE], "the newest stands"
+
+    @pytest.mark.promise("R-08")
+    async def test_who_begins_anew_keeps_what_was_done_and_forgets_what_models_said(
+        self, store: Store, conversation: Conversation
+    ) -> None:
+        await conversation.send()
+        running = await conversation.claim(on_crash={"demo": "restart"})
+        assert running is not None
+        await store.write(steps.save, conversation.id, running.turn.id, running.epoch, [SAID, DONE])
+        await conversation.rescue(running.turn.id)
+        assert await store.read(steps.of_turn, running.turn.id) == [DONE]
 
     @pytest.mark.promise("R-08")
     async def test_steps_go_with_the_end_of_their_turn(self, store: Store, conversation: Conversation) -> None:

@@ -41,7 +41,6 @@ _NOT_ALLOWED: Final = {
     "denied": "not_allowed: a person was asked and did not allow this call.",
     "expired": "not_allowed: a person was asked and has not answered in time.",
 }
-_MOST_QUESTION_CHARS: Final = 2_000
 _MOST_NAME_CHARS: Final = 200  # of a call's id, and of a tool's name: a server may send any
 
 
@@ -260,8 +259,7 @@ class ModelCalls:
 async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str, call_id: str) -> tuple[str, bool]:
     """What a call of a tool comes to, and whether it is an error. It is a recorded step: what was done is not done again."""
     if tool.approve:
-        question = f"Use {tool.name} with {arguments}?"
-        answer = await turn.ask(question[:_MOST_QUESTION_CHARS], tool=tool.name)
+        answer = await turn.ask(f"Use {tool.name} with {arguments}?", tool=tool.name)
         if answer != "allowed":
             return _NOT_ALLOWED[answer], True
     step, known = await stage.begin_step("step", tool.name, call_digest(tool.name, arguments), call_id)

@@ -18,7 +18,7 @@ from legato.core.model import Turn as TurnState
 from legato.core.prompt import NOTHING, Earlier
 from legato.core.states import Phase
 from legato.core.steps import MAX_RESULT_BYTES, Step, StepKind, call_digest, digest, encoded
-from legato.core.text import normalise
+from legato.core.text import abridged, normalise
 from legato.providers.catalog import Catalog
 from legato.providers.port import Provider
 
@@ -30,6 +30,7 @@ P = ParamSpec("P")
 Answer = Literal["allowed", "denied", "expired"]
 
 DEFAULT_EXPIRES_S: Final = 24 * 3600.0
+_MOST_QUESTION_CHARS: Final = 4_000
 
 
 class Models(Protocol):
@@ -265,19 +266,21 @@ class Turn:
         """Ask the session's owner whether to go on. The turn is parked until he answers, on any device: no process holds it.
 
         The agent is begun anew then, as after a crash, and comes back here with the answer. ``tool`` is what he may allow for
-        always. ``expired``: nobody has answered in ``expires_s``.
+        always. ``expired``: nobody has answered in ``expires_s``. Of a question of more than 4,000 characters he is shown the
+        beginning, the end, and how much is left out; he answers the whole of it.
 
         Raises:
             Misuse: a tool asks that has begun. It would not know whether it was done; ``tool(approve=True)`` asks before.
         """
         if self.performing:
             raise Misuse("a tool that has begun can't ask; let it be asked before: tool(approve=True)")
-        question = cut(question)
+        question = normalise(question)
+        # The whole of it counts, however much of it is shown: an answer to one question must not pass for that to another.
         step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question))
         if known and step.result is not None:
             answer: Answer = step.value()
             return answer
-        status = await self._stage.ask(step, question, tool, expires_s)
+        status = await self._stage.ask(step, abridged(question, _MOST_QUESTION_CHARS), tool, expires_s)
         return "allowed" if status == "allowed" else "denied"
 
     @property

@@ -15,8 +15,7 @@ from legato.core.errors import Misuse, ToolFailed
 from legato.core.events import Event, Token, ToolCall, ToolResult
 from legato.core.model import TextPart, ToolCallPart, ToolResultPart
 from legato.core.prompt import PromptMessage
-from legato.providers.port import StopDelta
-from tests.engine.scripted import Act, ScriptedModel, calls
+from tests.engine.scripted import Act, CutOff, ScriptedModel, calls
 from tests.engine.talking import Talk, only
 from tests.engine.wiring import opened, working
 
@@ -278,14 +277,39 @@ async def test_when_the_window_is_full_the_oldest_results_make_room(sqlite: str)
 
 
 async def test_an_answer_cut_off_by_its_length_is_incomplete(sqlite: str) -> None:
-    class Short(ScriptedModel):
-        async def stream(self, request: Any) -> Any:
-            async for delta in super().stream(request):
-                yield StopDelta("length") if isinstance(delta, StopDelta) else delta
-
-    _, (turn, _) = await talked(sqlite, Short(["Once upon"]))
+    _, (turn, _) = await talked(sqlite, CutOff("length", ["Once upon"]))
 
     assert (turn.status, turn.reason) == ("incomplete", "length")
+
+
+@pytest.mark.promise("R-08")
+@pytest.mark.parametrize("why", ["length", "content_filter"])
+@pytest.mark.parametrize("said", ["", "{}"])
+async def test_a_call_of_an_answer_that_was_cut_off_is_not_made(sqlite: str, why: str, said: str) -> None:
+    """The model had more to say, of what is to be wiped perhaps."""
+    wiped: list[str] = []
+
+    def wipe(pattern: str = "*") -> None:
+        wiped.append(pattern)
+
+    _, (turn, state) = await talked(sqlite, CutOff(why, ["I wipe ", calls("wipe", said)]), wipe)
+
+    assert wiped == []
+    assert (turn.status, turn.reason) == ("incomplete", why)
+    result = state.messages[-1].parts[-1]
+    assert isinstance(result, ToolResultPart)
+    assert result.output.startswith("not_started")
+
+
+@pytest.mark.parametrize("why", ["tool_calls", "stop"])
+async def test_a_call_without_a_word_of_arguments_is_made(sqlite: str, why: str) -> None:
+    async def now() -> str:
+        return "noon"
+
+    _, (turn, state) = await talked(sqlite, CutOff(why, [calls("now", "")], ["Noon."]), now)
+
+    assert turn.status == "completed"
+    assert state.messages[-1].parts[1] == ToolResultPart("call_1", "noon")
 
 
 @pytest.mark.promise("R-03")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Why a turn ends whose model goes on calling tools.
 MAX_STEPS: Final = "max_steps"
+#: Where a model stops so, nobody knows what it would still have said, of the arguments of a call either: none is made.
+_CUT_OFF: Final = ("length", "content_filter")
 GO_ON: Final = "(You were interrupted. Go on exactly where you stopped, without a word of introduction.)"
 _LEFT_OUT: Final = "[left out: there was no room for this result any more]"
 _UNKNOWN: Final = "outcome_unknown: the process died while this call ran; whether it was done is not known."
@@ -92,7 +94,7 @@ class ModelCalls:
                 async for text in texts:
                     yield text
             calls = [part for part in reply.parts if isinstance(part, ToolCallPart)]
-            if not calls:
+            if not calls or reply.stop in _CUT_OFF:
                 return
             self._said += reply.parts
             await self._perform(calls)

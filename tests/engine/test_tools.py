@@ -1,7 +1,9 @@
 """Tools: model → calls → recorded steps → model (promises A-01, R-08)."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,6 +17,7 @@ from legato.core.errors import Misuse, ToolFailed
 from legato.core.events import Event, Token, ToolCall, ToolResult
 from legato.core.model import TextPart, ToolCallPart, ToolResultPart
 from legato.core.prompt import PromptMessage
+from legato.engine import searching
 from tests.engine.scripted import Act, CutOff, ScriptedModel, calls
 from tests.engine.talking import Talk, only
 from tests.engine.wiring import opened, working
@@ -235,6 +238,31 @@ async def test_what_goes_wrong_is_told_to_the_model_which_goes_on(
     assert result.output.startswith(output)
     assert (turn.status, state.messages[-1].parts[-1]) == ("completed", TextPart("Then not."))
     assert "swordfish" not in caplog.text + result.output
+
+
+async def test_tools_that_hang_hang_for_nobody_else(sqlite: str) -> None:
+    """The event loop's own threads, of which there are few, are the engine's."""
+    released = threading.Event()
+    hanging = ThreadPoolExecutor()._max_workers
+
+    @tool(timeout_s=0.01, parallel=True)
+    def hang(n: int) -> None:
+        released.wait(60)
+
+    answer: list[Act] = [calls("hang", f'{{"n":{n}}}', f"call_{n}", n) for n in range(hanging)]
+    spec = AgentSpec(id="demo", name="Demo", run=assistant, model_id="scripted:m", tools=(hang,))
+    model = ScriptedModel(answer, ["All of them hang."])
+    async with opened(sqlite) as store, working(store, spec, provider=model) as wired:
+        talk = await Talk.begin(wired.engine)
+        turn = await talk.ask()
+        results = [part for part in (await talk.answer(turn.id)).parts if isinstance(part, ToolResultPart)]
+        assert [part.output for part in results] == ["The tool took longer than 0.01 s."] * hanging
+
+        try:
+            async with asyncio.timeout(30):
+                assert len((await searching.find(store, "ann", "Hello")).data) == 1
+        finally:
+            released.set()
 
 
 async def test_a_long_result_is_cut_and_says_so(sqlite: str) -> None:

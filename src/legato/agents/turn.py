@@ -1,14 +1,14 @@
 """What an agent is given: the turn to answer, and the means to say what it does meanwhile."""
 
-import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, get_args
 
 import msgspec
 
 from legato.agents.calling import ModelCalls, perform
+from legato.agents.threads import THREADS, Threads
 from legato.agents.tools import ToolLike, as_tool
 from legato.core.errors import LegatoError, Misuse, OutcomeUnknown, StepFailed, ToolFailed, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, Warning
@@ -134,6 +134,7 @@ class Turn:
         locale: str,
         memories: tuple[Remembered, ...] = (),
         earlier: Earlier = NOTHING,
+        threads: Threads = THREADS,
     ) -> None:
         self.session = session
         self.message = message
@@ -148,6 +149,7 @@ class Turn:
         self._models = models
         self._calls: set[ModelCalls] = set()
         self._own_calls: dict[str, Step] = {}
+        self.threads = threads  # where tools and steps run that are not ``async``
         self.performing = 0  # tools and steps that are being done
         self.call_ids: set[str] = set()  # of what its models called: some servers number the calls of each answer anew
         self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
@@ -212,7 +214,7 @@ class Turn:
         """Do something once: what ``function`` returns is recorded, and an attempt that comes after is given it.
 
         Arguments and result must be JSON; the result comes as JSON has it (a tuple as a list). A function that is not
-        ``async`` runs in a thread.
+        ``async`` runs in a thread of its own.
 
         Raises:
             StepFailed: the function raised; that is recorded, too. OutcomeUnknown: an earlier attempt began it, and its process
@@ -230,11 +232,7 @@ class Turn:
     async def _done(self, step: Step, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Step:
         self.performing += 1
         try:
-            if inspect.iscoroutinefunction(function):
-                value = await function(*args, **kwargs)
-            else:
-                value = await asyncio.to_thread(function, *args, **kwargs)
-                value = await value if inspect.isawaitable(value) else value
+            value = await self.threads.call(partial(function, *args, **kwargs))
         except Exception as error:
             self._stage.report(error, f"the step {step.name} failed")
             said = error.message if isinstance(error, LegatoError) else type(error).__name__

@@ -100,7 +100,7 @@ class Stage(Protocol):
         ...
 
     async def load(self, file_id: str) -> bytes | None:
-        """The content of a file of the session; None where it has been removed."""
+        """The content of a file of the session; None where it has been removed. Raises Corrupted."""
         ...
 
     async def steering(self) -> tuple[Message, ...]:
@@ -287,7 +287,7 @@ class Turn:
         return tuple(part for part in self.message.parts if isinstance(part, FilePart))
 
     async def read(self, file: FilePart) -> bytes | None:
-        """The content of a file of this message or of the history; None where it has been removed."""
+        """The content of a file of this message or of the history; None where it has been removed. Raises Corrupted."""
         return await self._stage.load(file.file_id)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:

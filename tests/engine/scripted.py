@@ -50,6 +50,18 @@ class ScriptedModel:
         yield StopDelta("tool_calls" if called else "stop")
 
 
+class CutOff(ScriptedModel):
+    """It stops early, whatever it was saying."""
+
+    def __init__(self, why: str, *answers: Sequence[Act]) -> None:
+        super().__init__(*answers)
+        self._why = why
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        async for delta in super().stream(request):
+            yield StopDelta(self._why) if isinstance(delta, StopDelta) else delta
+
+
 async def forever() -> None:
     """What a model does that hangs, or whose process is about to die."""
     await asyncio.get_running_loop().create_future()

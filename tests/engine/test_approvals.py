@@ -226,6 +226,32 @@ async def test_a_tool_asks_first_and_what_is_allowed_for_always_is_not_asked_aga
         assert await wired.engine.approvals.grants("ann") == []
 
 
+@pytest.mark.promise("R-08", "A-01")
+async def test_an_answer_counts_for_no_other_call_that_only_begins_the_same(store: FaultyStore) -> None:
+    mailer, systems = Mailer(), ["before a deploy", "after it"]
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        async for piece in turn.stream(system=systems[0]):
+            yield piece
+
+    long = "a" * 10_000
+    model = ScriptedModel(*([calls("mail", f'{{"to":"{long}{name}"}}')] for name in ("bob", "eve")))
+    agent = spec(run, model_id="scripted:m", tools=(tool(approve=True)(mailer.mail),))
+    async with parked(store, agent, provider=model) as (wired, talk, _, first):
+        assert len(first.question) < 5_000
+        assert first.question.startswith('Use mail with {"to":"aaa')
+        assert "characters left out" in first.question
+        assert first.question.endswith('aaabob"}?'), "nobody allows what ends otherwise than it seems to"
+        del systems[0]  # the model is asked anew, and calls for somebody else
+
+        await wired.engine.approvals.decide("ann", first.id, "allow")
+
+        await talk.until(lambda event: isinstance(event, ApprovalEvent) and event.approval.id != first.id)
+        (second,) = await wired.engine.approvals.waiting("ann")
+        assert second.question.endswith('aaaeve"}?')
+        assert mailer.sent == []
+
+
 async def test_what_is_denied_is_not_done_and_the_model_hears_of_it(store: FaultyStore) -> None:
     mailer = Mailer()
     model = ScriptedModel([calls("mail", '{"to":"bob"}')], ["Then not."])

@@ -20,7 +20,7 @@ from legato.engine import stage
 from legato.engine.run import SHUTDOWN
 from legato.store import rescuing, steps, workers
 from legato.store.rescuing import MAX_CRASHES
-from tests.engine.scripted import Act, ScriptedModel, calls, forever
+from tests.engine.scripted import Act, CutOff, ScriptedModel, calls, forever
 from tests.engine.talking import Talk, text_of
 from tests.engine.wiring import FaultyStore, Wired, opened, working
 
@@ -138,6 +138,26 @@ async def test_a_tool_that_was_done_is_not_done_again(url: str, policy: Any) -> 
     if policy == "continue":
         assert model.requests[-1].prefill
         assert [message.content for message in model.requests[-1].messages] == ["Hello", "I pay. ", "paid 5", "It is "]
+
+
+@pytest.mark.promise("R-08")
+async def test_a_call_of_an_answer_that_was_cut_off_is_not_made_by_who_comes_after_either(url: str) -> None:
+    till, struck = Till(), asyncio.Event()
+
+    async def run(turn: Turn) -> AsyncIterator[str]:
+        async for text in turn.stream():
+            yield text
+        if not struck.is_set():
+            struck.set()
+            await forever()
+
+    model = CutOff("length", ["I pay. ", calls("pay", '{"amount":5}')])
+
+    _, (turn, state), _ = await survived(url, model, struck, run, tools=(till.pay,), on_crash="continue")
+
+    assert (till.paid, len(model.requests)) == ([], 1)
+    assert (turn.status, turn.reason, turn.attempt) == ("incomplete", "length", 2)
+    assert state.messages[-1].parts[-1] == ToolResultPart("call_1", NOT_STARTED, True)
 
 
 @pytest.mark.promise("R-08")

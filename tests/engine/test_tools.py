@@ -1,7 +1,9 @@
 """Tools: model → calls → recorded steps → model (promises A-01, R-08)."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,8 +17,8 @@ from legato.core.errors import Misuse, ToolFailed
 from legato.core.events import Event, Token, ToolCall, ToolResult
 from legato.core.model import TextPart, ToolCallPart, ToolResultPart
 from legato.core.prompt import PromptMessage
-from legato.providers.port import StopDelta
-from tests.engine.scripted import Act, ScriptedModel, calls
+from legato.engine import searching
+from tests.engine.scripted import Act, CutOff, ScriptedModel, calls
 from tests.engine.talking import Talk, only
 from tests.engine.wiring import opened, working
 
@@ -238,6 +240,31 @@ async def test_what_goes_wrong_is_told_to_the_model_which_goes_on(
     assert "swordfish" not in caplog.text + result.output
 
 
+async def test_tools_that_hang_hang_for_nobody_else(sqlite: str) -> None:
+    """The event loop's own threads, of which there are few, are the engine's."""
+    released = threading.Event()
+    hanging = ThreadPoolExecutor()._max_workers
+
+    @tool(timeout_s=0.01, parallel=True)
+    def hang(n: int) -> None:
+        released.wait(60)
+
+    answer: list[Act] = [calls("hang", f'{{"n":{n}}}', f"call_{n}", n) for n in range(hanging)]
+    spec = AgentSpec(id="demo", name="Demo", run=assistant, model_id="scripted:m", tools=(hang,))
+    model = ScriptedModel(answer, ["All of them hang."])
+    async with opened(sqlite) as store, working(store, spec, provider=model) as wired:
+        talk = await Talk.begin(wired.engine)
+        turn = await talk.ask()
+        results = [part for part in (await talk.answer(turn.id)).parts if isinstance(part, ToolResultPart)]
+        assert [part.output for part in results] == ["The tool took longer than 0.01 s."] * hanging
+
+        try:
+            async with asyncio.timeout(30):
+                assert len((await searching.find(store, "ann", "Hello")).data) == 1
+        finally:
+            released.set()
+
+
 async def test_a_long_result_is_cut_and_says_so(sqlite: str) -> None:
     @tool(result_chars=10)
     def much() -> str:
@@ -278,14 +305,39 @@ async def test_when_the_window_is_full_the_oldest_results_make_room(sqlite: str)
 
 
 async def test_an_answer_cut_off_by_its_length_is_incomplete(sqlite: str) -> None:
-    class Short(ScriptedModel):
-        async def stream(self, request: Any) -> Any:
-            async for delta in super().stream(request):
-                yield StopDelta("length") if isinstance(delta, StopDelta) else delta
-
-    _, (turn, _) = await talked(sqlite, Short(["Once upon"]))
+    _, (turn, _) = await talked(sqlite, CutOff("length", ["Once upon"]))
 
     assert (turn.status, turn.reason) == ("incomplete", "length")
+
+
+@pytest.mark.promise("R-08")
+@pytest.mark.parametrize("why", ["length", "content_filter"])
+@pytest.mark.parametrize("said", ["", "{}"])
+async def test_a_call_of_an_answer_that_was_cut_off_is_not_made(sqlite: str, why: str, said: str) -> None:
+    """The model had more to say, of what is to be wiped perhaps."""
+    wiped: list[str] = []
+
+    def wipe(pattern: str = "*") -> None:
+        wiped.append(pattern)
+
+    _, (turn, state) = await talked(sqlite, CutOff(why, ["I wipe ", calls("wipe", said)]), wipe)
+
+    assert wiped == []
+    assert (turn.status, turn.reason) == ("incomplete", why)
+    result = state.messages[-1].parts[-1]
+    assert isinstance(result, ToolResultPart)
+    assert result.output.startswith("not_started")
+
+
+@pytest.mark.parametrize("why", ["tool_calls", "stop"])
+async def test_a_call_without_a_word_of_arguments_is_made(sqlite: str, why: str) -> None:
+    async def now() -> str:
+        return "noon"
+
+    _, (turn, state) = await talked(sqlite, CutOff(why, [calls("now", "")], ["Noon."]), now)
+
+    assert turn.status == "completed"
+    assert state.messages[-1].parts[1] == ToolResultPart("call_1", "noon")
 
 
 @pytest.mark.promise("R-03")

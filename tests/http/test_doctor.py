@@ -1,14 +1,17 @@
 """``legato doctor``: what it says of damage, and what ``--rebuild`` does (promise X-06)."""
 
+from typing import Any
+
 import anyio
 import pytest
 from anyio import to_thread
 
-from legato.store import upgrade
+from legato.store import quarantine, upgrade
 from legato.store.opening import open_store
 from legato.store.port import Store
 from tests.http.test_command_line import legato
 from tests.suites.store.damage import flip
+from tests.support.attachments import keep, part, rot
 from tests.support.conversation import Conversation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("X-06")]
@@ -37,11 +40,11 @@ class _Patients:
         return run.returncode, run.stdout
 
 
-async def _in_store(url: str, work: object) -> object:
+async def _in_store(url: str, work: Any) -> Any:
     store = open_store(url)
     await store.start()
     try:
-        return await work(store)  # type: ignore[operator]
+        return await work(store)
     finally:
         await store.stop()
 
@@ -78,3 +81,30 @@ async def test_it_explains_restores_and_says_what_is_left(own_database: str) -> 
 
         code, said = await ill.doctor("ses_of_nobody")
         assert (code, "ses_of_nobody: There is no such session." in said) == (1, True)
+
+
+@pytest.mark.promise("S-18")
+async def test_of_a_damaged_file_it_says_which_and_ends_a_quarantine_all_the_same(own_database: str) -> None:
+    async def damage(store: Store) -> tuple[str, str]:
+        told = await Conversation.begin(store)
+        file = await keep(store)
+        await told.send("Look", parts=(part(file),))
+        await told.claimed()
+        await told.finish()
+        await store.write(rot, file.id)
+        return told.id, file.id
+
+    ill = _Patients(own_database)
+    with anyio.fail_after(60):
+        session_id, file_id = await _in_store(own_database, damage)
+        code, said = await ill.doctor()
+        assert (code, f"{session_id}: it takes turns, without" in said) == (1, True)
+        assert f"file (lost) {file_id}: its bytes are damaged" in said
+
+        await _in_store(own_database, lambda store: store.write(quarantine.mark, session_id, "page"))
+        code, said = await ill.doctor()
+        assert (code, "`--rebuild` ends its quarantine" in said) == (1, True)
+        code, said = await ill.doctor("--rebuild")
+        assert (code, "it takes turns again, without" in said, file_id in said) == (1, True, True)
+        code, said = await ill.doctor()
+        assert f"{session_id}: it takes turns, without" in said

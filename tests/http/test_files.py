@@ -29,7 +29,7 @@ from tests.http.conftest import PROVIDER_KEY, Served, by_header
 from tests.http.puppets import Puppets
 from tests.http.serving import serving
 from tests.http.speaking import Api, user_of
-from tests.support.attachments import KINDS, REFUSED, TEXTS, noise, pdf, png
+from tests.support.attachments import KINDS, REFUSED, TEXTS, noise, pdf, png, rot
 from tests.support.upstream import Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S-18")]
@@ -387,6 +387,36 @@ async def test_an_agent_can_read_them(api: Api, puppets: Puppets) -> None:
     puppet.say("Nice")
     puppet.end()
     await api.over(session, turn["id"])
+
+
+@pytest.mark.promise("X-06")
+async def test_a_damaged_file_ends_no_conversation(seeing: Seeing) -> None:
+    api, store = seeing.api, seeing.chat.engine.store
+    session, cat = await api.session("sees"), await upload(api)
+    await answered(api, session, cat)
+    mine = (await api.state(session))["messages"][0]["parts"][0]["file_id"]
+    await store.write(rot, mine)
+
+    turn = await answered(api, session, text="And now?")
+
+    assert turn["status"] == "completed"
+    assert seeing.prompt[0]["content"] == "[image cat.png was here: it is damaged]\n\nLook"
+    await api.refused(500, "corrupted", "GET", f"/v1/files/{mine}/content")
+    assert not (await api.state(session))["session"]["quarantined"]
+
+
+@pytest.mark.promise("X-06")
+async def test_an_agent_that_reads_a_damaged_one_fails_and_the_session_goes_on(
+    served: Served, api: Api, puppets: Puppets
+) -> None:
+    session, file = await api.session(), await upload(api)
+    turn = (await send(api, session, file))["turn"]
+    puppet = await puppets.of(turn["id"])
+    await served.chat.engine.store.write(rot, file["id"])
+    puppet.do(lambda: puppet.turn.read(puppet.turn.files[0]))
+    ended = await api.over(session, turn["id"])
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "corrupted")
+    assert not (await api.state(session))["session"]["quarantined"]
 
 
 async def test_what_is_deleted_while_it_is_read_breaks_off(api: Api, puppets: Puppets) -> None:

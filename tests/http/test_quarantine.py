@@ -44,6 +44,22 @@ async def test_pages_lead_past_a_damaged_message(served: Served, api: Api) -> No
     await api.refused(400, "bad_cursor", "GET", f"{session}/messages", params={"cursor": "msg_of_nobody"})
 
 
+async def test_a_cursor_of_another_session_is_none_here_whatever_is_damaged_there(
+    served: Served, api: Api, stranger: Api
+) -> None:
+    theirs = await api.session("echo")
+    await api.answered(theirs, "Hello")
+    damaged_id = (await api.state(theirs))["messages"][1]["id"]
+    await served.chat.engine.store.write(flip, "messages", theirs.rpartition("/")[2])
+    session = await stranger.session("echo")
+    await stranger.answered(session, "Fine")
+
+    await stranger.refused(400, "bad_cursor", "GET", f"{session}/messages", params={"cursor": damaged_id})
+
+    assert not (await stranger.state(session))["session"]["quarantined"]
+    await stranger.answered(session, "Again")
+
+
 async def test_it_takes_no_turns_and_the_rest_is_its_owners(served: Served, api: Api, stranger: Api) -> None:
     session = await damaged(served, api)
     await api.state(session)

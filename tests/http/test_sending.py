@@ -81,7 +81,8 @@ async def test_a_send_says_whether_somebody_waits_and_who_asks_again_does(api: A
     for turn in turns:
         await api.over(session, turn["id"])
     again = await api.call("POST", f"{session}/turns/{turns[0]['id']}/retry", status=202)
-    further = await api.call("POST", f"{session}/turns/{turns[0]['id']}/continue", status=202)
+    await api.over(session, again["turn"]["id"])
+    further = await api.call("POST", f"{session}/turns/{again['turn']['id']}/continue", status=202)
     turns += [again["turn"], further["turn"]]
     await api.over(session, turns[-1]["id"])
     priorities = [turn.get("priority", "interactive") for turn in turns]

@@ -118,6 +118,19 @@ async def test_continue_is_a_new_turn_after_an_answer_that_ended_early(api: Api,
     assert [text_of(message) for message in history][1::2] == ["So far", " and on"]
 
 
+async def test_who_has_not_seen_what_came_since_continues_nothing(api: Api, puppets: Puppets) -> None:
+    session = await api.session()
+    first = await running(api, puppets, session)
+    await api.call("POST", f"{session}/turns/{first}/cancel")
+    second = await running(api, puppets, session)
+    await finish(api, puppets, session, second, ", whole")
+    before = await api.state(session)
+
+    await api.refused(409, "conflict", "POST", f"{session}/turns/{first}/continue")
+
+    assert await api.state(session) == before
+
+
 async def test_retry_answers_the_same_message_on_a_branch_of_its_own(api: Api, puppets: Puppets) -> None:
     session = await api.session()
     async with api.follow(session, "0") as stream:

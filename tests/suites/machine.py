@@ -187,15 +187,26 @@ class StoreMachine(Acting):
         assert (again.turn.id, again.fresh, again.rows) == (turn_id, False, ())
 
     def again(self, draw: Draw) -> None:
-        """Continue or retry a turn, mostly one that has ended."""
+        """Continue or retry a turn, mostly one that has ended; mostly the last one is continued."""
         kind, source, key = draw(kinds), draw(st.sampled_from(list(self.message_of))), f"message {len(self.sent)}"
+        last = self._answered_last()
+        if kind == "continue" and last is not None and draw(st.integers(0, 3)):
+            source = last
         work = partial(self._accept, key, "", kind=kind, source_turn_id=source)
         if not self.closed and len(self.waiting) < QUEUE_LIMIT:
             if self.watcher.status[source] not in TERMINAL:
                 return self.refused(TurnNotFinished, work())
             if kind == "retry" and source not in self.welcomes and not self._is_there(source):
                 return self.refused(MessageNotFound, work())
+            if kind == "continue" and (self.waiting or source != last):
+                return self.refused(Conflict, work())
         return self._send(key, "" if kind == "retry" else "Go on.", kind=kind, source_turn_id=source)
+
+    def _answered_last(self) -> str | None:
+        """The turn whose answer readers see at the end of the active branch, whether or not it has ended."""
+        fold = self.watcher.fold
+        last = fold.message(fold.leaf_id) if fold.leaf_id else None
+        return last.turn_id if last is not None and last.role == "assistant" else None
 
     def edit(self, draw: Draw) -> None:
         """Say something else in the place of a message."""

@@ -5,7 +5,7 @@ import struct
 import zlib
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from legato.core.files import PIECE_BYTES, File
 from legato.core.model import FilePart
@@ -120,6 +120,13 @@ def attachments(store: Store, **settings: Any) -> Attachments:
 async def keep(store: Store, content: bytes | None = None, name: str = "cat.png", owner: str = "ann") -> File:
     """A file of an owner's that no message has."""
     return await attachments(store).keep(owner, file(png() if content is None else content), name)
+
+
+def rot(conn: Connection, file_id: str) -> None:
+    """Something falls over in the bytes of a file."""
+    pieces, files = schema.file_pieces, schema.files
+    content_id = select(files.c.content_id).where(files.c.id == file_id).scalar_subquery()
+    conn.execute(update(pieces).where(pieces.c.content_id == content_id).values(payload=b"\x89PNGwrong"))
 
 
 async def content_of(store: Store, file_id: str, owner: str = "ann") -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legato.agents.attachments import with_content
-from legato.core.errors import ContextOverflow
+from legato.core.errors import ContextOverflow, Corrupted
 from legato.core.files import MOST_SENT_BYTES
 from legato.core.model import FilePart, Message, Part, TextPart
 from legato.core.prompt import Budget, Prompt, PromptMessage, build_prompt, count_prompt, without_files
@@ -58,6 +58,8 @@ def message(number: int, *parts: Part, role: Any = "user", turn: int | None = No
 
 
 async def load(file_id: str) -> bytes | None:
+    if file_id == "fil_rotten":
+        raise Corrupted
     return CONTENTS.get(file_id)
 
 
@@ -112,6 +114,14 @@ def test_what_has_been_removed_leaves_a_line() -> None:
     gone = msgspec.structs.replace(part("fil_image", "cat.png"), file_id="fil_gone")
     (_, asked) = loaded(prompt_of(message(1, gone)).messages)
     assert (asked.content, asked.files) == ("[image cat.png was here: it has been removed]", ())
+
+
+@pytest.mark.promise("X-06")
+def test_what_is_damaged_leaves_a_line_and_the_rest_is_there() -> None:
+    rotten = msgspec.structs.replace(part("fil_image", "cat.png"), file_id="fil_rotten")
+    (_, asked) = loaded(prompt_of(message(1, rotten, part("fil_image"), TextPart("Look"))).messages)
+    assert asked.content == "[image cat.png was here: it is damaged]\n\nLook"
+    assert [file.file_id for file in asked.files] == ["fil_image"]
 
 
 def test_what_a_model_can_not_take_leaves_a_line() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legato.core.text import Normaliser, normalise
+from legato.core.text import Normaliser, abridged, normalise
 from tests.support.strategies import raw_texts, split
 
 
@@ -55,3 +55,8 @@ def test_half_a_pair_waits_for_its_other_half_and_no_longer() -> None:
     assert normaliser.feed("\ud83c") == ""
     assert normaliser.flush() == "\ufffd"
     assert normaliser.flush() == ""
+
+
+def test_of_a_long_text_beginning_and_end_are_shown_and_how_much_is_left_out() -> None:
+    assert abridged("a" * 8, 8) == "a" * 8
+    assert abridged("aaaaaabcdzz", 8) == "aaaaaa… [3 characters left out] …zz"

@@ -7,12 +7,14 @@ from typing import Final
 import msgspec
 
 from legato.core import files
+from legato.core.errors import Corrupted
 from legato.core.prompt import PromptFile, PromptMessage
 
-#: The content of a file by its id; None where it has been removed meanwhile.
+#: The content of a file by its id; None where it has been removed meanwhile. Raises Corrupted.
 Load = Callable[[str], Awaitable[bytes | None]]
 
 _GONE: Final = "it has been removed"
+_DAMAGED: Final = "it is damaged"
 
 
 async def with_content(messages: Sequence[PromptMessage], load: Load) -> tuple[PromptMessage, ...]:
@@ -24,7 +26,11 @@ async def _whole(message: PromptMessage, load: Load) -> PromptMessage:
     words: list[str] = []
     carried: list[PromptFile] = []
     for file in message.files:
-        content = await load(file.file_id)
+        try:
+            content = await load(file.file_id)
+        except Corrupted:  # that costs the file, and the conversation goes on
+            words.append(files.unseen(file.name, file.media_type, _DAMAGED))
+            continue
         if content is None:
             words.append(files.unseen(file.name, file.media_type, _GONE))
         elif file.media_type == files.TEXT:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Why a turn ends whose model goes on calling tools.
 MAX_STEPS: Final = "max_steps"
+#: Where a model stops so, nobody knows what it would still have said, of the arguments of a call either: none is made.
+_CUT_OFF: Final = ("length", "content_filter")
 GO_ON: Final = "(You were interrupted. Go on exactly where you stopped, without a word of introduction.)"
 _LEFT_OUT: Final = "[left out: there was no room for this result any more]"
 _UNKNOWN: Final = "outcome_unknown: the process died while this call ran; whether it was done is not known."
@@ -41,7 +43,6 @@ _NOT_ALLOWED: Final = {
     "denied": "not_allowed: a person was asked and did not allow this call.",
     "expired": "not_allowed: a person was asked and has not answered in time.",
 }
-_MOST_QUESTION_CHARS: Final = 2_000
 _MOST_NAME_CHARS: Final = 200  # of a call's id, and of a tool's name: a server may send any
 
 
@@ -93,7 +94,7 @@ class ModelCalls:
                 async for text in texts:
                     yield text
             calls = [part for part in reply.parts if isinstance(part, ToolCallPart)]
-            if not calls:
+            if not calls or reply.stop in _CUT_OFF:
                 return
             self._said += reply.parts
             await self._perform(calls)
@@ -266,8 +267,7 @@ async def _close(upstream: AsyncGenerator[Delta, None]) -> None:
 async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str, call_id: str) -> tuple[str, bool]:
     """What a call of a tool comes to, and whether it is an error. It is a recorded step: what was done is not done again."""
     if tool.approve:
-        question = f"Use {tool.name} with {arguments}?"
-        answer = await turn.ask(question[:_MOST_QUESTION_CHARS], tool=tool.name)
+        answer = await turn.ask(f"Use {tool.name} with {arguments}?", tool=tool.name)
         if answer != "allowed":
             return _NOT_ALLOWED[answer], True
     step, known = await stage.begin_step("step", tool.name, call_digest(tool.name, arguments), call_id)

@@ -1,14 +1,14 @@
 """Tools: typed Python functions that a model may call (promise A-01)."""
 
-import asyncio
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_type_hints, overload
 
 import msgspec
 
-from legato.core.errors import Misuse, ToolFailed
+from legato.core.errors import Busy, Misuse, ToolFailed
 from legato.core.text import normalise
 from legato.providers.port import ToolSpec
 
@@ -49,20 +49,22 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     async def call(self, turn: "Turn", arguments: str) -> str:
         """What the function returns, as text: a string as it is, anything else as JSON.
 
-        A function that is not ``async`` runs in a thread of its own, which goes on when its time is over.
+        A function that is not ``async`` runs in a thread of its own, which goes on when its time is over. That begins when the
+        thread does.
 
         Raises:
-            ToolFailed: the arguments (JSON text) are not what it takes, it took too long, or it raised this itself;
-            and whatever else it raises.
+            ToolFailed: the arguments (JSON text) are not what it takes, it could not begin, it took too long, or it raised this
+            itself; and whatever else it raises.
         """
         values = self._values(arguments)
         if self.turn_parameter is not None:
             values[self.turn_parameter] = turn
         try:
-            async with asyncio.timeout(self.timeout_s):
-                result = await self._run(values)
+            result = await turn.threads.call(partial(self.function, **values), self.timeout_s)
         except TimeoutError as error:
             raise ToolFailed(f"The tool took longer than {self.timeout_s:g} s.") from error
+        except Busy as error:
+            raise ToolFailed(error.message) from error
         return self._cut(result if isinstance(result, str) else msgspec.json.encode(result).decode())
 
     def _values(self, arguments: str) -> dict[str, Any]:
@@ -71,12 +73,6 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         except (ValueError, RecursionError) as error:
             raise ToolFailed(f"The arguments are not valid: {error}") from error
         return {name: getattr(given, name) for name in self.arguments.__struct_fields__}
-
-    async def _run(self, values: dict[str, Any]) -> Any:
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(**values)
-        result = await asyncio.to_thread(self.function, **values)
-        return await result if inspect.isawaitable(result) else result
 
     def _cut(self, text: str) -> str:
         text = normalise(text)

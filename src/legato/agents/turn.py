@@ -1,14 +1,14 @@
 """What an agent is given: the turn to answer, and the means to say what it does meanwhile."""
 
-import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, get_args
 
 import msgspec
 
 from legato.agents.calling import ModelCalls, perform
+from legato.agents.threads import THREADS, Threads
 from legato.agents.tools import ToolLike, as_tool
 from legato.core.errors import LegatoError, Misuse, OutcomeUnknown, StepFailed, ToolFailed, cut
 from legato.core.events import Event, Reset, StatusUpdate, TokenKind, Warning
@@ -18,7 +18,7 @@ from legato.core.model import Turn as TurnState
 from legato.core.prompt import NOTHING, Earlier
 from legato.core.states import Phase
 from legato.core.steps import MAX_RESULT_BYTES, Step, StepKind, call_digest, digest, encoded
-from legato.core.text import normalise
+from legato.core.text import abridged, normalise
 from legato.providers.catalog import Catalog
 from legato.providers.port import Provider
 
@@ -30,6 +30,7 @@ P = ParamSpec("P")
 Answer = Literal["allowed", "denied", "expired"]
 
 DEFAULT_EXPIRES_S: Final = 24 * 3600.0
+_MOST_QUESTION_CHARS: Final = 4_000
 
 
 class Models(Protocol):
@@ -99,7 +100,7 @@ class Stage(Protocol):
         ...
 
     async def load(self, file_id: str) -> bytes | None:
-        """The content of a file of the session; None where it has been removed."""
+        """The content of a file of the session; None where it has been removed. Raises Corrupted."""
         ...
 
     async def steering(self) -> tuple[Message, ...]:
@@ -133,6 +134,7 @@ class Turn:
         locale: str,
         memories: tuple[Remembered, ...] = (),
         earlier: Earlier = NOTHING,
+        threads: Threads = THREADS,
     ) -> None:
         self.session = session
         self.message = message
@@ -147,6 +149,7 @@ class Turn:
         self._models = models
         self._calls: set[ModelCalls] = set()
         self._own_calls: dict[str, Step] = {}
+        self.threads = threads  # where tools and steps run that are not ``async``
         self.performing = 0  # tools and steps that are being done
         self.call_ids: set[str] = set()  # of what its models called: some servers number the calls of each answer anew
         self._model_id = stage.state.model_id or spec.model_id  # the turn's own will be that of who really answers
@@ -211,7 +214,7 @@ class Turn:
         """Do something once: what ``function`` returns is recorded, and an attempt that comes after is given it.
 
         Arguments and result must be JSON; the result comes as JSON has it (a tuple as a list). A function that is not
-        ``async`` runs in a thread.
+        ``async`` runs in a thread of its own.
 
         Raises:
             StepFailed: the function raised; that is recorded, too. OutcomeUnknown: an earlier attempt began it, and its process
@@ -229,11 +232,7 @@ class Turn:
     async def _done(self, step: Step, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Step:
         self.performing += 1
         try:
-            if inspect.iscoroutinefunction(function):
-                value = await function(*args, **kwargs)
-            else:
-                value = await asyncio.to_thread(function, *args, **kwargs)
-                value = await value if inspect.isawaitable(value) else value
+            value = await self.threads.call(partial(function, *args, **kwargs))
         except Exception as error:
             self._stage.report(error, f"the step {step.name} failed")
             said = error.message if isinstance(error, LegatoError) else type(error).__name__
@@ -265,19 +264,21 @@ class Turn:
         """Ask the session's owner whether to go on. The turn is parked until he answers, on any device: no process holds it.
 
         The agent is begun anew then, as after a crash, and comes back here with the answer. ``tool`` is what he may allow for
-        always. ``expired``: nobody has answered in ``expires_s``.
+        always. ``expired``: nobody has answered in ``expires_s``. Of a question of more than 4,000 characters he is shown the
+        beginning, the end, and how much is left out; he answers the whole of it.
 
         Raises:
             Misuse: a tool asks that has begun. It would not know whether it was done; ``tool(approve=True)`` asks before.
         """
         if self.performing:
             raise Misuse("a tool that has begun can't ask; let it be asked before: tool(approve=True)")
-        question = cut(question)
+        question = normalise(question)
+        # The whole of it counts, however much of it is shown: an answer to one question must not pass for that to another.
         step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question))
         if known and step.result is not None:
             answer: Answer = step.value()
             return answer
-        status = await self._stage.ask(step, question, tool, expires_s)
+        status = await self._stage.ask(step, abridged(question, _MOST_QUESTION_CHARS), tool, expires_s)
         return "allowed" if status == "allowed" else "denied"
 
     @property
@@ -286,7 +287,7 @@ class Turn:
         return tuple(part for part in self.message.parts if isinstance(part, FilePart))
 
     async def read(self, file: FilePart) -> bytes | None:
-        """The content of a file of this message or of the history; None where it has been removed."""
+        """The content of a file of this message or of the history; None where it has been removed. Raises Corrupted."""
         return await self._stage.load(file.file_id)
 
     async def status(self, phase: Phase, detail: str | None = None) -> None:

@@ -125,9 +125,10 @@ async def _session(store: Store, session_id: str, *, mend: bool) -> _Report | No
 def _examined(found: Diagnosis) -> _Report | None:
     if not found.findings and not found.marked:
         return None
-    lines = [f"{found.session_id}: {'in quarantine' if found.marked else 'not yet in quarantine'}", *_findings(found)]
-    if not found.findings:
-        lines.append("    nothing of it is damaged any more: `--rebuild` ends its quarantine")
+    state = "in quarantine" if found.marked else "not yet in quarantine" if found.reason else "it takes turns, without"
+    lines = [f"{found.session_id}: {state}", *_findings(found)]
+    if found.marked and found.reason is None:
+        lines.append("    nothing that was said in it is damaged any more: `--rebuild` ends its quarantine")
     elif found.restorable:
         lines.append("    `--rebuild` restores all of it")
     elif any(finding.restorable for finding in found.findings):
@@ -140,8 +141,10 @@ def _mended(done: Rebuilt) -> _Report | None:
     if not before.findings and not before.marked:
         return None
     lines = [f"{before.session_id}:", *_findings(before)]
-    if after.findings:
+    if after.reason is not None:
         lines += ["    it stays in quarantine; what is left:", *_findings(after), *_left(after)]
+    elif after.findings:
+        lines += ["    all that was said checks out: it takes turns again, without", *_findings(after)]
     else:
         lines.append("    everything checks out: it takes turns again")
     return _Report(before.session_id, not after.findings, done.changed, lines)

@@ -255,7 +255,7 @@ class AsyncClient(Living, Deleting, Branching, Approving, Searching, MemoryCalls
         return await self._send(_path(session_id, "turns"), body)
 
     async def continue_(self, session_id: str, turn_id: str, *, message_id: str | None = None) -> Sent:
-        """A new turn that goes on after an answer that ended early."""
+        """A new turn that goes on after an answer that ended early. Raises Conflict: it is not the last one any more."""
         body = {"message_id": message_id or new_id("msg")}
         return await self._send(_path(session_id, "turns", turn_id, "continue"), body)
 

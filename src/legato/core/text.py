@@ -20,6 +20,15 @@ def normalise(text: str) -> str:
     return joined.replace("\x00", REPLACEMENT)
 
 
+def abridged(text: str, most: int) -> str:
+    """``text``, or ``most`` characters of its beginning and its end, with how many are left out between them."""
+    left_out = len(text) - most
+    if left_out <= 0:
+        return text
+    end = most // 4
+    return f"{text[: most - end]}… [{left_out} characters left out] …{text[-end:]}"
+
+
 class Normaliser:
     """``normalise`` for text that arrives in pieces: holds back a high surrogate until its other half may come.
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
-from legato.core.errors import Busy, FileTooLarge, FileUnsupported, Invalid, Unavailable
+from legato.core.errors import Busy, Corrupted, FileTooLarge, FileUnsupported, Invalid, Unavailable
 from legato.core.files import PIECE_BYTES, File, clean_name
 from legato.core.sniffing import sniff
 from legato.engine.settings import EngineSettings
@@ -155,8 +155,12 @@ async def load(store: Store, session_id: str, file_id: str) -> bytes | None:
     if await store.read(files.get_in_session, file_id, session_id) is None:
         return None
     whole = bytearray()
-    async for piece in pieces_in_session(store, session_id, file_id):
-        whole += piece
+    try:
+        async for piece in pieces_in_session(store, session_id, file_id):
+            whole += piece
+    except Corrupted:
+        log.error("file %s of session %s is damaged; see `legato doctor`", file_id, session_id)
+        raise
     return bytes(whole)
 
 

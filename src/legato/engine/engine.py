@@ -387,7 +387,7 @@ class Engine:
         """A new turn that asks the agent to continue the answer of an ended one.
 
         Raises:
-            as ``send``, and TurnNotFound, TurnNotFinished.
+            as ``send``, and TurnNotFound, TurnNotFinished; Conflict: it is not the last answer any more, or something waits.
         """
         parts = (TextPart(CONTINUE_TEXT),)
         return await self._again(owner, session_id, turn_id, message_id, "continue", parts)
@@ -400,7 +400,7 @@ class Engine:
         ``model_id`` is of who answers now; a welcome keeps its model.
 
         Raises:
-            as ``go_on``, and MessageNotFound.
+            as ``send``, and TurnNotFound, TurnNotFinished, MessageNotFound.
         """
         return await self._again(owner, session_id, turn_id, message_id, "retry", (), model_id)
 

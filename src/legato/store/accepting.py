@@ -86,6 +86,7 @@ def accept(
     Raises:
         SessionNotFound, SessionClosed, SessionQuarantined, MessageIdReused, QueueFull, TurnInProgress,
         TurnNotFound, TurnNotFinished, MessageNotFound: the turn to continue or retry is not there or not over;
+        Conflict: the conversation has gone on since the answer that is to be continued;
         MessageNotFound, Invalid, Conflict: the message to edit is not there, nobody's question, or waits;
         FileNotFound: a file of its parts is not there, or not the sender's;
         and what ``check`` raises.
@@ -101,7 +102,7 @@ def accept(
     start = session.head
     ahead = send.mode in ("interrupt", "rollback")
     ended = _make_way(session, send, meter) if ahead and waiting else None
-    turn = _turn(session, send, edited)
+    turn = _turn(session, send, edited, waiting)
     message = _message(session, send, turn, _beside(session, edited)) if turn.brings_message else None
     locale = send.locale or turns.locale_of(conn, turn.source_turn_id)
     turns.put(conn, turn, locale)
@@ -190,8 +191,8 @@ def _beside(session: Locked, edited: Any) -> str | None:
     return session.leaf_id  # a rollback has just taken it away: what stood before that turn
 
 
-def _turn(session: Locked, send: Send, edited: Any) -> Turn:
-    source = _source(session, send)
+def _turn(session: Locked, send: Send, edited: Any, waiting: Sequence[Any]) -> Turn:
+    source = _source(session, send, waiting)
     kind, message_id = _kind_and_message(send, source)
     # Lower ranks run first: the order of acceptance, and who interrupts comes before all who wait.
     ahead = send.mode in ("interrupt", "rollback")
@@ -218,7 +219,7 @@ def _kind_and_message(send: Send, source: Turn | None) -> tuple[TurnKind, str]:
     return ("welcome", new_id("msg")) if source.kind == "welcome" else ("retry", source.message_id)
 
 
-def _source(session: Locked, send: Send) -> Turn | None:
+def _source(session: Locked, send: Send, waiting: Sequence[Any]) -> Turn | None:
     if send.source_turn_id is None:
         return None
     source = to_turn(row_of(session.conn, session.id, send.source_turn_id))
@@ -226,7 +227,15 @@ def _source(session: Locked, send: Send) -> Turn | None:
         raise TurnNotFinished(turn_id=source.id)
     if send.kind == "retry" and source.kind != "welcome" and messages.get(session.conn, source.message_id) is None:
         raise MessageNotFound("the message of that turn is gone", message_id=source.message_id)
+    if send.kind == "continue" and (waiting or not _said_last(session, source)):
+        raise Conflict("The conversation has gone on since that answer: only its last one can be continued.")
     return source
+
+
+def _said_last(session: Locked, turn: Turn) -> bool:
+    """Whether the active branch ends with an answer of this turn."""
+    last = None if session.leaf_id is None else messages.place(session.conn, session.id, session.leaf_id)
+    return last is not None and last.role == "assistant" and last.turn_id == turn.id
 
 
 def _message(session: Locked, send: Send, turn: Turn, parent_id: str | None) -> Message:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from legato.core.errors import Corrupted
 from legato.core.events import Done, UsageEvent
 from legato.core.model import Message, Turn
-from legato.store import legible
+from legato.store import files, legible
 from legato.store.importing import session_columns
 from legato.store.legible import columns
 from legato.store.replay import Hole, Replay, replay
@@ -23,7 +23,7 @@ from legato.store.search_repairs import Entries, differences
 
 T = TypeVar("T")
 
-Place = Literal["journal", "message", "turn", "session", "search"]
+Place = Literal["journal", "message", "turn", "session", "search", "file"]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -57,6 +57,11 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     repairs: Repairs
     messages: int
+
+    @property
+    def reason(self) -> Place | None:
+        """Why the session is to be in quarantine: the first place that is damaged. A file is none (``quarantine``)."""
+        return next((finding.place for finding in self.findings if finding.place != "file"), None)
 
     @property
     def restorable(self) -> bool:
@@ -325,6 +330,8 @@ class _Comparison:
         entries = differences(conn, self._row.id, owner, title, dict(self._as_they_will_be()))
         for what in entries.says:
             self.say("search", what)
+        for file_id in files.damaged(conn, self._row.id):
+            self.say("file", f"{file_id}: its bytes are damaged", restorable=False)
         return Diagnosis(
             session_id=self._row.id,
             marked=self._row.quarantined_at is not None,

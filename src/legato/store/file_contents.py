@@ -89,10 +89,20 @@ def read(conn: Connection, content_id: str, size: int, first: int, most: int) ->
     found = conn.execute(_READ, {"id": content_id, "first": wanted.start, "end": wanted.stop}).all()
     for number, row in zip(wanted, found, strict=False):
         if row.crc != _crc(content_id, number, row.payload):
-            raise Corrupted("a stored file does not match its checksum")
+            raise Corrupted("a stored file does not match its checksum", content_id=content_id)
     if len(found) != len(wanted):
-        raise Corrupted("a piece of a stored file is missing")
+        raise Corrupted("a piece of a stored file is missing", content_id=content_id)
     return [bytes(row.payload) for row in found]
+
+
+def is_whole(conn: Connection, content_id: str, size: int) -> bool:
+    """Whether all of it is what was written; read a piece at a time."""
+    try:
+        for number in range(count_of(size)):
+            read(conn, content_id, size, number, 1)
+    except Corrupted:
+        return False
+    return True
 
 
 def count_of(size: int) -> int:

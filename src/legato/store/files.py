@@ -74,6 +74,14 @@ def read_in_session(conn: Connection, file_id: str, session_id: str, first: int,
     return None if row is None else file_contents.read(conn, row.content_id, row.size, first, most)
 
 
+def damaged(conn: Connection, session_id: str) -> list[str]:
+    """Those of a session's files whose bytes are not what was written."""
+    rows = conn.execute(_OF_SESSION, {"session_id": session_id}).all()
+    whole = {row.content_id: row.size for row in rows}
+    whole = {content_id: file_contents.is_whole(conn, content_id, size) for content_id, size in whole.items()}
+    return [row.id for row in rows if not whole[row.content_id]]
+
+
 def remove(conn: Connection, file_id: str, owner: str) -> None:
     """Raises FileNotFound; FileInUse: a message has it."""
     row = conn.execute(_LOCKED, {"ids": [file_id], "owner": owner}).first()
@@ -174,6 +182,12 @@ _LOCKED: Final = (
 )
 _IN_SESSION: Final = _whole().where(
     files.c.id == bindparam("id"), files.c.session_id == bindparam("session_id"), ~_cleared()
+)
+_OF_SESSION: Final = (
+    select(files.c.id, files.c.content_id, contents.c.size)
+    .join(contents, contents.c.id == files.c.content_id)
+    .where(files.c.session_id == bindparam("session_id"), ~_cleared())
+    .order_by(files.c.id)
 )
 _UNUSED: Final = (
     select(files.c.id, files.c.content_id)

@@ -2,6 +2,9 @@
 
 It is marked once, by whoever meets the damage. From then on it takes no turns, and no rule clears, trims, compacts or removes
 it: what is left is to be had. It ends when everything checks out again (``rebuilding``), or when its owner clears it.
+
+The bytes of a file are no reason: nothing of them was ever said, and nothing that is said hangs on them. Damaged, they cost the
+file, and the session goes on.
 """
 
 from collections.abc import Mapping
@@ -17,7 +20,13 @@ from legato.store.port import Row
 from legato.store.schema import sessions
 
 #: Where damage was met, by what the error tells of it.
-_PLACES: Final[Mapping[str, str]] = {"message_id": "message", "turn_id": "turn", "after": "journal", "seq": "journal"}
+_PLACES: Final[Mapping[str, str]] = {
+    "message_id": "message",
+    "turn_id": "turn",
+    "after": "journal",
+    "seq": "journal",
+    "content_id": "file",
+}
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -27,7 +36,7 @@ class Marked(msgspec.Struct, frozen=True):
 
 
 def place_of(error: Corrupted) -> str:
-    """``message``, ``turn``, ``journal``, or ``page`` where nobody can tell."""
+    """``message``, ``turn``, ``journal``, ``file``, or ``page`` where nobody can tell."""
     return next((place for detail, place in _PLACES.items() if detail in error.details), "page")
 
 
@@ -43,8 +52,8 @@ def mark(conn: Connection, session_id: str, reason: str) -> Marked:
 
 
 def set_apart(session: Locked, reason: str) -> None:
-    """Mark a session that is locked, and tell its readers; one that is marked already stays as it is."""
-    if session.quarantined:
+    """Mark a session that is locked, and tell its readers; it stays as it is where it is marked, or only a file is damaged."""
+    if session.quarantined or reason == "file":
         return
     session.quarantined = True
     session.change(quarantined_at=session.now, quarantine_reason=reason)

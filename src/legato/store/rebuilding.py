@@ -1,4 +1,5 @@
-"""Rebuilding: what is damaged in a session is written anew from its journal, and quarantine ends where everything checks out.
+"""Rebuilding: what is damaged in a session is written anew from its journal, and quarantine ends where all that was said
+checks out.
 
 One transaction a session: the diagnosis, the repairs, and the diagnosis again, which has the last word.
 """
@@ -35,7 +36,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
 def rebuild(conn: Connection, session_id: str) -> Rebuilt | None:
     """Restore what the journal can restore; None for a session that is gone.
 
-    A session of which something stays damaged is in quarantine afterwards, if it was not before.
+    A session of which something but a file stays damaged is in quarantine afterwards, if it was not before.
     """
     conn.execute(_HOLD, {"session_id": session_id})  # not ``lock``: the row itself may be damaged
     before = diagnose(conn, session_id)
@@ -45,8 +46,8 @@ def rebuild(conn: Connection, session_id: str) -> Rebuilt | None:
         _apply(conn, session_id, before.repairs)
     after = (diagnose(conn, session_id) if before.findings else before) or before
     session = lock(conn, session_id, None)
-    if after.findings:
-        quarantine.set_apart(session, after.findings[0].place)
+    if after.reason is not None:
+        quarantine.set_apart(session, after.reason)
     elif session.quarantined:
         quarantine.lift(session)
         session.append([SessionEvent(session.session())])

@@ -89,8 +89,9 @@ def history(
     row = readable(conn, session_id, owner)
     leaf_id = row.leaf_id
     if cursor is not None:
-        known = messages.get(conn, cursor)
-        if known is None or known.session_id != session_id:
+        if (
+            messages.place(conn, session_id, cursor) is None
+        ):  # its words are not read: they may be damaged, and another's
             raise BadCursor
         leaf_id = cursor
     page = messages.branch(conn, leaf_id, limit + 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from legato.core.errors import MessageIdReused, MessageNotFound, TurnNotFinished, TurnNotFound
+from legato.core.errors import Conflict, MessageIdReused, MessageNotFound, TurnNotFinished, TurnNotFound
 from legato.store import snapshots
 from legato.store.port import Store
 from tests.support.conversation import Conversation, text_of
@@ -21,6 +21,28 @@ class Branches:
         assert (accepted.turn.kind, accepted.turn.source_turn_id) == ("continue", source.id)
         assert claimed.message.message_type == "continue"
         assert claimed.message.parent_id == source.answer_id
+
+    @pytest.mark.promise("R-06")
+    async def test_only_the_last_answer_can_be_continued(self, conversation: Conversation) -> None:
+        """Who has an older view of the conversation must not have another answer gone on with than he sees."""
+        first = await conversation.answer("I was about", "first")
+        second = await conversation.answer("whole", "second")
+        with pytest.raises(Conflict, match="has gone on since"):
+            await conversation.again("continue", first)
+
+        waits = (await conversation.send("third")).turn
+        with pytest.raises(Conflict, match="has gone on since"):
+            await conversation.again("continue", second)
+        await conversation.withdraw(waits.id)
+
+        await conversation.again("retry", first)
+        await conversation.claimed()
+        with pytest.raises(Conflict, match="has gone on since"):
+            await conversation.again("continue", second)
+        await conversation.finish()
+        await conversation.switch(second.answer_id or "")
+        await conversation.again("continue", second)
+        assert (await conversation.claimed()).message.parent_id == second.answer_id
 
     @pytest.mark.promise("S-17")
     async def test_a_retry_hangs_a_second_answer_under_the_same_message(self, conversation: Conversation) -> None:
@@ -95,7 +117,8 @@ class Branches:
         for turn in (waiting, rolled_back):
             with pytest.raises(MessageNotFound):
                 await conversation.again("retry", turn)
-            assert (await conversation.again("continue", turn)).fresh
+            with pytest.raises(Conflict):
+                await conversation.again("continue", turn)
 
     @pytest.mark.promise("R-02")
     async def test_a_repeated_retry_is_the_same_turn(self, store: Store, conversation: Conversation) -> None:

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
 from legato.core.events import SessionEvent
-from legato.core.model import Message
+from legato.core.files import PIECE_BYTES
+from legato.core.model import FilePart, Message
 from legato.store import (
     approvals,
     claiming,
@@ -26,6 +27,7 @@ from legato.store.port import Store
 from legato.store.rebuilding import Rebuilt, rebuild
 from tests.suites.store.approving import DONE, asked
 from tests.suites.store.damage import flip
+from tests.support.attachments import keep, noise, part, rot
 from tests.support.conversation import Conversation, claimant, text_of
 
 
@@ -47,6 +49,34 @@ async def put_apart(told: Conversation, reason: str = "message") -> None:
 
 
 class Rebuilding:
+    @pytest.mark.promise("X-06", "S-18")
+    async def test_a_damaged_file_is_told_and_keeps_no_session_in_quarantine(self, store: Store) -> None:
+        """No round of quarantine and rebuilding over what nobody can restore."""
+        told = await Conversation.begin(store)
+        files = [await keep(store, content) for content in (None, noise(2 * PIECE_BYTES), b"words")]
+        for file in files:
+            await told.send("Look", parts=(part(file),))
+            await told.claimed()
+            await told.say("Nice")
+            await told.finish()
+        assert (await diagnosed(told)).findings == ()
+        (message, *_) = (await told.state()).messages
+        (rotten,) = [each.file_id for each in message.parts if isinstance(each, FilePart)]
+        await store.write(rot, rotten)
+
+        await put_apart(told, "file")  # who meets it marks nothing
+        assert not (await diagnosed(told)).marked
+        await put_apart(told, "session")
+        await store.write(_change, schema.sessions, told.id, {"agent_name": "Deno"})
+        done = await mended(told)
+
+        assert [finding.place for finding in done.before.findings] == ["session", "file"]
+        (left,) = done.after.findings
+        assert (left.place, left.restorable, left.what) == ("file", False, f"{rotten}: its bytes are damaged")
+        after = await diagnosed(told)
+        assert (after.marked, after.reason) == (False, None)
+        assert not (await mended(told)).changed
+
     @pytest.mark.promise("X-06")
     async def test_a_message_is_restored_and_the_session_goes_on(self, store: Store) -> None:
         told = await Conversation.begin(store)

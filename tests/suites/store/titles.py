@@ -79,12 +79,12 @@ class Titles:
     async def test_of_a_question_whose_answer_broke_off_it_is_what_went_on(
         self, store: Store, conversation: Conversation
     ) -> None:
-        running = await conversation.start("Tell me all")
+        turn = (await conversation.start("Tell me all")).turn
         await conversation.say("It begins")
-        await conversation.rescue(running.turn.id)
+        await conversation.rescue(turn.id)
         for text in ("and goes", "and ends"):
-            await conversation.again("continue", running.turn)
-            await conversation.claimed()
+            await conversation.again("continue", turn)
+            turn = (await conversation.claimed()).turn
             await conversation.say(text)
             await conversation.finish()
 

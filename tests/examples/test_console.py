@@ -93,8 +93,10 @@ async def test_what_is_sent_again_is_one_message_in_one_session(start: Start) ->
 
         first, *again = await asyncio.gather(*(send(message_id="m1") for _ in range(4)))
         assert again == [first] * 3
+        first_path = f"{CHAT}/sessions/{first['session_id']}"
+        await ann.until(first_path, lambda told: told["status"] == "awaiting_approval")
         assert len((await ann.call("GET", "/legato/v1/approvals"))["data"]) == 1
-        await ann.call("POST", f"{CHAT}/sessions/{first['session_id']}/cancel")
+        await ann.call("POST", f"{first_path}/cancel")
 
         other = await send(agent_id="tester", session_id=first["session_id"], message_id="m1")
         assert other["session_id"] != first["session_id"]

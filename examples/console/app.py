@@ -1,7 +1,8 @@
 """Task console: agents with roles behind a gateway (product P-04). Start it with ``python -m examples.console``."""
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from examples.common import User, application, database, model, serve, text_of
 from legato import Legato, Turn, tool
-from legato.core.errors import AgentNotFound, TurnNotFound
+from legato.core.errors import AgentNotFound, SessionClosed, SessionExists, TurnNotFound
 from legato.core.events import Done, Snapshot, StatusUpdate, Token, UsageEvent
 from legato.core.model import Message, State
 from legato.core.model import Turn as TurnState
@@ -63,20 +64,15 @@ async def work(turn: Turn) -> AsyncIterator[str]:
 
 
 for name, (parent, system) in ROLES.items():
-    chat.agent(
-        name,
-        name=name.title(),
-        role=name,
-        parent_role=parent,
-        model=model(),
-        system=system,
-        tools=(deploy,),
-        single_current=True,
-    )(work)
+    roles = {"name": name.title(), "role": name, "parent_role": parent}
+    chat.agent(name, **roles, model=model(), system=system, tools=(deploy,), single_current=True)(work)
 
 
 class NewMessage(BaseModel):
-    """An agent is named by its id, never by a host or a port. ``session_id``: go on there, if that agent has it."""
+    """An agent is named by its id, never by a host or a port. ``session_id``: go on there, if that agent has it.
+
+    ``message_id``: yours, another one for each message, so that sending can be tried again.
+    """
 
     model_config = {"extra": "forbid"}
 
@@ -88,16 +84,8 @@ class NewMessage(BaseModel):
 
 @app.get("/api/agents")
 async def agents(user: User) -> list[dict[str, object]]:
-    return [
-        {
-            "id": spec.id,
-            "name": spec.name,
-            "role": spec.role,
-            "parent_role": spec.parent_role,
-            "available": spec.available,
-        }
-        for spec in chat.engine.registry.list()
-    ]
+    told = ("id", "name", "role", "parent_role", "available")
+    return [{name: getattr(spec, name) for name in told} for spec in chat.engine.registry.list()]
 
 
 @app.get("/api/models")
@@ -111,12 +99,23 @@ async def message(user: User, body: NewMessage) -> dict[str, object]:
     """One agent a session: another agent gets a new one."""
     if body.agent_id not in ROLES:
         raise AgentNotFound(f"There is no agent {body.agent_id!r}.")
+    me, sent = chat.of(user), None
+    if body.session_id and (await me.session(body.session_id, 1))[0].session.agent_id == body.agent_id:
+        with suppress(SessionClosed):  # not raised for a repeat of what was sent there before
+            sent = await me.send(body.session_id, body.content, message_id=body.message_id)
+    sent = sent or await me.send(await _begun(user, body), body.content, message_id=body.message_id)
+    return {"session_id": sent.turn.session_id, "turn_id": sent.turn.id, "message_id": sent.turn.message_id}
+
+
+async def _begun(user: str, body: NewMessage) -> str:
+    """A new session; one for a message with an id is named after it, so that a repeat finds what the first one began."""
     me = chat.of(user)
-    session = (await me.session(body.session_id, 1))[0].session if body.session_id else None
-    if session is None or session.agent_id != body.agent_id or session.read_only:
-        session = await me.create_session(body.agent_id)
-    sent = await me.send(session.id, body.content, message_id=body.message_id)
-    return {"session_id": session.id, "turn_id": sent.turn.id, "message_id": sent.turn.message_id}
+    if not body.message_id:
+        return (await me.create_session(body.agent_id)).id
+    session_id = "ses_" + sha256(repr((user, body.agent_id, body.message_id)).encode()).hexdigest()[:26]
+    with suppress(SessionExists):
+        await me.create_session(body.agent_id, session_id=session_id)
+    return session_id
 
 
 @app.get("/api/chat/stream/{session_id}")

@@ -106,7 +106,7 @@ async def tasks(turn: Turn) -> AsyncIterator[str]:
 
 
 class NewMessage(BaseModel):
-    """``message_id``: yours, so that sending can be tried again."""
+    """``message_id``: yours, so that sending can be tried again; a ``503`` names one where you have none."""
 
     content: str = Field(min_length=1, max_length=20_000)
     message_id: str | None = Field(None, max_length=128)
@@ -142,16 +142,19 @@ async def get_thread(user: User, thread_id: str) -> dict[str, object]:
 @app.post("/chatkit/threads/{thread_id}/messages")
 async def post_message(user: User, thread_id: str, body: NewMessage, response: Response) -> dict[str, object]:
     """Send, and wait for the answer; who goes away meanwhile finds it in the thread. Messages are answered in order."""
-    me = chat.of(user)
+    me, message_id = chat.of(user), body.message_id or f"msg_{uuid4().hex}"
     try:
         session = await _thread(user, thread_id)
-        turn, answer = await me.answered(await me.send(session.id, body.content, message_id=body.message_id))
+        sent = await me.send(session.id, body.content, message_id=message_id)
     except Unavailable:
         unkept = await me.answered_without_store(await _known(user, thread_id), body.content)
         if unkept is not None and unkept.text:
             return {"content": unkept.text, "warning": unkept.warning}
-        response.status_code, response.headers["Retry-After"] = 503, "2"
-        return {"content": "", "warning": "The list can't be reached at the moment. Nothing was changed."}
+        return _later(response, message_id, "The list can't be reached at the moment.")
+    try:
+        turn, answer = await me.answered(sent)
+    except Unavailable:  # this process stops, or the store is away: the turn is safe, and goes on
+        return _later(response, message_id, "Your message is accepted, and its answer comes to the thread.")
     return {"status": turn.status, **(_told(answer) if answer else {"content": turn.text or ""})}
 
 
@@ -159,6 +162,12 @@ async def post_message(user: User, thread_id: str, body: NewMessage, response: R
 async def stats(user: User, thread_id: str) -> dict[str, object]:
     found = await chat.of(user).stats((await _thread(user, thread_id)).id)
     return {"messages": found.message_count, "tokens": found.usage.total_tokens, "age_s": found.age_s}
+
+
+def _later(response: Response, message_id: str, why: str) -> dict[str, object]:
+    """Sent again with this id, it is accepted once, whatever became of it by now."""
+    response.status_code, response.headers["Retry-After"] = 503, "2"
+    return {"content": "", "message_id": message_id, "warning": f"{why} Send it again with this message_id."}
 
 
 def _told(message: Message) -> dict[str, object]:

@@ -9,10 +9,10 @@ import pytest
 import legato
 from legato import Legato, Turn
 from legato.agents.config import Config, ProviderEntry
-from legato.core.errors import Misuse, NotStarted, StoreInUse, Unavailable
+from legato.core.errors import Misuse, NotStarted, SessionNotFound, StoreInUse, Unavailable
 from legato.engine.settings import EngineSettings
 from legato.store.opening import open_store
-from tests.engine.talking import Talk
+from tests.engine.talking import Talk, text_of
 from tests.http.puppets import Puppets, echo
 from tests.support.brief import BRIEF
 from tests.support.server import free_port
@@ -167,6 +167,28 @@ async def test_an_agent_may_use_a_configured_provider(sqlite: str, upstream: Ups
     async with chat.lifespan():
         assert (await (await Talk.begin(chat.engine)).ask("count 2")).status == "completed"
     assert upstream.exchanges[0].body["model"] == "m"
+
+
+@pytest.mark.promise("R-02")
+async def test_a_repeat_finds_its_answer_however_much_was_said_since(sqlite: str) -> None:
+    chat = make(sqlite)
+    async with chat.lifespan():
+        me = chat.of("ann")
+        session = await me.create_session("echo")
+        first, answer = await me.answered(await me.send(session.id, "zero", message_id="m0"))
+        assert text_of(answer) == "You said: zero"
+        for n in range(1, 8):
+            await me.answered(await me.send(session.id, f"{n}", message_id=f"m{n}"))
+        assert await me.answered(await me.send(session.id, "zero", message_id="m0")) == (first, answer)
+
+        again = await me.retry(session.id, first.id)  # from now on the first answer stands on another branch
+        assert (await me.answered(again))[0].answer_id != first.answer_id
+        assert await me.answered(await me.send(session.id, "zero", message_id="m0")) == (first, answer)
+
+        with pytest.raises(SessionNotFound):
+            await chat.of("bob").answered(again)
+        await me.clear(session.id)
+        assert (await me.answered(again))[1] is None, "it was removed"
 
 
 @pytest.mark.promise("R-05")

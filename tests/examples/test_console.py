@@ -1,5 +1,8 @@
 """The contract of the task console (product P-04)."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from anyio import to_thread
 
@@ -76,6 +79,50 @@ async def test_one_agent_a_session_and_no_hosts(start: Start) -> None:
         await bob.call("POST", f"{CHAT}/sessions/{first}/cancel", status=404)
         assert len(await ann.call("GET", f"{CHAT}/sessions")) == 2
         assert await bob.call("GET", f"{CHAT}/sessions") == []
+
+
+@pytest.mark.promise("R-02")
+async def test_what_is_sent_again_is_one_message_in_one_session(start: Start) -> None:
+    """Also where the session that it names is another agent's, or closed by now; there is one current session still."""
+    app = start("console")
+    async with app.user("ann") as ann, app.user("bob") as bob:
+
+        async def send(**fields: str) -> dict[str, str]:
+            body = {"agent_id": "coder", "content": "deploy 1.2"} | fields
+            return dict(await ann.call("POST", f"{CHAT}/message", body, status=202))
+
+        first, *again = await asyncio.gather(*(send(message_id="m1") for _ in range(4)))
+        assert again == [first] * 3
+        first_path = f"{CHAT}/sessions/{first['session_id']}"
+        await ann.until(first_path, lambda told: told["status"] == "awaiting_approval")
+        assert len((await ann.call("GET", "/legato/v1/approvals"))["data"]) == 1
+        await ann.call("POST", f"{first_path}/cancel")
+
+        other = await send(agent_id="tester", session_id=first["session_id"], message_id="m1")
+        assert other["session_id"] != first["session_id"]
+        assert await send(agent_id="tester", session_id=first["session_id"], message_id="m1") == other
+        theirs = await bob.call("POST", f"{CHAT}/message", {"agent_id": "coder", "content": "b", "message_id": "m1"})
+        assert theirs["session_id"] != first["session_id"]
+
+        more = await send(content="more", session_id=first["session_id"], message_id="m2")
+        assert more["session_id"] == first["session_id"]
+        await ann.events("GET", f"{CHAT}/stream/{more['session_id']}")
+        newest = await send(content="anew", message_id="m3")
+        await ann.until(f"{CHAT}/sessions", lambda told: closed(told) == {first["session_id"]})
+        assert await send(message_id="m1") == first
+        assert await send(content="more", session_id=first["session_id"], message_id="m2") == more
+        moved = await send(content="go on", session_id=first["session_id"], message_id="m4")
+        assert moved["session_id"] not in (first["session_id"], newest["session_id"])
+        assert await send(content="go on", session_id=first["session_id"], message_id="m4") == moved
+        changed = {"agent_id": "coder", "content": "deploy 1.3", "message_id": "m1"}
+        await ann.call("POST", f"{CHAT}/message", changed, status=409)
+
+        assert (await send(content="a"))["turn_id"] != (await send(content="a"))["turn_id"]
+        await ann.until(f"{CHAT}/sessions", lambda told: len(told) - len(closed(told)) == 2)  # one for each agent
+
+
+def closed(sessions: list[dict[str, Any]]) -> set[str]:
+    return {session["id"] for session in sessions if session["read_only"]}
 
 
 async def test_cancelling_ends_what_runs(start: Start) -> None:

@@ -53,9 +53,30 @@ async def test_without_the_store_it_answers_without_context_and_says_so(start: S
             assert answer["warning"]
             listed = await ann.call("POST", path, {"content": "What tasks do I have?"}, status=503)
             assert (listed["content"], bool(listed["warning"])) == ("", True)
+            assert "accepted" not in listed["warning"]
         answer = await ann.call("POST", path, {"content": "Are you there?"})
         assert "You have written 2 messages" in answer["content"]
         assert "warning" not in answer
+
+
+async def test_what_a_stopping_server_has_accepted_is_said_so_and_done_once(start: Start, tmp_path: Path) -> None:
+    app = start("tasks")
+    async with app.user("ann") as ann:
+        body = {"content": f"Create a task: buy milk {'x ' * 1000}"}
+        asking = asyncio.create_task(ann.call("POST", MESSAGES.format("t"), body, status=503))
+        thread = "/chatkit/threads/t"
+        await ann.until(thread, lambda told: any("Done" in message["content"] for message in told["messages"]))
+
+        app.ask_to_stop()
+
+        told = await asking
+        assert "accepted" in told["warning"]
+        await to_thread.run_sync(app.wait)
+        await to_thread.run_sync(app.start)
+        again = await ann.call("POST", MESSAGES.format("t"), body | {"message_id": told["message_id"]})
+        assert (again["status"], again["role"]) == ("completed", "assistant")
+        with closing(sqlite3.connect(tmp_path / "tasks_db.sqlite")) as db:
+            assert db.execute("SELECT count(*) FROM tasks").fetchone() == (1,)
 
 
 async def test_an_unknown_id_begins_a_thread_and_a_repeat_is_one_message(start: Start) -> None:

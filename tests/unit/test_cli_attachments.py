@@ -68,8 +68,9 @@ async def test_a_file_that_is_not_there(wire: Wire, tmp_path: Path) -> None:
 async def test_a_file_that_nobody_takes(wire: Wire, cat: Path) -> None:
     wire.on("POST", "/v1/files", problem(415, "file_unsupported", "Only images."))
     command = await finished(wire, "chat", "What is it?", "--file", str(cat))
-    assert (command.status, command.err) == (1, b"legato: Only images.\n")
-    assert wire.asked("POST", TURNS_PATH) == []
+    told = b"legato: cat.png can't be attached, and nothing was sent: Only images.\n"
+    assert (command.status, command.err) == (1, told)
+    assert wire.asked("POST", TURNS_PATH) == wire.asked("POST", "/v1/sessions") == []
 
 
 async def test_a_file_in_a_conversation(wire: Wire, cat: Path) -> None:
@@ -90,3 +91,45 @@ async def test_a_file_in_a_conversation(wire: Wire, cat: Path) -> None:
     assert first["parts"] == [ATTACHED, {"type": "text", "text": "What is it?"}]
     assert second["text"] == "And now?"
     assert len(uploads(wire)) == 1
+
+
+async def test_files_that_can_not_be_sent_do_not_stand_in_the_way(wire: Wire, cat: Path, tmp_path: Path) -> None:
+    """One is refused, one is gone by then, one is too much for the model: the conversation goes on."""
+    bad, gone = tmp_path / "bad.bin", tmp_path / "gone.png"
+    for path in (bad, gone):
+        path.write_bytes(png())
+    wire.on("POST", "/v1/files", problem(415, "file_unsupported", "Only images."), json_reply(FILE, 201))
+    wire.on(
+        "POST",
+        TURNS_PATH,
+        problem(422, "attachment_unsupported", "The model can't take cat.png."),
+        json_reply(story.sent(), 202),
+    )
+    async with Screen.open(wire.url) as (terminal, process):
+        await terminal.until("> ")
+        for path in (bad, bad, gone, cat):
+            terminal.type(f":file {path}")
+            await terminal.until("with your next message: ")
+        terminal.type("What is it?")
+        await terminal.until("! bad.bin can't be attached, and nothing was sent: Only images.")
+        await terminal.until("with your next message: gone.png, cat.png")
+        gone.unlink()
+        terminal.type("What is it?")
+        await terminal.until("! gone.png can't be attached, and nothing was sent: No such file")
+        await terminal.until("with your next message: cat.png (:file alone")
+        terminal.type("What is it?")
+        await terminal.until("! The model can't take cat.png.")
+        await terminal.until("with your next message: cat.png (:file alone")
+        for nowhere in ("~nobody-of-this-name/cat.png", "x" * 300):
+            terminal.type(f":file {nowhere}")
+            await terminal.until("! There is no file")
+            await terminal.until("with your next message: cat.png")
+        terminal.type(":file")
+        await terminal.until("no file goes with your next message")
+        terminal.type("And now?")
+        await terminal.until("終わり")
+        terminal.type(":quit")
+    assert process.returncode == 0
+    first, second = [request.json() for request in wire.asked("POST", TURNS_PATH)]
+    assert first["parts"] == [ATTACHED, {"type": "text", "text": "What is it?"}]
+    assert second["text"] == "And now?"

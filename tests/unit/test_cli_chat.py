@@ -113,6 +113,14 @@ async def test_a_question_from_a_pipe(wire: Wire) -> None:
     assert wire.asked("POST", TURNS_PATH)[0].json()["text"] == "Vad står på?\n"
 
 
+@pytest.mark.promise("H-06")
+async def test_a_question_that_is_no_utf_8(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONIOENCODING", "utf-8:strict")
+    command = await finished(wire, "chat", stdin=b"caf\xe9?")
+    assert (command.status, command.err) == (0, b"")
+    assert wire.asked("POST", TURNS_PATH)[0].json()["text"] == "caf�?"
+
+
 async def test_nothing_to_ask(wire: Wire) -> None:
     command = await finished(wire, "chat", stdin=b" \n")
     assert command.status == 2
@@ -275,8 +283,8 @@ class Screen:
         )
         os.close(slave)
         try:
-            async with process:
-                with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(PATIENCE_S):  # also for it to leave when a test has failed
+                async with process:
                     yield cls(master), process
                     await process.wait()
         finally:

@@ -59,7 +59,9 @@ def _legato() -> None:
 
 def main() -> None:
     """The entry point."""
-    for output in (sys.stdout, sys.stderr):
-        if isinstance(output, TextIOWrapper):
-            output.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not a stack trace
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # what is no UTF-8, or can't be, gets question marks, not a stack trace
     app()

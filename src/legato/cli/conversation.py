@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from legato.cli.ending import CANCELLED_HERE, exit_status, mark
 from legato.cli.shown import Show, Shown
-from legato.cli.terminal import Terminal
-from legato.client import AsyncAnswer, AsyncClient, Piece, Sent
+from legato.cli.terminal import Terminal, printable
+from legato.client import AsyncAnswer, AsyncClient, File, Piece, Sent
 from legato.core.errors import AlreadyDecided, Invalid, LegatoError
 from legato.core.events import ApprovalEvent, Event, StatusUpdate, Token, ToolCall, ToolResult, Warning
 from legato.core.model import Approval, State, Turn
@@ -113,13 +113,22 @@ class Conversation:
         return self.last_turn
 
     async def _send(self, text: str) -> Sent:
+        files = [await self._uploaded(path) for path in self.attached]
         if self.session_id is None:
             # Somebody has a question: that is answered, not he welcomed.
             self.session_id = (await self._client.create_session(self.agent_id, welcome=False)).id
-        files = [await self._client.upload(path) for path in self.attached]
         sent = await self._client.send(self.session_id, text, files=files)
         self.attached.clear()
         return sent
+
+    async def _uploaded(self, path: Path) -> File:
+        """One that can't be read, or that no server takes, is attached no longer: it would have each message refused."""
+        try:
+            return await self._client.upload(path)
+        except (Invalid, OSError) as error:
+            self.attached = [each for each in self.attached if each != path]
+            why = error.message if isinstance(error, Invalid) else error.strerror or str(error)
+            raise Invalid(f"{printable(path.name)} can't be attached, and nothing was sent: {why}") from error
 
     async def _sent(self, send: Callable[[], Awaitable[Sent]]) -> AsyncAnswer:
         return self._client.watch(await send())

@@ -25,7 +25,7 @@ _HELP: Final = """\
 :edit TEXT  say this instead of the last message
 :new        begin a session
 :sessions   list the newest sessions
-:file PATH  attach an image, a PDF or a text to the next message
+:file PATH  attach an image, a PDF or a text to the next message; without PATH drop what is attached
 :open N     take up a session of that list (or give its id)
 :quit       leave (also Ctrl-D)
 Ctrl-C cancels an answer; a second one leaves. Everything else goes to the agent, "/" commands too; "::x" sends ":x"."""
@@ -143,6 +143,7 @@ class Prompt:
                 await self._conversation.ask(line.removeprefix(":"))
         except LegatoError as error:
             self._terminal.note(f"! {error.message}")
+            self._tell_attached()
 
     async def _unknown(self, rest: str) -> None:
         raise Invalid("There is no such command; :help lists them.")
@@ -179,12 +180,21 @@ class Prompt:
         await self._take_up(rest)
 
     async def _attach(self, rest: str) -> None:
-        path = await anyio.Path(rest).expanduser()
-        if not rest or not await path.is_file():
-            raise Invalid(f"There is no file {rest or '(which one?)'}.")
-        self._conversation.attached.append(Path(path))
-        names = ", ".join(printable(each.name) for each in self._conversation.attached)
-        self._terminal.note(f"· with your next message: {names}")
+        if not rest:
+            self._conversation.attached.clear()
+            self._terminal.note("· no file goes with your next message")
+            return
+        with suppress(OSError, RuntimeError):  # a name that is too long, the home of nobody
+            path = await anyio.Path(rest).expanduser()
+            if await path.is_file():
+                self._conversation.attached.append(Path(path))
+                self._tell_attached()
+                return
+        raise Invalid(f"There is no file {rest}.")
+
+    def _tell_attached(self) -> None:
+        if names := ", ".join(printable(each.name) for each in self._conversation.attached):
+            self._terminal.note(f"· with your next message: {names} (:file alone drops what is attached)")
 
     async def _take_up(self, session_id: str) -> None:
         state = await self._conversation.open(session_id)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from legato.core.cursor import Cursor
 from legato.core.diagnostics import StreamEnd
-from legato.core.errors import Unavailable
+from legato.core.errors import BadCursor, Unavailable
 from legato.core.events import Done, Event, Reset, Snapshot, Token, Warning, decode_event
 from legato.core.model import Approval, Message, Mode, Priority, Session, State, Stats, Summary, TextPart, Turn
 from legato.core.sse import Parser
@@ -192,13 +192,22 @@ class Owner:
         raise Unavailable("The answer goes on elsewhere: ask again.")
 
     async def answered(self, sent: Sent) -> tuple[Turn, Message | None]:
-        """Wait for a turn's end: the turn, and its answer. Raises as ``follow``."""
+        """Wait for a turn's end: the turn, and its answer; None where it has none any more. Raises as ``follow``."""
         async with aclosing(self.follow(sent)) as events:  # type: ignore[type-var] # a generator
             async for _ in events:
                 pass
         turn = await self.turn(sent.turn.session_id, sent.turn.id)
-        recent = await self.messages(turn.session_id, limit=10)
-        return turn, next((message for message in recent if message.id == turn.answer_id), None)
+        return turn, await self._answer(turn)
+
+    async def _answer(self, turn: Turn) -> Message | None:
+        """However much has been said since, and on whatever branch."""
+        if turn.answer_id is None:
+            return None
+        try:
+            (answer,) = await self.messages(turn.session_id, limit=1, cursor=turn.answer_id)
+        except BadCursor:  # rolled back, cleared or trimmed
+            return None
+        return answer
 
     async def stream_ends(self, limit: int = 100) -> list[StreamEnd]:
         """Why streams of his ended in this process, the newest first. Raises Unavailable."""

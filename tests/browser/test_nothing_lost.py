@@ -101,6 +101,12 @@ async def test_what_is_changed_in_its_place_outlives_the_page(visitor: Visitor) 
     await changed.fill("/long 6 100")
     await changed.evaluate(COMPOSING_ESCAPE)
     await expect(changed).to_have_value("/long 6 100")
+    # Another tab, where somebody writes, has nothing to do with it.
+    other = await (await visitor.tab()).open(chat.session_id)
+    await expect(other.page.locator("#text")).to_have_value("half a thought")
+    await other.page.locator("#text").press_sequentially(", and more")
+    await expect(text).to_have_value("half a thought, and more")
+    await other.page.close()
     await chat.page.reload()
     await expect(text).to_have_value("/long 6 100")
     # An edit in its place while another one is under way: neither it nor what waits aside is lost.
@@ -111,7 +117,7 @@ async def test_what_is_changed_in_its_place_outlives_the_page(visitor: Visitor) 
     await chat.page.go_back()
     await expect(text).to_have_value("/long 7 100")
     await text.press("Escape")
-    await expect(text).to_have_value("half a thought\n/long 6 100")
+    await expect(text).to_have_value("half a thought, and more\n/long 6 100")
     # What is sent from its place is not kept, and one goes on where one writes.
     await edit.press("Enter")
     await changed.fill("/long 8 100")
@@ -121,7 +127,7 @@ async def test_what_is_changed_in_its_place_outlives_the_page(visitor: Visitor) 
     await chat.ended("completed", 1)
     await expect(text).to_be_focused()
     await chat.page.reload()
-    await expect(text).to_have_value("half a thought\n/long 6 100")
+    await expect(text).to_have_value("half a thought, and more\n/long 6 100")
 
 
 async def test_a_proxys_own_words_end_nothing(witness: Visitor) -> None:
@@ -236,6 +242,15 @@ async def test_who_has_gone_elsewhere_meanwhile_stays_there(visitor: Visitor) ->
     await page.locator("#text").press_sequentially("tence")
     await expect(page.locator("#text")).to_have_value("half a sentence")
     assert chat.session_id == second
+    # One that is refused leaves the person where they are.
+    await page.route(
+        re.compile(f"{second}$"), lambda route: route.fulfill(status=403, json={"code": "no", "detail": "No."})
+    )
+    await page.keyboard.press("Control+Shift+Backspace")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("alert")).to_contain_text("No.")
+    assert chat.session_id == second
+    visitor.network_failures.clear()  # the 403
 
 
 async def test_a_chat_that_was_left_long_ago_is_shown_whole_again(visitor: Visitor) -> None:

@@ -362,6 +362,45 @@ async def test_what_is_asked_after_steering_is_done_with_the_answer(store: Fault
     assert (len(model.requests), only(Reset, told)) == (3, []), "what the model had said was recorded"
 
 
+@pytest.mark.promise("R-08", "R-10")
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+async def test_the_same_call_after_steering_is_another_one(store: FaultyStore, decision: Any) -> None:
+    """It is asked about anew, and neither the first one's answer nor its result is taken for its own."""
+    sending, steered = asyncio.Event(), asyncio.Event()
+    sent: list[str] = []
+
+    async def mail(to: str) -> str:
+        sending.set()
+        await steered.wait()
+        sent.append(to)
+        return f"sent as number {len(sent)}"
+
+    model = ScriptedModel(
+        [calls("mail", '{"to":"bob"}', "call_1")], [calls("mail", '{"to":"bob"}', "call_2")], ["That is all."]
+    )
+    agent = spec(assistant, model_id="scripted:m", tools=(tool(approve=True)(mail),))
+    async with working(store, agent, provider=model) as wired:
+        talk = await Talk.begin(wired.engine)
+        turn = await talk.send()
+        first_asked = await asked(talk)
+        await wired.engine.approvals.decide("ann", first_asked.id, "allow")
+        await sending.wait()
+        await talk.send("Once more.", mode="steer")
+        steered.set()
+        await talk.until(lambda event: isinstance(event, ApprovalEvent) and event.approval.id != first_asked.id)
+        await wired.engine.approvals.decide("ann", (await asked(talk)).id, decision)
+        ended = await talk.ended(turn.id)
+        state = await talk.state()
+    first, second = [
+        part.output for message in state.messages for part in message.parts if isinstance(part, ToolResultPart)
+    ]
+    assert (ended.status, first) == ("completed", "sent as number 1")
+    if decision == "allow":
+        assert (sent, second) == (["bob", "bob"], "sent as number 2")
+    else:
+        assert (sent, second[:11]) == (["bob"], "not_allowed")
+
+
 async def _text(store: FaultyStore, talk: Talk) -> str:
     async with working(store, spec()) as wired:
         return (await talk.on(wired.engine).texts())[-1]

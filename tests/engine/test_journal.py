@@ -1,5 +1,6 @@
 """Group commit: what is merged, what is retried, who is held back, and who is told when it can't be done."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -269,6 +270,26 @@ async def test_an_attempt_that_is_still_stopping_holds_up_no_word_of_the_next_on
     with pytest.raises(Fenced):
         await old.flush()
     assert texts(await spoken(conversation)) == ["Hi"], "it went with the same commit"
+
+
+async def test_who_waits_for_words_of_a_turn_that_is_over_waits_no_longer(
+    store: FaultyStore, wired: Wired, writer: TurnWriter, conversation: Conversation
+) -> None:
+    """Its words waited behind another commit, and nobody takes them now."""
+    other = await Conversation.begin(store)
+    await other.start()
+    store.open.clear()
+    neighbour = writer_of(wired, other)
+    neighbour.token("msg_1", 0, "text", "Hi")
+    await store.waiting.wait()
+    writer.token("msg_1", 0, "text", "Bye")
+    flushed = asyncio.ensure_future(writer.flush())
+    await asyncio.sleep(0)  # it waits
+    writer.close()
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(flushed, 10)
+    store.open.set()
+    await neighbour.flush()
 
 
 async def test_who_says_what_cannot_be_written_fails_alone(

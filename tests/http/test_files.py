@@ -373,6 +373,8 @@ async def test_an_edit_keeps_the_files_unless_it_names_others(seeing: Seeing) ->
 
     blind = edit | {"message_id": "other", "model_id": "openai:blind"}
     await api.refused(422, "attachment_unsupported", "POST", f"{session}/turns", blind)
+    other = {"model_id": "openai:blind"}
+    await api.refused(422, "attachment_unsupported", "POST", f"{session}/turns/{turn['id']}/retry", other)
     bare = (await api.call("POST", f"{session}/turns", as_parts, status=202))["turn"]
     assert (await api.over(session, bare["id"]))["status"] == "completed"
     assert seeing.prompt[-1]["content"] == "Whose is it?"
@@ -495,12 +497,16 @@ async def test_who_uploads_without_an_end_keeps_nobody_else_from_it(served: Serv
     async def hold() -> None:
         assert (await api.ask("POST", "/v1/files", content=slow())).status_code == 201
 
+    arriving = served.chat.engine.attachments.arriving
     async with anyio.create_task_group() as tasks:
         for _ in range(16):
             tasks.start_soon(hold)
-        while served.chat.engine.attachments.arriving.total() < 16:
+        while arriving.total() < 16:
             await anyio.lowlevel.checkpoint()
         await api.refused(429, "busy", "POST", "/v1/files", content=b"one more")
         await upload(stranger)
+        arriving["many others"] = 240
+        await stranger.refused(429, "busy", "POST", "/v1/files", content=b"one more")
+        del arriving["many others"]
         held.set()
     await upload(api)

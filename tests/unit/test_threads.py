@@ -103,3 +103,17 @@ async def test_a_process_does_not_wait_for_what_hangs() -> None:
         subprocess.run, [sys.executable, "-c", _HANGS], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "over\n"
+
+
+async def test_a_place_is_not_lost_where_the_system_gives_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads(most=1, patience_s=0.01)
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="new thread"):
+                await threads.call(lambda: None)
+    assert await threads.call(lambda: "done") == "done"

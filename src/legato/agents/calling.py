@@ -267,7 +267,7 @@ async def _close(upstream: AsyncGenerator[Delta, None]) -> None:
 async def perform(turn: "Turn", stage: "Stage", tool: Tool, arguments: str, call_id: str) -> tuple[str, bool]:
     """What a call of a tool comes to, and whether it is an error. It is a recorded step: what was done is not done again."""
     if tool.approve:
-        answer = await turn.ask(f"Use {tool.name} with {arguments}?", tool=tool.name)
+        answer = await turn.ask_of_call(f"Use {tool.name} with {arguments}?", tool.name, call_id)
         if answer != "allowed":
             return _NOT_ALLOWED[answer], True
     step, known = await stage.begin_step("step", tool.name, call_digest(tool.name, arguments), call_id)

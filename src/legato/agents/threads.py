@@ -78,7 +78,11 @@ async def _in_thread(work: Callable[[], Any], room: asyncio.Semaphore) -> Any:
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits for anything
             loop.call_soon_threadsafe(end, value, error)
 
-    threading.Thread(target=run, name="legato-host", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="legato-host", daemon=True).start()
+    except BaseException:  # the system gives no more threads
+        room.release()
+        raise
     value, error = await ended
     if error is not None:
         raise error

@@ -270,11 +270,17 @@ class Turn:
         Raises:
             Misuse: a tool asks that has begun. It would not know whether it was done; ``tool(approve=True)`` asks before.
         """
+        return await self.ask_of_call(question, tool, None, expires_s)
+
+    async def ask_of_call(
+        self, question: str, tool: str | None, call_id: str | None, expires_s: float = DEFAULT_EXPIRES_S
+    ) -> Answer:
+        """``ask`` whether to make a model's call."""
         if self.performing:
             raise Misuse("a tool that has begun can't ask; let it be asked before: tool(approve=True)")
         question = normalise(question)
         # The whole of it counts, however much of it is shown: an answer to one question must not pass for that to another.
-        step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question))
+        step, known = await self._stage.begin_step("ask", tool or "", digest("ask", tool, question), call_id)
         if known and step.result is not None:
             answer: Answer = step.value()
             return answer

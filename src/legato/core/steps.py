@@ -2,11 +2,11 @@
 
 An attempt that comes after another is given what was recorded of whatever asks for the same (``digest``), in the order in
 which it was recorded, and each of it once. Where an attempt begins does not matter: one that comes after steering begins with
-what stands in the history then, and what was recorded before that is asked for no more.
+what stands in the history then. What a model had called before that is settled: the same call, made again, is another one.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -81,6 +81,11 @@ class Steps:
             step = msgspec.structs.replace(step, call_id=call_id)
             self.unsaved.append(step)
         return step, True
+
+    def settle(self, call_ids: Collection[str]) -> None:
+        """What came of these calls stands in the history."""
+        self._recorded = [step for step in self._recorded if step.call_id not in call_ids]
+        self.unsaved = [step for step in self.unsaved if step.call_id not in call_ids]
 
     def _take(self, kind: StepKind, name: str, asked: str) -> Step | None:
         wanted = kind, name, asked

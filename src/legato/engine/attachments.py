@@ -19,6 +19,7 @@ from legato.store.port import Store
 from legato.store.ticks import Boot, this_boot
 
 _OF_ONE_OWNER: Final = 16  # uploads on their way: of a message's ten files, and some more
+_OF_ALL: Final = 256  # so many wait in temporary files at most
 _AT_ONCE: Final = 32  # that are being stored
 _PIECES: Final = 4  # of one read: a megabyte
 _REST_S: Final = 0.005  # between two slices, for whoever else has to write
@@ -57,6 +58,8 @@ class Attachments:
         """Room for one upload of an owner's, however long it is on its way: nobody else waits for it. Raises Busy."""
         if self.arriving[owner] >= _OF_ONE_OWNER:
             raise Busy(f"{_OF_ONE_OWNER} other files of yours are being uploaded; try again later.")
+        if self.arriving.total() >= _OF_ALL:
+            raise Busy("Too many files are being uploaded; try again later.")
         self.arriving[owner] += 1
         try:
             yield

@@ -475,8 +475,9 @@ class Engine:
         self._check_words(session, send.model_id, send.parts)
 
     def _check_model(self, session: Session, send: accepting.Send) -> None:
+        """Of a retry: the message was taken before, but another model may not."""
         if send.model_id is not None:
-            self.models.provider(send.model_id)
+            self._check_context(session, send.model_id, send.parts)
 
     def _check_words(self, session: Session, model_id: str | None, parts: tuple[Part, ...]) -> None:
         self._check_size(parts)

@@ -80,8 +80,9 @@ class TurnWriter:
         self._journal.wake(self)
 
     def close(self) -> None:
-        """Take nothing more: the turn has ended, whatever a task that its agent left behind may believe."""
+        """Take nothing more: the turn has ended, whatever a task that its agent left behind may believe, or waits for."""
         self.fenced = True
+        self._move()
 
     async def room(self) -> None:
         """Wait until more may be said.
@@ -130,8 +131,7 @@ class TurnWriter:
             self.fenced = True
             if self.on_fenced is not None:
                 self.on_fenced()
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        self._move()
         if self._lines or self._pieces:
             self._journal.wake(self)
         if self._spoke and row is not None:
@@ -139,6 +139,10 @@ class TurnWriter:
             if self.on_heard is not None:
                 self.on_heard()
                 self.on_heard = None
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def _raise(self) -> None:
         if self.fenced:

@@ -74,6 +74,8 @@ class LiveTurn:
         resumed = claimed.resumed
         self._steps = Steps(resumed.steps if resumed else ())
         self._saving = asyncio.Lock()
+        self._called: set[str] = set()  # by models: the ids of their calls
+        self._answered: set[str] = set()  # those of them that have their results
         self._replay = Replay(resumed.parts) if resumed and resumed.parts else None
         self._precedence = precedence
         self._diagnostics = diagnostics
@@ -145,6 +147,8 @@ class LiveTurn:
 
     def call(self, name: str, arguments: str, call_id: str | None = None) -> str:
         part = self._open_part()
+        if call_id is not None:
+            self._called.add(call_id)
         if self._replay is not None:
             again = self._replay.call(name, arguments, call_id)
             if again is not None:
@@ -156,6 +160,7 @@ class LiveTurn:
         return call_id
 
     def open_call(self, name: str, call_id: str) -> int:
+        self._called.add(call_id)
         part = self._open_part()
         self._part_ways()
         self._writer.event(ToolCall(self.state.id, self._answer_id, part, call_id, name, ""))
@@ -165,6 +170,8 @@ class LiveTurn:
         self._writer.token(self._answer_id, part, "tool_arguments", arguments)
 
     def result(self, call_id: str, output: str, *, is_error: bool = False) -> None:
+        if call_id in self._called:
+            self._answered.add(call_id)
         part = self._open_part()
         if self._replay is not None:
             if self._replay.part(ToolResultPart(call_id, output, is_error)):
@@ -334,7 +341,11 @@ class LiveTurn:
         return taken
 
     async def _steer(self) -> None:
-        steered = await self._publisher.write(steering.steer, self.state.session_id, self.state.id, self.epoch)
+        key = self.state.session_id, self.state.id, self.epoch
+        async with self._saving:
+            steered = await self._publisher.write(steering.steer, *key, self._answered)
+            if steered is not None:
+                self._steps.settle(self._answered)
         if steered is not None:
             self.state = steered.turn
             self._leaf_id = steered.messages[-1].id

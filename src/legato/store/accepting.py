@@ -95,7 +95,7 @@ def accept(
     if (repeat := repeated(conn, send)) is not None:
         return repeat
     send = msgspec.structs.replace(send, parts=_looked_up(conn, send))
-    check(session.known, send)
+    check(session.known, _as_asked(session, send))
     waiting = _admit(session, send)
     edited = _edited(session, send)  # before anything makes way: it may be what is answered now
     send = msgspec.structs.replace(send, parts=attaching.spare(conn, send.parts))
@@ -150,6 +150,15 @@ def _make_way(session: Locked, send: Send, meter: Meter) -> str | None:
     if rollback:
         end_bereft(session, ending, meter)
     return str(running.id)
+
+
+def _as_asked(session: Locked, send: Send) -> Send:
+    """With what the message says that another model is to answer now."""
+    if send.kind != "retry" or send.model_id is None:
+        return send
+    source = row_of(session.conn, session.id, send.source_turn_id or "")
+    asked = messages.get(session.conn, source.message_id)
+    return send if asked is None else msgspec.structs.replace(send, parts=asked.parts)
 
 
 def _looked_up(conn: Connection, send: Send) -> tuple[Part, ...]:

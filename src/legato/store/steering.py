@@ -4,6 +4,7 @@ Its answer so far becomes a message of its own (or goes, when nothing was said y
 answer begins after them, all within the running turn. The turns that brought the messages are completed: ``steered``.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 
 from legato.core.events import Event, MessageEvent, TurnEvent
 from legato.core.model import Message, Turn
-from legato.store import messages
+from legato.store import messages, steps
 from legato.store.claiming import new_answer
 from legato.store.ending import Ending, end_steered, open_fold
 from legato.store.locked import Locked, lock
@@ -38,10 +39,13 @@ def _steers(row: Any) -> bool:
     return bool(row.status == "queued" and row.mode == "steer" and row.kind != "edit")
 
 
-def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steered | None:
+def steer(
+    conn: Connection, session_id: str, turn_id: str, epoch: int, call_ids: Collection[str] = ()
+) -> Steered | None:
     """Hand waiting steering messages to the running turn; None when none waits or the turn is no longer the caller's.
 
-    The caller's events must have been committed before: what they said goes into the closed answer.
+    The caller's events must have been committed before: what they said goes into the closed answer. ``call_ids``: what its
+    models have called; it is settled with the answer.
     """
     session = lock(conn, session_id, None)
     row = open_turn(conn, session_id)
@@ -51,6 +55,7 @@ def steer(conn: Connection, session_id: str, turn_id: str, epoch: int) -> Steere
     if not waiting:
         return None
     events = _close_answer(session, row)
+    steps.settle(conn, turn_id, call_ids)
     taken = [_take_over(session, row, other, events) for other in waiting]
     turn = _answer_anew(session, row, taken[-1].id, events)
     session.append(events, turn_id)

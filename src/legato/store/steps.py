@@ -1,7 +1,7 @@
 """The recorded steps of turns that are not over (promise R-08)."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -45,6 +45,12 @@ def of_turn(conn: Connection, turn_id: str) -> list[Step]:
 def forget_replies(conn: Connection, turn_id: str) -> None:
     """Models are asked anew; what was done stays done."""
     conn.execute(_FORGET_REPLIES, {"turn_id": turn_id})
+
+
+def settle(conn: Connection, turn_id: str, call_ids: Collection[str]) -> None:
+    """What came of these calls stands in the history now."""
+    if call_ids:
+        conn.execute(_SETTLE, {"turn_id": turn_id, "call_ids": list(call_ids)})
 
 
 def forget(conn: Connection, turn_id: str) -> None:
@@ -91,4 +97,5 @@ _CHANGE: Final = (
 )
 _OF_TURN: Final = select(steps).where(steps.c.turn_id == bindparam("turn_id")).order_by(steps.c.number)
 _FORGET: Final = delete(steps).where(steps.c.turn_id == bindparam("turn_id"))
+_SETTLE: Final = _FORGET.where(steps.c.call_id.in_(bindparam("call_ids", expanding=True)))
 _FORGET_REPLIES: Final = _FORGET.where(steps.c.kind == "stream")

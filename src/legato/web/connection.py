@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 # reader's window is too small for what comes next: who reads too slowly is cut, and comes back.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15_000))
 
-#: How long a request's line and headers may be, give or take one read of the socket.
+#: How long a request's line and headers may be, and what follows its body, give or take one read of the socket.
 HEAD_BYTES: Final = 64 * 1024
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
@@ -34,7 +34,8 @@ class Connection(HttpToolsProtocol):
     """uvicorn's, with an end for those who are not there."""
 
     _stalled: asyncio.TimerHandle | None = None
-    _head: int | None = None  # bytes of a head that has not ended
+    _unheard = 0  # bytes since the application was given something: of a head, or of what may follow a body (trailers)
+    _in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
@@ -46,28 +47,35 @@ class Connection(HttpToolsProtocol):
                     peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def data_received(self, data: bytes) -> None:
+        self._unheard += len(data)
         super().data_received(data)
-        if self._head is not None and not self.transport.is_closing():
-            self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self._refuse()
+        if self._unheard > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = 0
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
-        self._head = None
+        self._in_head, self._unheard = False, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unheard = 0
+        super().on_message_complete()
 
     def _refuse(self) -> None:
         """The parser would keep whatever comes, of somebody whom nobody knows yet."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:  # an answer is on its way on this connection
+        if self._in_head and (cycle is None or cycle.response_complete):
+            self.transport.write(_TOO_LARGE % (len(_PROBLEM), _PROBLEM))
+            self.transport.close()
+        else:  # there is or was an answer to this request, or to the one before
             self.transport.abort()
-            return
-        self.transport.write(_TOO_LARGE % (len(_PROBLEM), _PROBLEM))
-        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,5 +1,5 @@
 import { chooseModel } from "../state/choices";
-import { forget, keysOf, parsed, recall, remember } from "../state/remembered";
+import { forget, keysOf, parsed, recall, remember, tabStorage } from "../state/remembered";
 import { Store } from "../state/store";
 
 /** A file of a draft: uploading as long as it has neither an id nor a problem. */
@@ -38,13 +38,16 @@ export class DraftStore extends Store<Draft> {
   readonly #elsewhere = new Set<Change>();
 
   constructor(conversation: string) {
-    super(draftIn(recall(PREFIX + conversation)));
+    const lent = recall(PREFIX + conversation, tabStorage);
+    super(draftIn(lent ?? recall(PREFIX + conversation)));
     this.#key = PREFIX + conversation;
+    if (lent !== undefined) this.#soon();
     addEventListener("storage", (event) => {
       if (event.key !== this.#key) return;
       const theirs = draftIn(parsed(event.newValue));
       const uploading = this.read().files.filter(({ id }) => !id); // of which another tab knows nothing
       super.put({ ...theirs, files: [...theirs.files, ...uploading] });
+      if (this.#elsewhere.size > 0) this.#soon();
     });
   }
   override put(draft: Draft): void {
@@ -54,7 +57,10 @@ export class DraftStore extends Store<Draft> {
   change(changes: Partial<Draft>): void {
     this.put({ ...this.read(), ...changes });
   }
-  /** Words are written elsewhere: if the page goes before they are sent, the draft that is found again has this change. */
+  /**
+   * Words are written elsewhere on the page: if it goes before they are sent, the draft that this tab finds again has this
+   * change. Other tabs have the draft without.
+   */
   lend(change: Change): void {
     this.#elsewhere.add(change);
     this.#soon();
@@ -66,16 +72,18 @@ export class DraftStore extends Store<Draft> {
     if (this.#due === undefined) return;
     clearTimeout(this.#due);
     this.#due = undefined;
-    const { files, ...words } = [...this.#elsewhere].reduce((now, change) => change(now), this.read());
-    const stored: Stored = { ...words, files: files.filter(({ id }) => id !== undefined), at: Date.now() };
+    const stored = storedOf(this.read());
     if (stored.text || stored.edits || stored.files.length > 0) remember(this.#key, stored);
     else forget(this.#key);
+    if (this.#elsewhere.size > 0) remember(this.#key, storedOf([...this.#elsewhere].reduce((now, change) => change(now), this.read())), tabStorage);
+    else forget(this.#key, tabStorage);
   }
   #soon(): void {
     this.#due ??= setTimeout(() => this.write(), WRITE_AFTER_MS);
   }
 }
 
+const storedOf = ({ files, ...words }: Draft): Stored => ({ ...words, files: files.filter(({ id }) => id !== undefined), at: Date.now() });
 const isStored = (value: unknown): value is Stored => {
   const { text, files } = (value ?? {}) as Partial<Stored>;
   return typeof text === "string" && Array.isArray(files);

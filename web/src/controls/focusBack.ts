@@ -8,6 +8,9 @@ export function focusBack(to: Element | null | undefined): void {
   if (isField) place.setSelectionRange(place.selectionStart, place.selectionEnd);
 }
 
+/** To where one writes, or else to the head of the page. */
+export const focusHome = (): void => home()?.focus({ preventScroll: true });
+
 /** On a phone the keyboard would come up with the field. */
 function home(): HTMLElement | null {
   return (matchMedia("(hover: hover)").matches ? document.getElementById("text") : null) ?? document.querySelector<HTMLElement>(".top h1");

@@ -4,6 +4,7 @@ import { beginEdit } from "../composer/asides";
 import { draftOf } from "../composer/drafts";
 import { modelFor } from "../composer/Pickers";
 import { EditField } from "../controls/EditField";
+import { focusHome } from "../controls/focusBack";
 import { useWords } from "../i18n";
 import { send, type Notice } from "../state/conversations";
 import { MessageMeta } from "./MessageMeta";
@@ -32,7 +33,7 @@ export const MessageView = memo(function MessageView(props: MessageProps) {
   const save = async (text: string) => {
     send(message.session_id, text, { edits: message.id, modelId: modelFor(message.session_id) });
     onEdit(null);
-    document.getElementById("text")?.focus({ preventScroll: true }); // what stands here goes, as another version comes
+    focusHome(); // what stands here goes, as another version comes
     return true;
   };
   return (

@@ -116,6 +116,6 @@ function keep(entry: Outgoing): void {
 
 /** What was not delivered when its tab was closed, in the order in which it was written. */
 function kept(): Outgoing[] {
-  const found = keysOf(PREFIX).map(recall).filter((entry) => entry !== undefined) as Outgoing[];
+  const found = keysOf(PREFIX).map((key) => recall(key)).filter((entry) => entry !== undefined) as Outgoing[];
   return found.sort((one, other) => one.at - other.at);
 }

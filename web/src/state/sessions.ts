@@ -98,13 +98,13 @@ class SessionList extends Store<Sessions> {
   }
   /** Deletes it, and leaves it where it is looked at. */
   async remove(id: string): Promise<void> {
-    if (shownSession() === id) goTo(null);
     conversations.leave(id); // or the end of its stream would look like a cut
     const done = await act(() => client.deleteSession(id).then(() => true, (error: unknown) => isUnknown(error) || Promise.reject(error)));
     if (done !== true) {
       conversations.comeBack(id);
       return;
     }
+    if (shownSession() === id) goTo(null);
     conversations.forget(id);
     forgetDraft(id);
     this.#drop(id);

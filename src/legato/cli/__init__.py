@@ -61,7 +61,6 @@ def main() -> None:
     """The entry point."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # what is no UTF-8, or can't be, gets question marks, not a stack trace
+            # What is no UTF-8, or can't be, gets question marks, not a stack trace.
+            stream.reconfigure(errors="replace")
     app()

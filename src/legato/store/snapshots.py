@@ -89,9 +89,8 @@ def history(
     row = readable(conn, session_id, owner)
     leaf_id = row.leaf_id
     if cursor is not None:
-        if (
-            messages.place(conn, session_id, cursor) is None
-        ):  # its words are not read: they may be damaged, and another's
+        # Its words are not read: they may be damaged, and another's.
+        if messages.place(conn, session_id, cursor) is None:
             raise BadCursor
         leaf_id = cursor
     page = messages.branch(conn, leaf_id, limit + 1)

@@ -13,6 +13,7 @@ from legato.agents.registry import AgentSpec
 from legato.core.errors import SessionClosed
 from legato.core.model import Session
 from legato.engine.engine import Engine
+from legato.engine.lifecycle import Lifecycle
 from legato.engine.settings import EngineSettings
 from legato.store.chores import Chore
 from legato.store.port import Store
@@ -44,9 +45,16 @@ def legato(url: str, puppets: Puppets) -> Legato:
 
 
 @pytest.fixture
-async def chat(url: str, puppets: Puppets) -> AsyncIterator[Legato]:
+async def chat(url: str, puppets: Puppets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Legato]:
+    """The duty that closes the silent comes past when a test says so."""
+
+    async def never(_: Lifecycle) -> None: ...
+
     chat = legato(url, puppets)
-    async with chat.lifespan():
+    async with AsyncExitStack() as stack:
+        with monkeypatch.context() as patched:
+            patched.setattr(Lifecycle, "close_idle", never)
+            await stack.enter_async_context(chat.lifespan())
         yield chat
 
 

@@ -47,7 +47,11 @@ class AttachingStore:
         return await self._store.write(change, *args, **kwargs)
 
     async def _files(self, key: str) -> tuple[Part, ...]:
-        if key not in self._parts:
+        known = self._parts.get(key)
+        # One that was refused may be sent again when its files have gone.
+        if known is None or not all(
+            [await self._is_there(each.file_id) for each in known if isinstance(each, FilePart)]
+        ):
             number = len(self._parts)
             found: list[Part] = []
             if number % 4:

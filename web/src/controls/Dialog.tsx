@@ -24,6 +24,8 @@ export function Dialog({ title, isBare = false, isHeld = false, children, onClos
   return (
     <dialog
       ref={dialog} className={isBare ? "dialog bare" : "dialog"} aria-label={title} onClose={onClose}
+      // At once: the browser tells that it has closed it in a task of its own, and the next key may come before that.
+      onCancel={(event) => { event.preventDefault(); onClose(); }}
       // Text that is selected from within, and let go of beside it, is no wish to leave.
       onPointerDown={(event) => { beganBeside.current = isBeside(event); }}
       onClick={(event) => { if (!isHeld && beganBeside.current && isBeside(event)) onClose(); }}

@@ -106,6 +106,13 @@ async def test_with_the_keyboard_alone_from_opening_to_deleting(visitor: Visitor
 async def test_the_palette_finds_by_some_letters_and_runs_what_can_be_done(visitor: Visitor) -> None:
     chat = await (await visitor.tab()).open()
     page = chat.page
+    # What is typed right after a command goes where that leads, however slowly the page is drawn.
+    await page.evaluate("window.requestAnimationFrame = (draw) => setTimeout(() => draw?.(performance.now()), 700)")
+    await command(page, "New chat")
+    await chat.say("/long 4 200")
+    await chat.ended("completed", 1)
+    await page.reload()
+    await chat.connected()
     await titled(chat, "Alpenglow")
     await page.keyboard.press("Control+k")
     field = page.get_by_role("combobox", name="Find a command or a chat")

@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { flushSync } from "react-dom";
 import { templates, toInsert } from "../composer/templates";
 import { Dialog } from "../controls/Dialog";
 import { optionId, Options, useOptions, type Option } from "../controls/Options";
@@ -8,7 +9,7 @@ import { useStore } from "../state/store";
 import { possible } from "./commands";
 import { ranked } from "./fuzzy";
 import { Keyboard } from "./Keyboard";
-import { afterDrawing, write } from "./navigation";
+import { write } from "./navigation";
 import { situation } from "./situation";
 import { useChats } from "./useChats";
 import "./commands.css";
@@ -50,9 +51,9 @@ export function Palette({ onlyChats, onClose }: { onlyChats: boolean; onClose: (
   const [typed, setTyped] = useState("");
   const found = useFound(typed, onlyChats, words);
   const pick = (option: Option) => {
-    onClose();
-    // First the focus goes back, then wherever the command takes it.
-    afterDrawing(() => found.find(({ id }) => id === option.id)?.run());
+    // First the focus goes back, then wherever the command takes it: before the next key, which may be meant for where it leads.
+    flushSync(onClose);
+    found.find(({ id }) => id === option.id)?.run();
   };
   const { active, setActive, onKey } = useOptions(found, pick);
   const ask = words(onlyChats ? "chatsAsk" : "paletteAsk");

@@ -285,4 +285,5 @@ async def test_headings_of_an_answer_stand_below_the_pages_own(visitor: Visitor)
     await expect(chat.answers.first.locator("h2")).to_have_text("One")
     await chat.answers.last.get_by_role("link", name="another chat", exact=True).click()
     assert chat.session_id == "ses_00000000000000000000000009"
+    await expect(chat.page.get_by_role("heading", name="Nothing here")).to_be_visible()
     visitor.network_failures.clear()  # there is no such chat

@@ -311,6 +311,7 @@ async def test_what_was_chosen_before_counts_before_the_server_has_told_what_the
         await chooser.say("/long 2 200")
     assert '"agent_id":"editor","model_id":"local:m3"' in str((await made.value).post_data)
     await chooser.ended("completed", 1)
+    assert held.qsize() == 2, "it is asked for once, also where the list is there first"
     for _ in range(2):
         await (await held.get()).continue_()
     await expect(page.get_by_role("button", name="Agent: Editor")).to_be_visible()

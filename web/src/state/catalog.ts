@@ -10,14 +10,20 @@ export const models = new Store<readonly Model[] | null>(null);
 const NONE: readonly Model[] = [];
 export const useModels = (): readonly Model[] => useStore(models) ?? NONE;
 
+let asking = false;
+
 /** Asks until it is told. Where it is refused, what a person does next is refused as well, and says why. */
 export async function fetchCatalog(): Promise<void> {
+  if (asking) return;
+  asking = true;
   try {
     const [whom, which] = await Promise.all([insist(once.agents), insist(once.models)]);
     agents.put(whom);
     models.put(which);
   } catch (error) {
     if (!(error instanceof LegatoError)) throw error;
+  } finally {
+    asking = false;
   }
 }
 
